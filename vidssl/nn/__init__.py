@@ -1,0 +1,1 @@
+"""Parts that several objectives share: heads and the distributed gather."""

@@ -1,0 +1,50 @@
+"""Rows of all processes, with gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, rows: Tensor) -> Tensor:
+        ctx.num_rows = len(rows)
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        # Every process used these rows as candidates, so their gradients add up. all_reduce and a slice cost more
+        # traffic than reduce_scatter, but exist on every backend.
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        first = dist.get_rank() * ctx.num_rows
+        return gradient[first : first + ctx.num_rows]
+
+
+def world_size() -> int:
+    """Number of processes that train together; 1 without distributed training."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process among those that train together."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def gather_with_gradients(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all processes, in the order of their ranks.
+
+    The backward pass sums the gradients of all processes. Together with the mean that DDP takes, a loss that is the
+    mean over a process's rows then has the same gradient as one process on the joint batch.
+
+    Args:
+        rows: float (B, D), the same shape on every process.
+
+    Returns:
+        float (world_size * B, D); `rows` itself on one process.
+    """
+    return _Gather.apply(rows) if world_size() > 1 else rows

@@ -1,0 +1,26 @@
+"""Projection heads; they are discarded after training."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import nn
+
+
+def mlp_head(input_dim: int, hidden_dims: list[int], output_dim: int, *, batch_norm: bool = True) -> nn.Sequential:
+    """Build Linear-BatchNorm-ReLU layers and a last Linear.
+
+    Args:
+        input_dim: width of the backbone's features.
+        hidden_dims: widths of the hidden layers, possibly none.
+        output_dim: width of the embedding.
+        batch_norm: whether a BatchNorm follows each hidden Linear, which then needs no bias.
+    """
+    layers: list[nn.Module] = []
+    for width_in, width_out in pairwise([input_dim, *hidden_dims]):
+        layers.append(nn.Linear(width_in, width_out, bias=not batch_norm))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(width_out))
+        layers.append(nn.ReLU(inplace=True))
+    last_hidden = hidden_dims[-1] if hidden_dims else input_dim
+    return nn.Sequential(*layers, nn.Linear(last_hidden, output_dim))

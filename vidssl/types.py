@@ -1,0 +1,63 @@
+"""What travels between the stages, with shapes and units on every field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vidssl.errors import VidsslError
+
+
+@dataclass
+class ClipBatch:
+    """A batch of clips as the loaders deliver it.
+
+    Attributes:
+        views: one uint8 tensor a view, each B x 3 x T x H x W, RGB in [0, 255], not normalised.
+        label: int64 (B,), class numbers, -1 where a video has none.
+        index: int64 (B,), row numbers in the catalog.
+        motion: float B x T' x h x w in pixels a frame, or None.
+        failures: (row number, reason) of the videos that could not be read and were replaced.
+
+    Raises:
+        VidsslError: a field has another shape or dtype.
+    """
+
+    views: list[Tensor]
+    label: Tensor
+    index: Tensor
+    motion: Tensor | None = None
+    failures: tuple[tuple[int, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        batch_size = len(self.index)
+        for number, view in enumerate(self.views):
+            if view.dtype != torch.uint8 or view.ndim != 5 or view.shape[0] != batch_size or view.shape[1] != 3:
+                raise VidsslError(
+                    f"ClipBatch.views[{number}] must be uint8 of shape {batch_size} x 3 x T x H x W, "
+                    f"got {view.dtype} of shape {tuple(view.shape)}."
+                )
+        if self.label.shape != self.index.shape:
+            raise VidsslError(f"ClipBatch.label has shape {tuple(self.label.shape)} for {batch_size} videos.")
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def _map(self, move) -> ClipBatch:
+        return replace(
+            self,
+            views=[move(view) for view in self.views],
+            label=move(self.label),
+            index=move(self.index),
+            motion=None if self.motion is None else move(self.motion),
+        )
+
+    def to(self, *args, **kwargs) -> ClipBatch:
+        """Move every tensor, as `torch.Tensor.to` does."""
+        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+
+    def pin_memory(self) -> ClipBatch:
+        """Pin every tensor, so that copies to a GPU can overlap with computing."""
+        return self._map(lambda tensor: tensor.pin_memory())
