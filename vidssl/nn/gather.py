@@ -42,9 +42,9 @@ def gather_with_gradients(rows: Tensor) -> Tensor:
     mean over a process's rows then has the same gradient as one process on the joint batch.
 
     Args:
-        rows: float (B, D), the same shape on every process.
+        rows: float (B, ...), the same shape on every process.
 
     Returns:
-        float (world_size * B, D); `rows` itself on one process.
+        float (world_size * B, ...); `rows` itself on one process.
     """
     return _Gather.apply(rows) if world_size() > 1 else rows

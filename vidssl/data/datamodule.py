@@ -1,0 +1,260 @@
+"""The one data module: loaders for training and for evaluation on frozen features."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe
+from vidssl.data.catalog import Catalog
+from vidssl.data.dataset import ClipDataset, EvaluationClipDataset, collate
+from vidssl.data.order import GlobalBatchSampler
+from vidssl.data.sampling import ClipSampler, EvenlySpacedSampler, IntervalSampler
+from vidssl.errors import VidsslError
+from vidssl.types import ClipBatch
+
+logger = logging.getLogger(__name__)
+PREFETCH_BATCHES = 2
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class EvaluationClips:
+    """Which videos and frames evaluation sees.
+
+    Attributes:
+        gallery_split: split whose labelled videos fit the classifiers and are retrieved.
+        query_split: split whose videos are classified and used as queries.
+        num_frames: frames a clip.
+        stride: distance in frames between two frames of a clip.
+        num_clips: clips a video, evenly spaced; their features are averaged.
+        resize: short side in pixels before the crop.
+        crop_size: side of the centre crop in pixels.
+        batch_size: videos a forward pass, on each process.
+    """
+
+    gallery_split: str = "train"
+    query_split: str = "test"
+    num_frames: int = 16
+    stride: int = 2
+    num_clips: int = 10
+    resize: int = 256
+    crop_size: int = 224
+    batch_size: int = 8
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How the loaders work.
+
+    Attributes:
+        num_workers: worker processes of each training process; 0 loads in the training process itself.
+        decoder: ``auto``, ``decord``, ``pyav``, ``opencv`` or ``torchcodec``.
+        max_bad_fraction: share of the training videos that may turn out unreadable before the run stops.
+        timeout_seconds: how long a worker may take over a batch before the run stops; 0 waits for ever.
+    """
+
+    num_workers: int = 2
+    decoder: str = "auto"
+    max_bad_fraction: float = 0.01
+    timeout_seconds: float = 600.0
+
+
+class VideoDataModule(LightningDataModule):
+    """Clips of the videos in a catalog, for training and for evaluation.
+
+    Args:
+        catalog: the file that ``vidssl prepare`` wrote.
+        root: folder the catalog's paths start from; None takes the one recorded in the catalog.
+        train_split: split to train on; its labels are never used.
+        batch_size: videos a step over all processes, so that a config means the same run on any number of them.
+        sampler: chooses the frames of each view.
+        augmentations: one recipe a view; None takes the two of CVRL.
+        evaluation: clips for evaluation.
+        loading: workers, decoder and what happens to unreadable videos.
+        seed: key of every draw; the command line sets it to `seed_everything`.
+
+    Raises:
+        VidsslError: a missing catalog or split, a batch that cannot be filled, too little shared memory.
+    """
+
+    def __init__(
+        self,
+        catalog: str,
+        root: str | None = None,
+        train_split: str = "train",
+        batch_size: int = 32,
+        sampler: ClipSampler | None = None,
+        augmentations: list[AugmentationRecipe] | None = None,
+        evaluation: EvaluationClips = EvaluationClips(),
+        loading: Loading = Loading(),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.catalog = Catalog.open(catalog, root=root)
+        self.train_rows = self.catalog.split(train_split)
+        self.batch_size = batch_size
+        self.sampler = IntervalSampler() if sampler is None else sampler
+        self.augmentations = [CVRL_VIEW_1, CVRL_VIEW_2] if augmentations is None else augmentations
+        self.evaluation = evaluation
+        self.loading = loading
+        self.seed = seed
+        self.unreadable: dict[int, str] = {}
+        self._resume_at = (0, 0)
+
+    # --- training ---
+
+    def train_dataset(self) -> ClipDataset:
+        """Build the training clips, asked for by (epoch, position)."""
+        return ClipDataset(
+            self.catalog,
+            self.train_rows,
+            self.sampler,
+            self.augmentations,
+            seed=self.seed,
+            decoder=self.loading.decoder,
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        """Build the loader of this process's share of every global batch."""
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        batches = GlobalBatchSampler(
+            len(self.train_rows), self.batch_size, seed=self.seed, rank=rank, world_size=world_size
+        )
+        batches.resume_at(*self._resume_at)
+        local_processes = self.trainer.num_devices if self.trainer else 1
+        self.check_shared_memory(self.batch_size // world_size, local_processes)
+        return self._loader(self.train_dataset(), batch_sampler=batches, persistent_workers=self.loading.num_workers > 0)
+
+    def check_shared_memory(self, batch_size: int, num_processes: int) -> None:
+        """Compare what the workers will hold in shared memory with what is free.
+
+        Raises:
+            VidsslError: the prefetched batches would not fit.
+        """
+        if self.loading.num_workers == 0 or not SHARED_MEMORY.is_dir():
+            return
+        clip_bytes = sum(3 * self.sampler.num_frames * recipe.crop_size**2 for recipe in self.augmentations)
+        # one batch more than the prefetched ones: the one in use
+        num_batches = self.loading.num_workers * PREFETCH_BATCHES + 1
+        needed = clip_bytes * batch_size * num_batches * num_processes
+        free = free_bytes(SHARED_MEMORY)
+        if needed > free:
+            raise VidsslError(
+                f"Too little shared memory: {num_processes} processes x {num_batches} batches x {batch_size} videos x "
+                f"{clip_bytes / 1e6:.1f} MB a video need {needed / 1e9:.2f} GB, {SHARED_MEMORY} has {free / 1e9:.2f} GB "
+                "free. Enlarge it (docker run --shm-size), or lower data.batch_size or data.loading.num_workers."
+            )
+
+    # --- evaluation ---
+
+    def evaluation_rows(self, split: str) -> np.ndarray:
+        """Return the labelled rows of a split.
+
+        Raises:
+            VidsslError: the split has no labelled video.
+        """
+        rows = self.catalog.split(split)
+        rows = rows[self.catalog.labels[rows] >= 0]
+        if len(rows) == 0:
+            raise VidsslError(f"Split {split!r} has no labelled video to evaluate on.")
+        return rows
+
+    def val_dataloader(self) -> dict[str, DataLoader]:
+        """Build the loaders of this process's share of the gallery and the query videos, by name."""
+        splits = {"gallery": self.evaluation.gallery_split, "query": self.evaluation.query_split}
+        return {name: self._evaluation_loader(self.evaluation_rows(split)) for name, split in splits.items()}
+
+    test_dataloader = val_dataloader
+
+    def predict_dataloader(self) -> DataLoader:
+        """Build the loader of this process's share of every video in the catalog."""
+        return self._evaluation_loader(self.catalog.split("all"))
+
+    def _evaluation_loader(self, rows: np.ndarray) -> DataLoader:
+        """Each video exactly once over all processes, nothing padded; a video that cannot be read is an error."""
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rows = rows[rank::world_size]
+        clips = self.evaluation
+        sampler = EvenlySpacedSampler(clips.num_frames, clips.stride, clips.num_clips)
+        dataset = EvaluationClipDataset(
+            self.catalog,
+            rows,
+            sampler,
+            resize=clips.resize,
+            crop_size=clips.crop_size,
+            decoder=self.loading.decoder,
+        )
+        return self._loader(dataset, batch_size=clips.batch_size)
+
+    def _loader(self, dataset, **kwargs: Any) -> DataLoader:
+        workers = self.loading.num_workers
+        if workers > 0:
+            kwargs["prefetch_factor"] = PREFETCH_BATCHES
+            kwargs["timeout"] = self.loading.timeout_seconds
+        return DataLoader(
+            dataset,
+            num_workers=workers,
+            collate_fn=collate,
+            worker_init_fn=limit_threads,
+            pin_memory=torch.cuda.is_available(),
+            **kwargs,
+        )
+
+    # --- unreadable videos ---
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Count the videos that had to be replaced, and stop the run when they are too many."""
+        if isinstance(batch, ClipBatch) and batch.failures:
+            self.count_failures(batch.failures)
+        return batch
+
+    def count_failures(self, failures: tuple[tuple[int, str], ...]) -> None:
+        """Remember unreadable videos, log each once.
+
+        Raises:
+            VidsslError: more than `max_bad_fraction` of the training videos are unreadable; the message lists them.
+        """
+        for row, reason in failures:
+            if row not in self.unreadable:
+                self.unreadable[row] = reason
+                logger.warning("Unreadable video replaced: %s (%s)", self.catalog.path(row), reason)
+        if len(self.unreadable) > self.loading.max_bad_fraction * len(self.train_rows):
+            listed = "\n".join(f"  {self.catalog.path(row)}: {reason}" for row, reason in self.unreadable.items())
+            raise VidsslError(
+                f"{len(self.unreadable)} of {len(self.train_rows)} training videos cannot be read, more than "
+                f"data.loading.max_bad_fraction = {self.loading.max_bad_fraction} allows:\n{listed}\n"
+                "Prepare the catalog again to leave them out, or raise the limit."
+            )
+
+    # --- resuming ---
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the run got, for its checkpoint."""
+        fit_loop = self.trainer.fit_loop
+        return {"epoch": self.trainer.current_epoch, "batches": fit_loop.epoch_loop.batch_progress.current.processed}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Continue with the batch after the last one that the checkpoint saw."""
+        self._resume_at = (state_dict["epoch"], state_dict["batches"])
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that can still be written below `folder`."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def limit_threads(worker_id: int) -> None:
+    """Give a worker one thread: the workers are the parallelism."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,169 @@
+"""From a row of the catalog to uint8 clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from vidssl.data.augmentation import AugmentationRecipe, apply, draw, evaluation_plan
+from vidssl.data.catalog import Catalog
+from vidssl.data.decoding import DecodingError, read_frames
+from vidssl.data.sampling import ClipSampler, EvenlySpacedSampler
+from vidssl.errors import VidsslError
+from vidssl.types import ClipBatch
+
+# What a generator is keyed by, beside (seed, epoch, row): one number for each use, so that no two draws share a stream.
+SAMPLING_STREAM, REPLACEMENT_STREAM, FIRST_VIEW_STREAM = 0, 1, 2
+MAX_REPLACEMENTS = 20
+
+
+@dataclass
+class ClipSample:
+    """The clips of one video.
+
+    Attributes:
+        clips: one uint8 array a view, each T x H x W x 3.
+        label: class number, -1 for none.
+        index: row number in the catalog.
+        failures: (row number, reason) of the videos that were tried before and could not be read.
+    """
+
+    clips: list[np.ndarray]
+    label: int
+    index: int
+    failures: tuple[tuple[int, str], ...] = ()
+
+
+class ClipDataset(Dataset):
+    """Training clips: sampled, decoded once, augmented a view.
+
+    An item is asked for by (epoch, position). Every draw comes from a generator keyed by (seed, epoch, row, use), so
+    a sample does not depend on workers, processes or restarts. A video that cannot be read is replaced by another,
+    drawn the same way, and told in `ClipSample.failures`.
+
+    Args:
+        catalog: the videos.
+        rows: row numbers to train on, int64 (N,).
+        sampler: chooses the frames of each view.
+        recipes: one augmentation recipe a view, as many as the sampler gives clips.
+        seed: key of every draw.
+        decoder: name of the decoder.
+
+    Raises:
+        VidsslError: recipes and clips differ in number.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        rows: np.ndarray,
+        sampler: ClipSampler,
+        recipes: Sequence[AugmentationRecipe],
+        *,
+        seed: int,
+        decoder: str = "auto",
+    ) -> None:
+        if len(recipes) != sampler.num_clips:
+            raise VidsslError(
+                f"data.augmentations has {len(recipes)} recipes, but data.sampler gives {sampler.num_clips} clips a "
+                "video: write one recipe a clip."
+            )
+        self.catalog = catalog
+        self.rows = rows
+        self.sampler = sampler
+        self.recipes = list(recipes)
+        self.seed = seed
+        self.decoder = decoder
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: tuple[int, int]) -> ClipSample:
+        epoch, position = key
+        row = int(self.rows[position])
+        replacements = np.random.default_rng([self.seed, epoch, row, REPLACEMENT_STREAM])
+        failures: list[tuple[int, str]] = []
+        while len(failures) < MAX_REPLACEMENTS:
+            try:
+                return self._sample(epoch, row, tuple(failures))
+            except DecodingError as error:
+                failures.append((row, error.reason))
+                row = int(self.rows[replacements.integers(len(self.rows))])
+        raise VidsslError(
+            f"{MAX_REPLACEMENTS} videos in a row could not be read, the first {self.catalog.path(failures[0][0])} "
+            f"({failures[0][1]}). Is data.root right? It is {self.catalog.root}."
+        )
+
+    def _sample(self, epoch: int, row: int, failures: tuple[tuple[int, str], ...]) -> ClipSample:
+        video = self.catalog[row]
+        sampling = np.random.default_rng([self.seed, epoch, row, SAMPLING_STREAM])
+        indices = self.sampler(video.num_frames, sampling)
+        # One call for all views: frames that two clips share are decoded once.
+        frames = read_frames(self.catalog.root / video.path, np.concatenate(indices), decoder=self.decoder)
+        clips = []
+        for view, recipe in enumerate(self.recipes):
+            rng = np.random.default_rng([self.seed, epoch, row, FIRST_VIEW_STREAM + view])
+            clip = frames[view * self.sampler.num_frames : (view + 1) * self.sampler.num_frames]
+            plan = draw(recipe, rng, num_frames=len(clip), height=clip.shape[1], width=clip.shape[2])
+            clips.append(apply(clip, plan))
+        return ClipSample(clips, video.label, row, failures)
+
+
+class EvaluationClipDataset(Dataset):
+    """Evaluation clips: evenly spaced, resized and cropped in the middle; nothing is random, nothing is skipped.
+
+    Args:
+        catalog: the videos.
+        rows: row numbers, int64 (N,).
+        sampler: frames of each of the clips.
+        resize: length of the short side in pixels.
+        crop_size: side of the square crop in pixels.
+        decoder: name of the decoder.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        rows: np.ndarray,
+        sampler: EvenlySpacedSampler,
+        *,
+        resize: int,
+        crop_size: int,
+        decoder: str = "auto",
+    ) -> None:
+        self.catalog = catalog
+        self.rows = rows
+        self.sampler = sampler
+        self.resize = resize
+        self.crop_size = crop_size
+        self.decoder = decoder
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> ClipSample:
+        row = int(self.rows[position])
+        video = self.catalog[row]
+        indices = self.sampler(video.num_frames)
+        frames = read_frames(self.catalog.root / video.path, np.concatenate(indices), decoder=self.decoder)
+        plan = evaluation_plan(
+            len(frames), frames.shape[1], frames.shape[2], resize=self.resize, crop_size=self.crop_size
+        )
+        clips = np.split(apply(frames, plan), self.sampler.num_clips)
+        return ClipSample(clips, video.label, row)
+
+
+def collate(samples: Sequence[ClipSample]) -> ClipBatch:
+    """Stack samples into a batch; the views keep the frames' own memory order (channels last), without a copy."""
+    num_views = len(samples[0].clips)
+    stacked = [torch.from_numpy(np.stack([sample.clips[view] for sample in samples])) for view in range(num_views)]
+    return ClipBatch(
+        views=[view.permute(0, 4, 1, 2, 3) for view in stacked],
+        label=torch.tensor([sample.label for sample in samples]),
+        index=torch.tensor([sample.index for sample in samples]),
+        failures=tuple(failure for sample in samples for failure in sample.failures),
+    )

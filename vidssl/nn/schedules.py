@@ -1,0 +1,14 @@
+"""Schedules as pure functions from step to value."""
+
+import math
+
+
+def warmup_cosine(step: int, *, warmup_steps: int, total_steps: int) -> float:
+    """Factor in [0, 1] of the learning rate: linear from 0 over the warm-up, then a half cosine down to 0.
+
+    Source: CVRL, section 4.1 (linear warm-up of 5 epochs, cosine decay to 0).
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))

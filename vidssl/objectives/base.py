@@ -1,0 +1,177 @@
+"""What every method shares: the backbone, the optimiser, the names it logs under."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+import vidssl
+from vidssl.backbones import build_backbone
+from vidssl.backbones.weights import load_weights
+from vidssl.errors import VidsslError
+from vidssl.nn.schedules import warmup_cosine
+from vidssl.types import ClipBatch
+
+PIXEL_RANGE = 255.0
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Which network learns.
+
+    Attributes:
+        name: registered name, see ``vidssl list backbones``.
+        options: keyword arguments of that backbone, such as ``{width: 2}``.
+        weights: file of weights to start from (a checkpoint, an export or a bare state dict); None starts untrained.
+        pixel_mean: subtracted from pixels in [0, 1], one for each of R, G, B.
+        pixel_std: divides them; the defaults 0.45 and 0.225 are those of SlowFast's and PyTorchVideo's models.
+    """
+
+    name: str = "r3d_50"
+    options: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    pixel_mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    pixel_std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """How it learns: linear warm-up, then cosine decay to 0, stepped every optimiser step.
+
+    The defaults are CVRL's for a batch of 1024 (section 4.1); the learning rate scales linearly with the batch.
+
+    Attributes:
+        name: ``sgd`` or ``adamw``.
+        learning_rate: the peak, after the warm-up.
+        momentum: of SGD (no Nesterov); AdamW keeps its own betas.
+        weight_decay: on kernels only, not on biases and normalisation.
+        warmup_epochs: length of the linear warm-up.
+    """
+
+    name: str = "sgd"
+    learning_rate: float = 0.32
+    momentum: float = 0.9
+    weight_decay: float = 1e-6
+    warmup_epochs: float = 5.0
+
+
+class Objective(LightningModule):
+    """Base of every method; a subclass owns its heads and its `training_step`.
+
+    A subclass sets `num_views`, the clips of each video that its `training_step` needs, and builds its heads after
+    calling this constructor. `backbone(self.network_input(batch.views))` runs all views in one forward pass.
+
+    Args:
+        backbone: which network learns.
+        optimizer: how it learns.
+    """
+
+    num_views: ClassVar[int] = 2
+
+    def __init__(self, backbone: BackboneSpec, optimizer: OptimizerSpec) -> None:
+        super().__init__()
+        self.backbone_spec = backbone
+        self.optimizer_spec = optimizer
+        self.backbone = build_backbone(backbone.name, **backbone.options)
+        if backbone.weights is not None:
+            print(load_weights(self.backbone, backbone.weights))
+        for name, values in (("pixel_mean", backbone.pixel_mean), ("pixel_std", backbone.pixel_std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1, 1), persistent=False)
+        # Plain values only: a checkpoint must load with weights_only=True and say how to build its backbone.
+        self.save_hyperparameters(
+            {
+                "vidssl_version": vidssl.__version__,
+                "objective": type(self).__name__,
+                "backbone": backbone.name,
+                "backbone_options": dict(backbone.options),
+                "pixel_mean": list(backbone.pixel_mean),
+                "pixel_std": list(backbone.pixel_std),
+                "optimizer": asdict(optimizer),
+            }
+        )
+
+    # --- for subclasses ---
+
+    def network_input(self, views: list[Tensor]) -> Tensor:
+        """Concatenate uint8 views (B x 3 x T x H x W each) and normalise them: float, one view after the other."""
+        clips = torch.cat(views) if len(views) > 1 else views[0]
+        return (clips.float() / PIXEL_RANGE - self.pixel_mean) / self.pixel_std
+
+    def log_training(self, **metrics: Tensor | float) -> None:
+        """Log scalars of a training step as ``train/<name>``."""
+        self.log_dict({f"train/{name}": value for name, value in metrics.items()}, batch_size=1)
+
+    # --- what Lightning calls ---
+
+    def setup(self, stage: str) -> None:
+        """Check that the data module delivers what the method needs, before anything runs."""
+        data = self.trainer.datamodule
+        if stage == "fit" and data is not None and data.sampler.num_clips != self.num_views:
+            raise VidsslError(
+                f"{type(self).__name__} needs {self.num_views} views a video, data.sampler gives "
+                f"{data.sampler.num_clips}: choose another sampler (vidssl list samplers)."
+            )
+        if data is not None:
+            self.hparams["catalog_digest"] = data.catalog.digest
+            self.hparams["train_split"] = data.train_split
+
+    def on_fit_start(self) -> None:
+        """Remember the run's seed, which keys every later draw."""
+        self._run_seed = torch.initial_seed() & 0xFFFFFFFF
+
+    def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
+        """Key torch's generators by (seed, step, rank): a killed run draws on as if nothing had happened."""
+        key = [self._run_seed, self.trainer.fit_loop.epoch_loop.total_batch_idx, self.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+
+    def features(self, batch: ClipBatch) -> dict[str, Tensor]:
+        """Frozen features of a batch of evaluation clips.
+
+        Returns:
+            `features` float32 (B, num_clips, feature_dim), `label` int64 (B,), `index` int64 (B,).
+        """
+        features = self.backbone(self.network_input(batch.views)).float()
+        clips = torch.stack(features.chunk(len(batch.views)), dim=1)
+        return {"features": clips, "label": batch.label, "index": batch.index}
+
+    def validation_step(self, batch: ClipBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Return frozen features; callbacks turn them into metrics."""
+        return self.features(batch)
+
+    test_step = validation_step
+    predict_step = validation_step
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build the optimiser and its schedule from the spec."""
+        spec = self.optimizer_spec
+        groups = parameter_groups(self, spec.weight_decay)
+        if spec.name == "sgd":
+            optimizer = torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum)
+        elif spec.name == "adamw":
+            optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate)
+        else:
+            raise VidsslError(f"model.optimizer.name: unknown optimiser {spec.name!r}. Known: adamw, sgd.")
+        total_steps = self.trainer.estimated_stepping_batches
+        if math.isinf(total_steps):
+            raise VidsslError("The cosine schedule needs an end: set trainer.max_epochs or trainer.max_steps.")
+        steps_per_epoch = total_steps / self.trainer.max_epochs if self.trainer.max_epochs > 0 else 0
+        warmup_steps = round(spec.warmup_epochs * steps_per_epoch)
+        schedule = partial(warmup_cosine, warmup_steps=warmup_steps, total_steps=int(total_steps))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split trainable parameters into kernels, which decay, and biases and normalisation, which do not."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,76 @@
+"""CVRL, start to finish on one page.
+
+Source: Qian et al., "Spatiotemporal Contrastive Video Representation Learning", CVPR 2021 (arXiv 2008.03800). The data
+module samples and augments the two clips (sections 3.2 and 3.3); here they are encoded and contrasted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vidssl.losses.info_nce import alignment, info_nce, uniformity
+from vidssl.nn.heads import mlp_head
+from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
+from vidssl.types import ClipBatch
+
+
+@dataclass(frozen=True)
+class CVRLHead:
+    """The projection head: Linear, BatchNorm, ReLU each, then Linear (section 4.1: three layers of 2048, then 128).
+
+    Attributes:
+        hidden_dims: widths of the hidden layers.
+        embedding_dim: width of the embedding that is contrasted.
+        batch_norm: whether hidden layers are normalised.
+    """
+
+    hidden_dims: tuple[int, ...] = (2048, 2048, 2048)
+    embedding_dim: int = 128
+    batch_norm: bool = True
+
+
+class CVRL(Objective):
+    """Contrast two clips of a video, a drawn interval apart, against all other clips of the global batch.
+
+    Args:
+        backbone: which network learns (the paper: ``r3d_50``).
+        optimizer: how it learns.
+        head: the projection head, discarded after training.
+        temperature: tau of InfoNCE, 0.1 in the paper.
+        reduction: ``sum`` of the two directions as in the released code, or their ``mean``.
+    """
+
+    num_views = 2
+
+    def __init__(
+        self,
+        backbone: BackboneSpec = BackboneSpec(),
+        optimizer: OptimizerSpec = OptimizerSpec(),
+        head: CVRLHead = CVRLHead(),
+        temperature: float = 0.1,
+        reduction: str = "sum",
+    ) -> None:
+        super().__init__(backbone, optimizer)
+        self.projection = mlp_head(
+            self.backbone.feature_dim, list(head.hidden_dims), head.embedding_dim, batch_norm=head.batch_norm
+        )
+        self.temperature = temperature
+        self.reduction = reduction
+
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch with two views, each uint8 B x 3 x T x H x W."""
+        embeddings = F.normalize(self.projection(self.backbone(self.network_input(batch.views))).float(), dim=1)
+        view1, view2 = embeddings.chunk(2)
+        output = info_nce(view1, view2, temperature=self.temperature, reduction=self.reduction)
+        self.log_training(
+            loss=output.loss.detach(),
+            contrastive_accuracy=output.contrastive_accuracy,
+            entropy=output.entropy,
+            alignment=alignment(view1, view2),
+            uniformity=uniformity(torch.cat((view1, view2)).detach()),
+        )
+        return output.loss
