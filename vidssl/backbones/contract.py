@@ -1,0 +1,111 @@
+"""What every backbone offers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidssl.errors import VidsslError
+
+
+class Backbone(nn.Module):
+    """A network from clips to feature maps.
+
+    A subclass sets the four attributes in its constructor and implements `compute_maps`; everybody else calls
+    `forward` or `forward_maps`, which check the input first.
+
+    Attributes:
+        feature_dim: channels C of the feature maps.
+        alignment_layer: name (as in ``named_modules``) of the layer whose output MCL aligns: the last convolution of
+            the last stage, before its normalisation (where the last stage ends in parallel branches, the module that
+            joins them). Its output has the shape of `forward_maps`, and nothing may write into it in place: the
+            loss needs its gradient.
+        stride: input frames, rows and columns per cell of the feature maps.
+        minimum_clip: the shortest, lowest and narrowest clip (frames, pixels, pixels) that the layers can take.
+    """
+
+    feature_dim: int
+    alignment_layer: str
+    stride: tuple[int, int, int]
+    minimum_clip: tuple[int, int, int] = (1, 1, 1)
+
+    def compute_maps(self, clips: Tensor) -> Tensor:
+        """Turn checked clips B x 3 x T x H x W into maps B x C x T' x H' x W'; subclasses implement it."""
+        raise NotImplementedError(f"{type(self).__name__} must implement compute_maps")
+
+    def forward_maps(self, clips: Tensor) -> Tensor:
+        """Return the feature maps of the last stage.
+
+        Args:
+            clips: normalised clips, floating point, B x 3 x T x H x W.
+
+        Returns:
+            B x C x T' x H' x W', where C is `feature_dim` and T', H', W' are `output_grid`.
+
+        Raises:
+            VidsslError: another shape or dtype, or a clip smaller than `minimum_clip`.
+        """
+        self._check(clips)
+        return self.compute_maps(clips)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Return one feature vector a clip, B x C: the mean of `forward_maps` over time and space.
+
+        Args:
+            clips: normalised clips, floating point, B x 3 x T x H x W.
+
+        Raises:
+            VidsslError: see `forward_maps`.
+        """
+        return self.forward_maps(clips).mean(dim=(2, 3, 4))
+
+    def forward_aligned(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features, and the output of `alignment_layer` they were computed from, in the same graph.
+
+        Args:
+            clips: normalised clips, floating point, B x 3 x T x H x W.
+
+        Returns:
+            Features B x C, and maps B x C x T' x H' x W' (A in the equations of MCL): ``torch.autograd.grad`` of any
+            function of the first with respect to the second exists, with ``create_graph`` too.
+
+        Raises:
+            VidsslError: see `forward_maps`.
+        """
+        seen: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            seen.append(output)
+
+        handle = self.get_submodule(self.alignment_layer).register_forward_hook(keep)
+        try:
+            features = self(clips)
+        finally:
+            handle.remove()
+        return features, seen[-1]
+
+    def output_grid(self, num_frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """Return T', H', W' of the feature maps of a clip of `num_frames` frames of `height` x `width` pixels."""
+        # Odd kernels padded by half their size: every layer rounds up, and so does their chain.
+        sizes = zip((num_frames, height, width), self.stride, strict=True)
+        frames, rows, columns = (-(-size // step) for size, step in sizes)
+        return frames, rows, columns
+
+    def _check(self, clips: Tensor) -> None:
+        expected = "normalised floating-point clips of the shape B x 3 x T x H x W"
+        if not isinstance(clips, Tensor):
+            raise VidsslError(f"{type(self).__name__} expects {expected}, not a {type(clips).__name__}.")
+        shape = " x ".join(map(str, clips.shape))
+        if clips.ndim != 5 or clips.shape[1] != 3:
+            hint = " The channels come second, before the frames." if clips.ndim == 5 else ""
+            raise VidsslError(f"{type(self).__name__} expects {expected}, not {shape}.{hint}")
+        if not torch.is_floating_point(clips):
+            raise VidsslError(f"{type(self).__name__} expects {expected}, not {clips.dtype}: normalise them first.")
+        if any(size < least for size, least in zip(clips.shape[2:], self.minimum_clip, strict=True)):
+            least = " x ".join(map(str, self.minimum_clip))
+            raise VidsslError(
+                f"{type(self).__name__} needs clips of at least T x H x W = {least} (frames, pixels), not {shape}: "
+                "sample more frames or crop larger."
+            )

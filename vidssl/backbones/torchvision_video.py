@@ -1,0 +1,142 @@
+"""The trunks of torchvision's video classifiers: R3D-18, MC3-18, R(2+1)D-18 and S3D.
+
+Sources: Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018 (the three
+ResNets), and Xie et al., "Rethinking Spatiotemporal Feature Learning", ECCV 2018 (S3D). Layers, initialisation and
+weights are torchvision's; module names too, so that its checkpoints load as they are. The classifiers are left out.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision import models
+
+from vidssl.backbones.contract import Backbone
+from vidssl.errors import VidsslError, nearest
+
+
+class VideoResNet(Backbone):
+    """A stem and four stages of basic blocks, 512 channels at the end.
+
+    Args:
+        network: a torchvision video ResNet; its parts are used, its classifier is not.
+        alignment_layer: see `Backbone`.
+        stride: see `Backbone`.
+    """
+
+    def __init__(self, network: nn.Module, alignment_layer: str, stride: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.feature_dim = network.fc.in_features
+        self.alignment_layer = alignment_layer
+        self.stride = stride
+        self.stem = network.stem
+        self.layer1 = network.layer1
+        self.layer2 = network.layer2
+        self.layer3 = network.layer3
+        self.layer4 = network.layer4
+
+    def compute_maps(self, clips: Tensor) -> Tensor:
+        """See `Backbone`."""
+        return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
+
+
+class S3D(Backbone):
+    """Separable Inception blocks, 1024 channels at the end.
+
+    Its last stage ends in four parallel branches, so the aligned map is their concatenation (after the rectifier).
+
+    Args:
+        network: torchvision's S3D; its feature layers are used, its classifier is not.
+    """
+
+    # The last pooling has an even kernel and no padding: it needs two cells, which 5 frames and 17 pixels give.
+    minimum_clip = (5, 17, 17)
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.feature_dim = 1024
+        self.stride = (8, 32, 32)
+        self.features = network.features
+        self.alignment_layer = f"features.{len(network.features) - 1}"
+
+    def compute_maps(self, clips: Tensor) -> Tensor:
+        """See `Backbone`."""
+        return self.features(clips)
+
+    def output_grid(self, num_frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """See `Backbone`; the last pooling rounds down."""
+        sizes = zip((num_frames, height, width), self.stride, strict=True)
+        frames, rows, columns = (-(-size // (step // 2)) // 2 for size, step in sizes)
+        return frames, rows, columns
+
+
+def r3d_18(weights: str | None = None) -> Backbone:
+    """Build R3D-18: 3x3x3 convolutions, temporal stride 8.
+
+    Args:
+        weights: a name of torchvision's, ``"KINETICS400_V1"`` (downloaded once), or None for random ones.
+
+    Raises:
+        VidsslError: the name is unknown, or the download failed.
+    """
+    return VideoResNet(_network("r3d_18", weights), "layer4.1.conv2.0", (8, 16, 16))
+
+
+def mc3_18(weights: str | None = None) -> Backbone:
+    """Build MC3-18: 3D convolutions in the stem and the first stage, 1x3x3 after; no temporal stride.
+
+    Args:
+        weights: see `r3d_18`.
+
+    Raises:
+        VidsslError: see `r3d_18`.
+    """
+    return VideoResNet(_network("mc3_18", weights), "layer4.1.conv2.0", (1, 16, 16))
+
+
+def r2plus1d_18(weights: str | None = None) -> Backbone:
+    """Build R(2+1)D-18: every convolution is a 1x3x3 and then a 3x1x1; temporal stride 8.
+
+    Args:
+        weights: see `r3d_18`.
+
+    Raises:
+        VidsslError: see `r3d_18`.
+    """
+    return VideoResNet(_network("r2plus1d_18", weights), "layer4.1.conv2.0.3", (8, 16, 16))
+
+
+def s3d(weights: str | None = None) -> Backbone:
+    """Build S3D; temporal stride 8, at least 5 frames.
+
+    Args:
+        weights: see `r3d_18`.
+
+    Raises:
+        VidsslError: see `r3d_18`.
+    """
+    return S3D(_network("s3d", weights))
+
+
+def _network(name: str, weights: str | None) -> nn.Module:
+    network = models.get_model(name, weights=None)
+    if weights is not None:
+        network.load_state_dict(_downloaded(name, weights))
+    return network
+
+
+def _downloaded(name: str, weights: str) -> dict[str, Tensor]:
+    known = models.get_model_weights(name)
+    if weights not in known.__members__:
+        names = ", ".join(known.__members__)
+        raise VidsslError(
+            f"torchvision has no weights {weights!r} for {name}.{nearest(weights, known.__members__)} Known: {names}. "
+            "For a file, build the backbone without weights and load it with load_weights."
+        )
+    entry = known[weights]
+    try:
+        return entry.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:  # no network, no disk, or a wrong hash
+        raise VidsslError(
+            f"Cannot get the weights {weights!r} of {name} from {entry.url}: {error}. Check the network, or put the "
+            "file into the folder torch.hub.get_dir()/checkpoints yourself."
+        ) from error
