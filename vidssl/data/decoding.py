@@ -1,0 +1,108 @@
+"""Frames of a video by their numbers, whichever library decodes them.
+
+Frame number i is the i-th frame the decoder presents, from 0. Every decoder returns frames as a player would show
+them: rotation metadata is applied. Differences that remain between decoders are in docs/decoding.md.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterable
+from contextlib import closing
+
+import numpy as np
+
+from vidssl.data.decoders.diagnosis import check_file
+from vidssl.data.decoders.reader import DecodingError as DecodingError
+from vidssl.data.decoders.reader import Reader, VideoInfo
+from vidssl.errors import VidsslError
+from vidssl.registry import Registry
+
+# The fastest measured, reads every codec of the test videos, and has wheels for every platform (docs/decoding.md).
+AUTO = "pyav"
+
+DECODERS = Registry("decoder", "vidssl.decoders")
+DECODERS.register(
+    "pyav", "vidssl.data.decoders.pyav_reader:PyAVReader", summary="PyAV with its own FFmpeg; what 'auto' takes"
+)
+DECODERS.register("decord", "vidssl.data.decoders.decord_reader:DecordReader", summary="decord, no longer maintained")
+DECODERS.register(
+    "opencv", "vidssl.data.decoders.opencv_reader:OpenCVReader", summary="OpenCV, reads from the first frame on"
+)
+DECODERS.register(
+    "torchcodec",
+    "vidssl.data.decoders.torchcodec_reader:TorchCodecReader",
+    summary="TorchCodec with the system's FFmpeg (optional extra)",
+)
+_PACKAGES = {"pyav": "av", "decord": "decord", "opencv": "cv2", "torchcodec": "torchcodec"}
+
+
+def available_decoders() -> list[str]:
+    """Return the decoders whose library is installed, without importing any."""
+    return [name for name in DECODERS.names() if _is_installed(name)]
+
+
+def read_frames(path: str | os.PathLike, indices: Iterable[int], *, decoder: str = "auto") -> np.ndarray:
+    """Read the frames of a video at given numbers, with one decoding thread.
+
+    Every frame is decoded and converted once, however often it is asked for.
+
+    Args:
+        path: the video.
+        indices: frame numbers in any order, repeats allowed, each from 0 to the number of frames less one.
+        decoder: a name of `DECODERS`, or ``"auto"``.
+
+    Returns:
+        uint8, len(indices) x H x W x 3, RGB, as displayed; in the order of `indices`.
+
+    Raises:
+        DecodingError: the file cannot be read or has fewer frames; never are fewer frames returned than asked for.
+        UnknownNameError: no such decoder.
+    """
+    path = os.fspath(path)
+    numbers = np.asarray(indices if isinstance(indices, np.ndarray) else list(indices))
+    if numbers.ndim != 1 or len(numbers) == 0 or numbers.dtype.kind not in "iu" or numbers.min() < 0:
+        raise VidsslError(f"{path}: frame numbers must be whole numbers from 0, at least one; got {indices!r}.")
+    distinct, positions = np.unique(numbers, return_inverse=True)
+    order = np.argsort(positions, kind="stable")
+    slots = np.split(order, np.cumsum(np.bincount(positions))[:-1])  # where each distinct frame goes
+    output = None
+    with closing(_open(path, decoder)) as reader:
+        for places, frame in zip(slots, reader.frames(distinct.tolist()), strict=True):
+            if output is None:
+                output = np.empty((len(numbers), *frame.shape), np.uint8)
+            if frame.shape != output.shape[1:]:
+                raise DecodingError(path, f"its frames change size: {output.shape[1:3]} to {frame.shape[:2]}")
+            output[places] = frame
+    return output
+
+
+def probe(path: str | os.PathLike, *, decoder: str = "auto") -> VideoInfo:
+    """Decode a whole video and tell what it holds.
+
+    Args:
+        path: the video.
+        decoder: a name of `DECODERS`, or ``"auto"``.
+
+    Raises:
+        DecodingError: with the reason: no such file, empty file, not a video, index missing, no video stream,
+            cannot be opened, or no frame decodes.
+    """
+    with closing(_open(os.fspath(path), decoder)) as reader:
+        return reader.info()
+
+
+def _open(path: str, decoder: str) -> Reader:
+    name = AUTO if decoder == "auto" else decoder
+    if name in _PACKAGES and not _is_installed(name):
+        raise VidsslError(
+            f"The decoder {name!r} needs the package {_PACKAGES[name]!r}, which is not installed; install it or use "
+            f"decoder 'auto'. Installed: {', '.join(available_decoders())}."
+        )
+    check_file(path)
+    return DECODERS.get(name)(path)
+
+
+def _is_installed(name: str) -> bool:
+    return name not in _PACKAGES or importlib.util.find_spec(_PACKAGES[name]) is not None
