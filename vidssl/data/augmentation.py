@@ -1,0 +1,207 @@
+"""How a clip looks: an augmentation is drawn as a plan, then applied.
+
+``draw`` turns a recipe and a generator into a `Plan`, plain data that can be logged, replayed, or applied to
+something else that lies on the same pixels (motion maps); ``apply`` does to uint8 frames what the plan says, frame
+size first, so that all else works on small pictures.
+
+Source: Qian et al., "Spatiotemporal Contrastive Video Representation Learning", CVPR 2021 (temporally consistent
+spatial augmentation). The operations mean what they mean in ``torchvision.transforms.v2``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vidssl.data import pixels
+from vidssl.data.plan import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe, FramePlan, Plan, require
+from vidssl.errors import VidsslError
+
+__all__ = [
+    "CVRL_VIEW_1",
+    "CVRL_VIEW_2",
+    "AugmentationRecipe",
+    "FramePlan",
+    "Plan",
+    "apply",
+    "blur_kernel_size",
+    "draw",
+    "evaluation_plan",
+    "three_crop_positions",
+]
+
+# As torchvision's RandomResizedCrop: so many tries to fit a crop of the drawn area and aspect, then a central one.
+CROP_ATTEMPTS = 10
+# SimCLR and CVRL: the blur's kernel is about a tenth of the picture wide.
+BLUR_KERNEL_FRACTION = 10
+
+
+def draw(recipe: AugmentationRecipe, rng: np.random.Generator, *, num_frames: int, height: int, width: int) -> Plan:
+    """Draw what happens to one clip.
+
+    Args:
+        recipe: the distributions.
+        rng: the only source of randomness.
+        num_frames: frames of the clip.
+        height: of the frames, pixels.
+        width: of the frames, pixels.
+
+    Raises:
+        VidsslError: there is no frame, or the frames are empty.
+    """
+    _check_source(num_frames, height, width)
+    num_draws = 1 if recipe.temporally_consistent else num_frames
+    frames = tuple(_draw_frame(recipe, rng, height, width) for _ in range(num_draws))
+    return Plan(num_frames, (height, width), recipe.crop_size, frames)
+
+
+def _draw_frame(recipe: AugmentationRecipe, rng: np.random.Generator, height: int, width: int) -> FramePlan:
+    return FramePlan(
+        crop=_draw_crop(recipe, rng, height, width),
+        resize=(recipe.crop_size, recipe.crop_size),
+        flip=_happens(rng, recipe.flip_probability),
+        jitter=_draw_jitter(recipe, rng) if _happens(rng, recipe.jitter_probability) else (),
+        grey=_happens(rng, recipe.grey_probability),
+        blur_sigma=float(rng.uniform(*recipe.blur_sigma)) if _happens(rng, recipe.blur_probability) else None,
+        solarise_threshold=recipe.solarise_threshold if _happens(rng, recipe.solarise_probability) else None,
+    )
+
+
+def _happens(rng: np.random.Generator, probability: float) -> bool:
+    return bool(rng.random() < probability)
+
+
+def _draw_crop(
+    recipe: AugmentationRecipe, rng: np.random.Generator, height: int, width: int
+) -> tuple[int, int, int, int]:
+    """Draw top, left, height, width as torchvision's RandomResizedCrop does, with its central crop where none fits."""
+    log_aspect = np.log(recipe.crop_aspect)
+    for _ in range(CROP_ATTEMPTS):
+        area = height * width * rng.uniform(*recipe.crop_area)
+        aspect = math.exp(rng.uniform(*log_aspect))
+        crop_height, crop_width = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+        if 0 < crop_height <= height and 0 < crop_width <= width:
+            top = int(rng.integers(height - crop_height + 1))
+            left = int(rng.integers(width - crop_width + 1))
+            return top, left, crop_height, crop_width
+    crop_height = max(1, min(height, round(width / recipe.crop_aspect[0])))
+    crop_width = max(1, min(width, round(height * recipe.crop_aspect[1])))
+    return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
+
+
+def _draw_jitter(recipe: AugmentationRecipe, rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
+    factors = {
+        name: float(rng.uniform(max(0.0, 1.0 - strength), 1.0 + strength))
+        for name in ("brightness", "contrast", "saturation")
+        if (strength := getattr(recipe, name)) > 0.0
+    }
+    if recipe.hue > 0.0:
+        factors["hue"] = float(rng.uniform(-recipe.hue, recipe.hue))
+    names = list(factors)
+    return tuple((names[i], factors[names[i]]) for i in rng.permutation(len(names)))
+
+
+def three_crop_positions(height: int, width: int) -> tuple[str, str, str]:
+    """Return the names of the three crops that cover a frame of `height` x `width` along its longer side."""
+    return ("left", "center", "right") if width >= height else ("top", "center", "bottom")
+
+
+def evaluation_plan(
+    num_frames: int, height: int, width: int, *, resize: int, crop_size: int, position: str = "center"
+) -> Plan:
+    """Plan the resizing of the shorter side and one crop, without any chance.
+
+    Args:
+        num_frames: frames of the clip.
+        height: of the frames, pixels.
+        width: of the frames, pixels.
+        resize: length of the shorter side after resizing, pixels.
+        crop_size: side of the square result, pixels, at most `resize`.
+        position: "center", or the end at which the crop lies (centred the other way): "left", "right", "top", "bottom".
+
+    Raises:
+        VidsslError: no such position, or the crop is larger than the resized frame.
+    """
+    _check_source(num_frames, height, width)
+    shares = {"center": (1, 1), "left": (1, 0), "right": (1, 2), "top": (0, 1), "bottom": (2, 1)}
+    require(position in shares, "position", position, f"one of {', '.join(shares)}")
+    require(1 <= crop_size <= resize, "crop_size", crop_size, f"between 1 and the resized shorter side, {resize}")
+    short_side = min(height, width)
+    # truncated, as torchvision's Resize does for the longer side
+    resized = (resize * height // short_side, resize * width // short_side)
+    # half of the room is rounded as torchvision's CenterCrop does it
+    halves = shares[position]
+    top, left = (round(half * (length - crop_size) / 2) for half, length in zip(halves, resized, strict=True))
+    frame_plan = FramePlan(crop=(0, 0, height, width), resize=resized, window=(top, left))
+    return Plan(num_frames, (height, width), crop_size, (frame_plan,))
+
+
+def blur_kernel_size(crop_size: int) -> int:
+    """Return the odd width of the blur's kernel for a result of `crop_size` pixels: 23 for 224, 5 for 56."""
+    return 2 * (crop_size // BLUR_KERNEL_FRACTION // 2) + 1
+
+
+def apply(frames: np.ndarray, plan: Plan, out: np.ndarray | None = None) -> np.ndarray:
+    """Do to the frames of a clip what the plan says.
+
+    Args:
+        frames: uint8 RGB, T x H x W x 3, of the size the plan was drawn for; never changed.
+        plan: from `draw` or `evaluation_plan`.
+        out: uint8, T x S x S x 3, filled and returned if given. It may be a view: into a batch, or of planes, as
+            ``buffer.transpose(1, 2, 3, 0)`` of a buffer 3 x T x S x S.
+
+    Returns:
+        uint8 RGB, T x S x S x 3, with S the plan's `crop_size`.
+
+    Raises:
+        VidsslError: `frames` or `out` has another shape or dtype than the plan needs.
+    """
+    size = plan.crop_size
+    _check_array("frames", frames, (plan.num_frames, *plan.source_size, 3))
+    if out is None:
+        out = np.empty((plan.num_frames, size, size, 3), np.uint8)
+    _check_array("out", out, (plan.num_frames, size, size, 3))
+    for part, frame_plan in plan.parts():
+        _apply_part(frames[part], frame_plan, out[part])
+    return out
+
+
+def _apply_part(frames: np.ndarray, plan: FramePlan, out: np.ndarray) -> None:
+    size = out.shape[1]
+    top, left, height, width = plan.crop
+    window_top, window_left = plan.window
+    resized = pixels.resize(frames[:, top : top + height, left : left + width], *plan.resize)
+    for source, target in zip(resized, out, strict=True):
+        frame = np.ascontiguousarray(source[window_top : window_top + size, window_left : window_left + size])
+        _change_colours(frame, plan)
+        pixels.store(frame, target)
+
+
+def _change_colours(frame: np.ndarray, plan: FramePlan) -> None:
+    """Do all but the geometry of the crop, in place, on uint8 S x S x 3."""
+    if plan.flip:
+        pixels.flip(frame)
+    for name, factor in plan.jitter:
+        pixels.COLOUR_OPERATIONS[name](frame, factor)
+    if plan.grey:
+        pixels.to_grey(frame)
+    if plan.blur_sigma is not None:
+        pixels.blur(frame, plan.blur_sigma, blur_kernel_size(len(frame)))
+    if plan.solarise_threshold is not None:
+        pixels.solarise(frame, plan.solarise_threshold)
+
+
+def _check_source(num_frames: int, height: int, width: int) -> None:
+    if min(num_frames, height, width) < 1:
+        raise VidsslError(
+            f"A clip of {num_frames} frames of {height} x {width} pixels is empty; give at least one pixel."
+        )
+
+
+def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape or array.dtype != np.uint8:
+        raise VidsslError(
+            f"`{name}` is {array.dtype} {array.shape}, but the plan is for uint8 {shape}; "
+            "draw a plan for the size of these frames."
+        )

@@ -1,0 +1,170 @@
+"""What an augmentation is, as plain data: the recipe to draw from, and the plan that was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from vidssl.errors import VidsslError
+
+
+def require(condition: bool, name: str, value: Any, wanted: str) -> None:
+    """Raise a VidsslError naming `name` and what it must be, unless `condition` holds."""
+    if not condition:
+        raise VidsslError(f"{name} is {value!r}; it must be {wanted}.")
+
+
+@dataclass(frozen=True)
+class AugmentationRecipe:
+    """The distributions from which the plan of a view is drawn; the defaults change nothing but the size.
+
+    Attributes:
+        crop_size: side of the square result, pixels.
+        crop_area: smallest and greatest area of the crop, as a share of the frame's (0-1].
+        crop_aspect: smallest and greatest width / height of the crop, drawn uniformly in its logarithm.
+        flip_probability: of mirroring left and right (0-1, like every probability here).
+        jitter_probability: of jittering brightness, contrast, saturation and hue, in a random order.
+        brightness: the factor is drawn from [max(0, 1 - brightness), 1 + brightness].
+        contrast: likewise.
+        saturation: likewise.
+        hue: the shift is drawn from [-hue, hue], in turns of the colour circle (0-0.5).
+        grey_probability: of leaving only the luma.
+        blur_probability: of a Gaussian blur, whose kernel is about a tenth of `crop_size` wide.
+        blur_sigma: smallest and greatest sigma of the blur, pixels of the result.
+        solarise_probability: of inverting all values at or above the threshold.
+        solarise_threshold: level of 0-255; 128 is the "0.5" of the papers.
+        temporally_consistent: one draw for all frames of a clip; false draws for every frame anew.
+    """
+
+    crop_size: int = 224
+    crop_area: tuple[float, float] = (1.0, 1.0)
+    crop_aspect: tuple[float, float] = (1.0, 1.0)
+    flip_probability: float = 0.0
+    jitter_probability: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    grey_probability: float = 0.0
+    blur_probability: float = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    solarise_probability: float = 0.0
+    solarise_threshold: int = 128
+    temporally_consistent: bool = True
+
+    def __post_init__(self) -> None:
+        """Check every range.
+
+        Raises:
+            VidsslError: a value is out of its range; the message names the key.
+        """
+        require(self.crop_size >= 1, "crop_size", self.crop_size, "at least 1 pixel")
+        for name in ("crop_area", "crop_aspect", "blur_sigma"):
+            low, high = getattr(self, name)
+            require(0.0 < low <= high, name, (low, high), "two positive numbers, the smaller first")
+        require(self.crop_area[1] <= 1.0, "crop_area", self.crop_area, "a share of the frame, at most 1")
+        for field in fields(self):
+            if field.name.endswith("_probability"):
+                value = getattr(self, field.name)
+                require(0.0 <= value <= 1.0, field.name, value, "a probability from 0 to 1")
+        for name in ("brightness", "contrast", "saturation"):
+            require(getattr(self, name) >= 0.0, name, getattr(self, name), "at least 0")
+        require(0.0 <= self.hue <= 0.5, "hue", self.hue, "from 0 to 0.5 turns of the colour circle")
+        require(0 <= self.solarise_threshold <= 255, "solarise_threshold", self.solarise_threshold, "from 0 to 255")
+
+
+# CVRL, appendix, table of augmentations of the two views.
+CVRL_VIEW_1 = AugmentationRecipe(
+    crop_size=224,
+    crop_area=(0.3, 1.0),
+    crop_aspect=(0.5, 2.0),
+    flip_probability=0.5,
+    jitter_probability=0.8,
+    brightness=0.8,
+    contrast=0.8,
+    saturation=0.8,
+    hue=0.2,
+    grey_probability=0.2,
+    blur_probability=1.0,
+    blur_sigma=(0.1, 2.0),
+    solarise_probability=0.0,
+    solarise_threshold=128,
+)
+CVRL_VIEW_2 = replace(CVRL_VIEW_1, blur_probability=0.1, solarise_probability=0.2)
+
+
+@dataclass(frozen=True)
+class FramePlan:
+    """What happens to one frame, in the order of the attributes.
+
+    Attributes:
+        crop: top, left, height, width of the part that is used, pixels of the source.
+        resize: height and width to which that part is resized, pixels.
+        window: top and left of the result inside the resized part, pixels; (0, 0) unless only a part of it is used.
+        flip: mirror left and right.
+        jitter: operation and factor, in order; the operations are those of `pixels.COLOUR_OPERATIONS`.
+        grey: leave only the luma.
+        blur_sigma: pixels; None for no blur.
+        solarise_threshold: level of 0-255; None for no solarisation.
+    """
+
+    crop: tuple[int, int, int, int]
+    resize: tuple[int, int]
+    window: tuple[int, int] = (0, 0)
+    flip: bool = False
+    jitter: tuple[tuple[str, float], ...] = ()
+    grey: bool = False
+    blur_sigma: float | None = None
+    solarise_threshold: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens to a clip; plain data, equal plans do equal things.
+
+    Attributes:
+        num_frames: frames of the clip.
+        source_size: height and width of the frames the plan was drawn for, pixels.
+        crop_size: side of the square result, pixels.
+        frames: one plan for all frames, or one for each.
+    """
+
+    num_frames: int
+    source_size: tuple[int, int]
+    crop_size: int
+    frames: tuple[FramePlan, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON can hold it (numbers, strings, lists)."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Plan:
+        """Return the plan whose `to_dict`, perhaps through JSON, gave `values`.
+
+        Raises:
+            VidsslError: a key is missing or unknown.
+        """
+        try:
+            frames = tuple(FramePlan(**_tuples(frame)) for frame in values["frames"])
+            return cls(**{**_tuples(values), "frames": frames})
+        except (KeyError, TypeError) as error:
+            raise VidsslError(f"This is not an augmentation plan: {error}. Give what Plan.to_dict returned.") from error
+
+    def parts(self) -> Iterator[tuple[slice, FramePlan]]:
+        """Yield the frames that share a plan, as a slice, with their plan."""
+        if len(self.frames) == 1:
+            yield slice(0, self.num_frames), self.frames[0]
+            return
+        for number, frame_plan in enumerate(self.frames):
+            yield slice(number, number + 1), frame_plan
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with the lists that JSON makes of tuples turned back."""
+    return {key: _tuple(value) for key, value in values.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(item) for item in value) if isinstance(value, list | tuple) else value
