@@ -1,0 +1,97 @@
+"""Reading checkpoint files: tensors and plain values only, nothing that runs code."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from vidssl.errors import VidsslError
+
+# Where training codes put the weights: Lightning, PyTorchVideo and SlowFast, MCL and MoCo forks, and others.
+_STATE_KEYS = ("state_dict", "model_state", "model_state_dict", "model", "module")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        path: the file.
+        tensors: name to tensor, on the CPU.
+        values: the other entries of a checkpoint (``epoch``, ``hyper_parameters``, ...), or the metadata of a
+            safetensors file (text to text).
+    """
+
+    path: Path
+    tensors: dict[str, Tensor]
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def read_checkpoint(source: str | Path) -> Checkpoint:
+    """Read a Lightning checkpoint, a bare state dict (``.pt``, ``.pth``) or a safetensors file.
+
+    Raises:
+        VidsslError: the file is missing or a folder, is no checkpoint, holds no tensors, or would have to be unpickled.
+    """
+    path = Path(source)
+    if path.is_dir():
+        raise VidsslError(f"{path} is a folder, not a checkpoint file; name a file inside it.")
+    if not path.is_file():
+        raise VidsslError(f"There is no checkpoint {path}: no such file.")
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Checkpoint(path, {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise VidsslError(f"Cannot read {path} as safetensors: {error}. Is it complete?") from error
+
+
+def _read_torch(path: Path) -> Checkpoint:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise VidsslError(_unpickling_message(path)) from error
+    except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
+        raise VidsslError(f"{path} is not a checkpoint that torch can read, or it is cut short: {error}") from error
+    if not isinstance(content, Mapping):
+        raise VidsslError(f"{path} holds a {type(content).__name__}, not a state dict: save model.state_dict().")
+    for key in _STATE_KEYS:
+        tensors = _tensors(content.get(key))
+        if tensors:
+            return Checkpoint(path, tensors, {name: value for name, value in content.items() if name != key})
+    tensors = _tensors(content)
+    if not tensors:
+        raise VidsslError(f"{path} holds no tensors under {', '.join(_STATE_KEYS)} nor at its top: {_keys(content)}.")
+    return Checkpoint(path, tensors, {name: value for name, value in content.items() if name not in tensors})
+
+
+def _tensors(value: Any) -> dict[str, Tensor]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: entry for name, entry in value.items() if isinstance(name, str) and isinstance(entry, Tensor)}
+
+
+def _keys(content: Mapping[Any, Any]) -> str:
+    return f"it has the keys {', '.join(map(str, list(content)[:8]))}" if content else "it is empty"
+
+
+def _unpickling_message(path: Path) -> str:
+    """Tell a pickle of Python objects from a file that is no checkpoint at all."""
+    if not zipfile.is_zipfile(path):
+        return f"{path} is not a checkpoint that torch can read without unpickling Python objects (or is none at all)."
+    classes = ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))[:4])
+    return (
+        f"{path} holds Python objects ({classes}), and reading those can run code hidden in it, so it is not read. "
+        "If you trust it, load it yourself with torch.load(..., weights_only=False) and save its state dict alone."
+    )
