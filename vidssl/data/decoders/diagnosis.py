@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from vidssl.data.decoders.reader import DecodingError
+
+if TYPE_CHECKING:
+    import av
 
 
 def check_file(path: str) -> None:
@@ -30,7 +34,7 @@ def explain_unopened(path: str, decoder: str, error: object) -> DecodingError:
     import av
 
     try:
-        with av.open(path, metadata_errors="ignore") as container:
+        with open_container(path) as container:
             has_video = bool(container.streams.video)
     except av.FFmpegError:
         if _misses_index(path):
@@ -42,6 +46,15 @@ def explain_unopened(path: str, decoder: str, error: object) -> DecodingError:
         return DecodingError(path, "no video stream")
     said = str(error).strip().split("\n")[0][:200]
     return DecodingError(path, f"cannot be opened with decoder {decoder!r} ({said}); try decoder 'pyav'")
+
+
+def open_container(path: str) -> av.container.InputContainer:
+    """Open `path` with PyAV, whatever bytes its title and comments hold."""
+    import av
+
+    if int(av.__version__.split(".")[0]) >= 19:  # reads any bytes, and no longer takes the argument
+        return av.open(path)
+    return av.open(path, metadata_errors="ignore")
 
 
 def _misses_index(path: str) -> bool:

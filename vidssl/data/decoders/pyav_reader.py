@@ -8,8 +8,9 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from vidssl.data.decoders.diagnosis import explain_unopened
+from vidssl.data.decoders.diagnosis import explain_unopened, open_container
 from vidssl.data.decoders.reader import DecodingError, VideoInfo, fps_and_duration, past_the_end
+from vidssl.data.decoders.shortcuts import Inexact, find_key_frames, wanted_frames
 
 
 class PyAVReader:
@@ -17,35 +18,23 @@ class PyAVReader:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        try:
-            # some sets' metadata is not UTF-8
-            self._container = av.open(path, metadata_errors="ignore")
-        except av.FFmpegError as error:
-            raise explain_unopened(path, "pyav", error) from error
-        self._stream = self._container.streams.best("video")
-        if self._stream is None:
-            self.close()
-            raise DecodingError(path, "no video stream")
-        self._stream.thread_type = "NONE"
-        self._stream.codec_context.thread_count = 1
         self._reformatter = VideoReformatter()
+        self._open()
 
     def frames(self, indices: list[int]) -> Iterator[np.ndarray]:
         """See `Reader.frames`."""
-        wanted = iter(indices)
-        index = next(wanted, None)
-        count = 0
-        for frame in self._decode():
-            if index is None:
-                return
-            if count == index:
-                yield self._to_rgb(frame)
-                index = next(wanted, None)
-            count += 1
-            if index is None:
-                return
-        if index is not None:
-            raise past_the_end(self.path, index, count)
+        keys = find_key_frames(self._container, self._stream)
+        served = 0
+        if keys is not None:
+            try:
+                for frame in wanted_frames(self._container, self._stream, keys, indices):
+                    yield self._to_rgb(frame)
+                    served += 1
+            except (Inexact, av.FFmpegError):
+                self.close()
+                self._open()
+        if served < len(indices):
+            yield from self._frames_from_the_first_on(indices[served:])
 
     def info(self) -> VideoInfo:
         """See `Reader.info`."""
@@ -70,6 +59,32 @@ class PyAVReader:
     def close(self) -> None:
         """Release the file."""
         self._container.close()
+
+    def _open(self) -> None:
+        try:
+            self._container = open_container(self.path)
+        except av.FFmpegError as error:
+            raise explain_unopened(self.path, "pyav", error) from error
+        stream = self._container.streams.best("video")
+        if stream is None:
+            self.close()
+            raise DecodingError(self.path, "no video stream")
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        self._stream = stream
+
+    def _frames_from_the_first_on(self, indices: list[int]) -> Iterator[np.ndarray]:
+        remaining = iter(indices)
+        index = next(remaining)
+        count = 0
+        for frame in self._decode():
+            if count == index:
+                yield self._to_rgb(frame)
+                index = next(remaining, None)
+                if index is None:
+                    return
+            count += 1
+        raise past_the_end(self.path, index, count)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         try:

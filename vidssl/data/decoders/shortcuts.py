@@ -1,0 +1,164 @@
+"""Which frames need not be decoded: jumps to key frames, and frames that no other frame refers to.
+
+Both rest on knowing the number of a frame before it is decoded. That takes a container that lists all its packets, one
+frame a packet, and a presentation timestamp on every packet. Where one of these is missing, or anything turns out
+otherwise while decoding, :class:`Inexact` is raised and the caller decodes from the first frame on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import av
+
+# Containers whose index lists every packet (Matroska's lists key frames only), with the farthest a packet may lie from
+# its place in display order: H.264 and HEVC hold back at most 16 frames; AVI timestamps are usable in order only.
+_MAX_REORDER_PACKETS = {"avi": 1, "mov": 16}
+# Codecs whose packets hold one frame each (VP8 and VP9 hide reference frames in packets of their own).
+_ONE_FRAME_A_PACKET = ("mpeg4", "msmpeg4", "msmpeg4v2", "mjpeg", "h264", "hevc")
+# MPEG-4 has packets saying "nothing changed" (about 7 bytes) for which no frame comes out.
+_EMPTY_FRAME_BYTES = 16
+# A jump costs about as much as decoding so many small frames.
+_SHORTEST_JUMP_FRAMES = 3
+
+
+class Inexact(Exception):
+    """The frames cannot be told apart without decoding them all; never leaves the reader."""
+
+
+@dataclass(frozen=True)
+class KeyFrames:
+    """Where decoding may start, in display order.
+
+    Attributes:
+        numbers: frame numbers, ascending; the first is 0.
+        decoding_times: of the same frames' packets, in the stream's time base.
+        max_reorder_packets: the farthest a packet may lie from its place in display order.
+    """
+
+    numbers: list[int]
+    decoding_times: list[int]
+    max_reorder_packets: int
+
+
+def find_key_frames(container: av.container.InputContainer, stream: av.VideoStream) -> KeyFrames | None:
+    """Return the key frames whose numbers are certain, or None if this video allows no shortcut."""
+    entries = stream.index_entries
+    kind = container.format.name.split(",")[0]
+    if (
+        kind not in _MAX_REORDER_PACKETS
+        or stream.codec_context.codec.name not in _ONE_FRAME_A_PACKET
+        or (kind == "avi" and stream.codec_context.has_b_frames)  # its timestamps are in neither order
+        or len(entries) == 0
+        or len(entries) != stream.frames
+    ):
+        return None
+    numbers, times = [], []
+    for number, entry in enumerate(entries):
+        if entry.is_discard:  # an edit list hides frames: numbers no longer follow packets
+            return None
+        if entry.size < _EMPTY_FRAME_BYTES:
+            break
+        if entry.is_keyframe:
+            numbers.append(number)
+            times.append(entry.timestamp)
+    return KeyFrames(numbers, times, _MAX_REORDER_PACKETS[kind]) if numbers[:1] == [0] else None
+
+
+def split_runs(key_numbers: list[int], indices: list[int]) -> list[tuple[int, list[int]]]:
+    """Split `indices` where jumping to a key frame saves decoding.
+
+    Args:
+        key_numbers: frame numbers at which decoding may start, ascending, the first 0.
+        indices: wanted frame numbers, ascending.
+
+    Returns:
+        For each run, the number of the frame to start decoding at and the wanted frames.
+    """
+    runs: list[tuple[int, list[int]]] = []
+    position = 0
+    for index in indices:
+        key = key_numbers[bisect_right(key_numbers, index) - 1]
+        jump = key - position >= _SHORTEST_JUMP_FRAMES
+        if jump or not runs:
+            runs.append((key if jump else 0, []))
+        runs[-1][1].append(index)
+        position = index + 1
+    return runs
+
+
+def wanted_frames(
+    container: av.container.InputContainer, stream: av.VideoStream, keys: KeyFrames, indices: list[int]
+) -> Iterator[av.VideoFrame]:
+    """Yield the frames numbered `indices` (ascending, distinct), decoding as few others as possible.
+
+    Raises:
+        Inexact: before the first frame whose number is in doubt.
+    """
+    # seeking goes by presentation time, the index by decoding time
+    delay = (stream.start_time or 0) - keys.decoding_times[0]
+    for start, wanted in split_runs(keys.numbers, indices):
+        decoding_time = keys.decoding_times[bisect_left(keys.numbers, start)]
+        if start:
+            container.seek(decoding_time + delay, stream=stream, backward=True)
+        packets = _numbered(container.demux(stream), start, decoding_time, keys.max_reorder_packets)
+        yield from _decode_run(stream.codec_context, packets, start, wanted)
+
+
+def _numbered(
+    packets: Iterator[av.Packet], start: int, decoding_time: int, max_reorder_packets: int
+) -> Iterator[tuple[av.Packet, int]]:
+    """Pair each packet with its frame's number: its rank by presentation time, from the key frame `start` on."""
+    times: list[int] = []
+    waiting: deque[av.Packet] = deque()
+    for packet in packets:
+        if packet.size == 0:  # PyAV marks the end so
+            break
+        if not times and not (packet.is_keyframe and packet.dts == decoding_time):
+            raise Inexact  # the seek landed elsewhere
+        if packet.pts is None or (times and packet.pts <= times[0]):
+            raise Inexact  # shown before the key frame it follows: needs frames from before the jump
+        insort(times, packet.pts)
+        waiting.append(packet)
+        if len(waiting) > max_reorder_packets:
+            ready = waiting.popleft()
+            yield ready, start + bisect_left(times, ready.pts)
+    for ready in waiting:
+        yield ready, start + bisect_left(times, ready.pts)
+
+
+def _decode_run(
+    context: av.VideoCodecContext, packets: Iterator[tuple[av.Packet, int]], start: int, wanted: list[int]
+) -> Iterator[av.VideoFrame]:
+    numbers: dict[int, int] = {}
+    keep = {start, *wanted}
+    remaining = deque(wanted)
+    previous = start - 1
+    for frame in _decode_only(context, packets, keep, numbers):
+        number = numbers.get(frame.pts, -1)
+        starts_well = previous >= start or (number == start and frame.key_frame and not frame.is_corrupt)
+        if not starts_well or number <= previous or number > remaining[0]:
+            raise Inexact
+        previous = number
+        if number == remaining[0]:
+            yield frame
+            remaining.popleft()
+        if not remaining:
+            return
+    raise Inexact  # the video ends before the last wanted frame
+
+
+def _decode_only(
+    context: av.VideoCodecContext, packets: Iterator[tuple[av.Packet, int]], keep: set[int], numbers: dict[int, int]
+) -> Iterator[av.VideoFrame]:
+    """Decode the frames of `keep` and those that others refer to; note in `numbers` each timestamp's frame number."""
+    for packet, number in packets:
+        if packet.pts in numbers:
+            raise Inexact
+        numbers[packet.pts] = number
+        context.skip_frame = "DEFAULT" if number in keep else "NONREF"
+        yield from packet.decode()
+    yield from context.decode(None)
