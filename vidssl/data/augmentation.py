@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 
 from vidssl.data import pixels
@@ -148,8 +149,7 @@ def apply(frames: np.ndarray, plan: Plan, out: np.ndarray | None = None) -> np.n
     Args:
         frames: uint8 RGB, T x H x W x 3, of the size the plan was drawn for; never changed.
         plan: from `draw` or `evaluation_plan`.
-        out: uint8, T x S x S x 3, filled and returned if given. It may be a view: into a batch, or of planes, as
-            ``buffer.transpose(1, 2, 3, 0)`` of a buffer 3 x T x S x S.
+        out: uint8, T x S x S x 3, filled and returned if given. It may be a view, such as one clip of a batch.
 
     Returns:
         uint8 RGB, T x S x S x 3, with S the plan's `crop_size`.
@@ -172,16 +172,15 @@ def _apply_part(frames: np.ndarray, plan: FramePlan, out: np.ndarray) -> None:
     top, left, height, width = plan.crop
     window_top, window_left = plan.window
     resized = pixels.resize(frames[:, top : top + height, left : left + width], *plan.resize)
-    for source, target in zip(resized, out, strict=True):
-        frame = np.ascontiguousarray(source[window_top : window_top + size, window_left : window_left + size])
+    windows = resized[:, window_top : window_top + size, window_left : window_left + size]
+    for window, target in zip(windows, out, strict=True):
+        frame = cv2.flip(window, 1) if plan.flip else np.ascontiguousarray(window)
         _change_colours(frame, plan)
-        pixels.store(frame, target)
+        target[...] = frame
 
 
 def _change_colours(frame: np.ndarray, plan: FramePlan) -> None:
-    """Do all but the geometry of the crop, in place, on uint8 S x S x 3."""
-    if plan.flip:
-        pixels.flip(frame)
+    """Do all but the geometry, in place, on one uint8 frame, S x S x 3."""
     for name, factor in plan.jitter:
         pixels.COLOUR_OPERATIONS[name](frame, factor)
     if plan.grey:

@@ -8,6 +8,8 @@ from typing import Any
 
 from vidssl.errors import VidsslError
 
+JITTER_OPERATIONS = ("brightness", "contrast", "saturation", "hue")
+
 
 def require(condition: bool, name: str, value: Any, wanted: str) -> None:
     """Raise a VidsslError naming `name` and what it must be, unless `condition` holds."""
@@ -103,7 +105,7 @@ class FramePlan:
         resize: height and width to which that part is resized, pixels.
         window: top and left of the result inside the resized part, pixels; (0, 0) unless only a part of it is used.
         flip: mirror left and right.
-        jitter: operation and factor, in order; the operations are those of `pixels.COLOUR_OPERATIONS`.
+        jitter: operation (one of `JITTER_OPERATIONS`) and factor, in order.
         grey: leave only the luma.
         blur_sigma: pixels; None for no blur.
         solarise_threshold: level of 0-255; None for no solarisation.
@@ -117,6 +119,15 @@ class FramePlan:
     grey: bool = False
     blur_sigma: float | None = None
     solarise_threshold: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the names of the jitter's operations.
+
+        Raises:
+            VidsslError: one is unknown.
+        """
+        for name, _ in self.jitter:
+            require(name in JITTER_OPERATIONS, "jitter operation", name, f"one of {', '.join(JITTER_OPERATIONS)}")
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,17 @@ class Plan:
     source_size: tuple[int, int]
     crop_size: int
     frames: tuple[FramePlan, ...]
+
+    def __post_init__(self) -> None:
+        """Check that there is a plan for every frame.
+
+        Raises:
+            VidsslError: there are neither one nor `num_frames` of them.
+        """
+        if len(self.frames) not in (1, self.num_frames):
+            raise VidsslError(
+                f"A plan for {self.num_frames} frames holds {len(self.frames)} frame plans; give one, or one a frame."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it (numbers, strings, lists)."""
