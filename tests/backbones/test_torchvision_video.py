@@ -35,5 +35,5 @@ def test_a_failed_download_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # the discard port: nobody listens
     monkeypatch.setenv("no_proxy", "")
-    with pytest.raises(VidsslError, match="Cannot get the weights 'KINETICS400_V1' of s3d from https://.*refused"):
+    with pytest.raises(VidsslError, match=r"Cannot get the weights 'KINETICS400_V1' of s3d from https://.*refused"):
         build_backbone("s3d", weights="KINETICS400_V1")
