@@ -101,7 +101,14 @@ def _open(path: str, decoder: str) -> Reader:
             f"decoder 'auto'. Installed: {', '.join(available_decoders())}."
         )
     check_file(path)
-    return DECODERS.get(name)(path)
+    try:
+        reader = DECODERS.get(name)
+    except (ImportError, OSError, RuntimeError) as error:  # a system library that the package needs is missing
+        raise VidsslError(
+            f"The decoder {name!r} is installed but cannot be loaded ({str(error).strip().splitlines()[0]}); "
+            f"use decoder 'auto', or install what it asks for."
+        ) from error
+    return reader(path)
 
 
 def _is_installed(name: str) -> bool:

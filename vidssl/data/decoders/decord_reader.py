@@ -23,8 +23,8 @@ class DecordReader:
 
     def frames(self, indices: list[int]) -> Iterator[np.ndarray]:
         """See `Reader.frames`."""
-        if indices and indices[-1] >= len(self._reader):
-            raise past_the_end(self.path, indices[-1], len(self._reader))
+        if indices[-1] >= len(self._reader):
+            raise past_the_end(self.path, indices[-1], self._count())
         try:
             batch = self._reader.get_batch(indices).asnumpy()
         except (RuntimeError, decord.DECORDError) as error:

@@ -74,6 +74,8 @@ class Reader(Protocol):
 
 def past_the_end(path: str, index: int, num_frames: int) -> DecodingError:
     """Return the error for a frame number that the video does not have."""
+    if num_frames == 0:
+        return DecodingError(path, "no frame decodes")
     return DecodingError(
         path, f"frame {index} was asked for, but only {num_frames} frames decode (numbered from 0); prepare it again"
     )

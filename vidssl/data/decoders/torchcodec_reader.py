@@ -23,8 +23,8 @@ class TorchCodecReader:
 
     def frames(self, indices: list[int]) -> Iterator[np.ndarray]:
         """See `Reader.frames`."""
-        if indices and indices[-1] >= len(self._decoder):
-            raise past_the_end(self.path, indices[-1], len(self._decoder))
+        if indices[-1] >= len(self._decoder):
+            raise past_the_end(self.path, indices[-1], self._count())
         try:
             batch = self._decoder.get_frames_at(indices).data.numpy()
         except (RuntimeError, IndexError) as error:
@@ -36,10 +36,10 @@ class TorchCodecReader:
         count = self._count()
         if count == 0:
             raise DecodingError(self.path, "no frame decodes")
-        first, last = self._decoder[0], self._decoder.get_frame_at(count - 1)
-        span_seconds = last.pts_seconds + last.duration_seconds - self._decoder.get_frame_at(0).pts_seconds
+        first, last = self._decoder.get_frame_at(0), self._decoder.get_frame_at(count - 1)
+        span_seconds = last.pts_seconds + last.duration_seconds - first.pts_seconds
         fps, duration_seconds = fps_and_duration(self._decoder.metadata.average_fps or 0.0, count, span_seconds)
-        height, width = first.shape[:2]
+        height, width = first.data.shape[:2]
         return VideoInfo(count, fps, width, height, duration_seconds)
 
     def close(self) -> None:
