@@ -101,6 +101,7 @@ class VideoDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.catalog = Catalog.open(catalog, root=root)
+        self.train_split = train_split
         self.train_rows = self.catalog.split(train_split)
         self.batch_size = batch_size
         self.sampler = IntervalSampler() if sampler is None else sampler
@@ -108,6 +109,7 @@ class VideoDataModule(LightningDataModule):
         self.evaluation = evaluation
         self.loading = loading
         self.seed = seed
+        self.name = Path(catalog).stem
         self.unreadable: dict[int, str] = {}
         self._resume_at = (0, 0)
 
@@ -133,7 +135,9 @@ class VideoDataModule(LightningDataModule):
         batches.resume_at(*self._resume_at)
         local_processes = self.trainer.num_devices if self.trainer else 1
         self.check_shared_memory(self.batch_size // world_size, local_processes)
-        return self._loader(self.train_dataset(), batch_sampler=batches, persistent_workers=self.loading.num_workers > 0)
+        return self._loader(
+            self.train_dataset(), batch_sampler=batches, persistent_workers=self.loading.num_workers > 0
+        )
 
     def check_shared_memory(self, batch_size: int, num_processes: int) -> None:
         """Compare what the workers will hold in shared memory with what is free.
@@ -151,8 +155,8 @@ class VideoDataModule(LightningDataModule):
         if needed > free:
             raise VidsslError(
                 f"Too little shared memory: {num_processes} processes x {num_batches} batches x {batch_size} videos x "
-                f"{clip_bytes / 1e6:.1f} MB a video need {needed / 1e9:.2f} GB, {SHARED_MEMORY} has {free / 1e9:.2f} GB "
-                "free. Enlarge it (docker run --shm-size), or lower data.batch_size or data.loading.num_workers."
+                f"{clip_bytes / 1e6:.1f} MB a video need {needed / 1e9:.2f} GB, {SHARED_MEMORY} has "
+                f"{free / 1e9:.2f} GB free. Enlarge it (docker run --shm-size), or lower data.batch_size or data.loading.num_workers."
             )
 
     # --- evaluation ---
@@ -172,6 +176,8 @@ class VideoDataModule(LightningDataModule):
     def val_dataloader(self) -> dict[str, DataLoader]:
         """Build the loaders of this process's share of the gallery and the query videos, by name."""
         splits = {"gallery": self.evaluation.gallery_split, "query": self.evaluation.query_split}
+        if splits["gallery"] == splits["query"]:  # leave-one-group-out: one set of videos is both
+            del splits["gallery"]
         return {name: self._evaluation_loader(self.evaluation_rows(split)) for name, split in splits.items()}
 
     test_dataloader = val_dataloader

@@ -1,0 +1,128 @@
+"""The command ``vidssl``: Lightning's verbs and our own."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import vidssl
+from vidssl.errors import VidsslError, nearest
+
+TRAINER_VERBS = {
+    "fit": "train an objective on unlabelled videos",
+    "validate": "measure the frozen features of a checkpoint, as fit does every few epochs",
+    "test": "the same, logged by the test loop",
+    "predict": "write the features of every video in a catalog",
+}
+OWN_VERBS = {
+    "prepare": "read a data set, probe its videos and write the catalog that training reads",
+    "export": "write the bare backbone of a checkpoint, with its provenance",
+    "list": "objectives, backbones, samplers or decoders, by name",
+}
+# What a full disk or a read-only folder looks like while running; anything else is our fault and shows its traceback.
+DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
+
+
+def _help() -> str:
+    lines = [
+        "vidssl: contrastive representation learning from unlabelled video",
+        "",
+        "usage: vidssl VERB [options]        vidssl VERB --help        vidssl --version",
+        "",
+        *(f"  {verb:<10}{what}" for verb, what in {**TRAINER_VERBS, **OWN_VERBS}.items()),
+        "",
+        "examples:",
+        "  vidssl prepare synthetic --output data/synthetic",
+        "  vidssl fit --config configs/quickstart.yaml",
+        "  vidssl fit --config configs/quickstart.yaml --model.temperature 0.2 --run_dir runs/warmer",
+        "  vidssl list backbones",
+    ]
+    return "\n".join(lines)
+
+
+def _list(args: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="vidssl list", description="Names that a configuration may use.")
+    parser.add_argument("kind", choices=["objectives", "backbones", "samplers", "decoders"])
+    registry = _registry(parser.parse_args(args).kind)
+    summaries = registry.summaries()
+    width = max(map(len, summaries), default=0)
+    for name, summary in summaries.items():
+        print(f"{name:<{width}}  {summary}".rstrip())
+    return 0
+
+
+def _registry(kind: str):
+    if kind == "objectives":
+        from vidssl.objectives import OBJECTIVES as registry
+    elif kind == "backbones":
+        from vidssl.backbones import BACKBONES as registry
+    elif kind == "samplers":
+        from vidssl.data.sampling import SAMPLERS as registry
+    else:
+        from vidssl.data.decoding import DECODERS as registry
+    return registry
+
+
+def _prepare(args: Sequence[str]) -> int:
+    from vidssl.data.preparation import add_prepare_arguments, run_prepare
+
+    parser = argparse.ArgumentParser(prog="vidssl prepare", description=OWN_VERBS["prepare"])
+    add_prepare_arguments(parser)
+    return run_prepare(parser.parse_args(args))
+
+
+def _export(args: Sequence[str]) -> int:
+    from vidssl.backbones.export import add_export_arguments, run_export
+
+    parser = argparse.ArgumentParser(prog="vidssl export", description=OWN_VERBS["export"])
+    add_export_arguments(parser)
+    return run_export(parser.parse_args(args))
+
+
+def _trainer_verb(verb: str) -> Callable[[Sequence[str]], int]:
+    def run(args: Sequence[str]) -> int:
+        from vidssl.lightning_cli import run as run_verb
+
+        return run_verb(verb, args)
+
+    return run
+
+
+def dispatch(args: Sequence[str]) -> int:
+    """Run the verb that `args` begin with, and return its exit code."""
+    if not args or args[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if args[0] == "--version":
+        print(f"vidssl {vidssl.__version__}")
+        return 0
+    verbs = {
+        **{verb: _trainer_verb(verb) for verb in TRAINER_VERBS},
+        "prepare": _prepare,
+        "export": _export,
+        "list": _list,
+    }
+    if args[0] not in verbs:
+        raise VidsslError(f"Unknown verb {args[0]!r}.{nearest(args[0], verbs)} Known: {', '.join(verbs)}.")
+    return verbs[args[0]](args[1:])
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command; a user's mistake ends in one message and exit code 2."""
+    try:
+        return dispatch(sys.argv[1:] if args is None else args)
+    except VidsslError as error:
+        print(f"vidssl: error: {error}", file=sys.stderr)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(f"vidssl: error: {error.strerror}: {error.filename or os.getcwd()}. Nothing more was written; make room "
+              "or choose another folder, then continue with --ckpt_path last.", file=sys.stderr)  # fmt: skip
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Lightning's command line for our objectives and data module.
+
+The verb is taken off before Lightning parses, so that one configuration file serves fit, validate, test and predict,
+and ``${...}`` sees every key and every override (jsonargparse's ``omegaconf+`` mode resolves after merging).
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jsonargparse import ArgumentError, set_parsing_settings
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+import vidssl.evaluation.callbacks
+import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
+from vidssl.config_errors import explain
+from vidssl.data.datamodule import VideoDataModule
+from vidssl.errors import VidsslError
+from vidssl.objectives import OBJECTIVES
+from vidssl.objectives.base import Objective
+from vidssl.reporting.metrics_csv import MetricsCSV
+from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
+from vidssl.run_directory import check_writable, choose_run_dir, resolve_checkpoint
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes the resolved configuration into the run's folder, and sends it to wandb."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Send the resolved configuration to the loggers; Lightning has written the file. First process only."""
+        for run_logger in trainer.loggers:
+            run_logger.log_hyperparams(self.config.as_dict())
+
+
+class VidsslCLI(LightningCLI):
+    """Parses the configuration and builds objective, data module and trainer; `run_verb` then runs them."""
+
+    def __init__(self, verb: str, args: Sequence[str]) -> None:
+        self.verb = verb
+        set_parsing_settings(docstring_parse_attribute_docstrings=True)
+        for name in OBJECTIVES.names():  # makes their class names known to the parser
+            OBJECTIVES.get(name)
+        with warnings.catch_warnings():
+            # sys.argv stays as it is, because processes started for DDP repeat it
+            warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
+            super().__init__(
+                Objective,
+                VideoDataModule,
+                subclass_mode_model=True,
+                run=False,
+                args=list(args),
+                seed_everything_default=0,
+                save_config_callback=SaveConfig if verb == "fit" else None,
+                save_config_kwargs={"overwrite": True},
+                trainer_defaults={"use_distributed_sampler": False},
+                parser_kwargs={"parser_mode": "omegaconf+", "exit_on_error": False, "prog": f"vidssl {verb}"},
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the keys that belong to the run as a whole."""
+        parser.add_argument("--run_dir", type=str, default="runs/unnamed", help="folder of the run; numbered if taken")
+        parser.add_argument(
+            "--ckpt_path", type=str | None, default=None, help="checkpoint to continue from, or 'last' of run_dir"
+        )
+        parser.add_argument("--wandb", type=WandbSpec, default=WandbSpec(), help="the wandb run")
+        parser.link_arguments("seed_everything", "data.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
+        """Parse, and word mistakes for the user."""
+        try:
+            super().parse_arguments(parser, args)
+        except (ArgumentError, OmegaConfBaseException) as error:
+            raise VidsslError(explain(str(error), parser, self.verb)) from error
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the run's folder and check that it can be written to."""
+        self.ckpt_path = resolve_checkpoint(self.config.run_dir, self.config.ckpt_path)
+        if self.verb == "fit":
+            self.run_dir = choose_run_dir(self.config.run_dir, self.ckpt_path)
+        else:
+            measured = Path(self.ckpt_path).parent.parent if self.ckpt_path else Path(self.config.run_dir)
+            self.run_dir = measured / self.verb
+        check_writable(self.run_dir)
+        self.config.trainer.default_root_dir = str(self.run_dir)
+
+    def instantiate_trainer(self, **kwargs) -> Trainer:
+        """Give the trainer its loggers: CSV always, wandb unless it is disabled, and what the configuration adds."""
+        configured = self.config_init.trainer.get("logger")
+        if configured is not False:
+            added = [] if configured in (None, True) else configured
+            loggers = [MetricsCSV(str(self.run_dir)), *(added if isinstance(added, list) else [added])]
+            if self.verb == "fit" and (wandb_logger := build_wandb_logger(self.config_init.wandb, self.run_dir)):
+                loggers.append(wandb_logger)
+            kwargs["logger"] = loggers
+        return super().instantiate_trainer(**kwargs)
+
+    def run_verb(self) -> None:
+        """Run the trainer."""
+        if self.trainer.is_global_zero and self.verb == "fit":
+            print(f"Run folder: {self.run_dir}" + (f", continued from {self.ckpt_path}" if self.ckpt_path else ""))
+        # Nothing is unpickled: a checkpoint holds tensors and plain values.
+        common = {"datamodule": self.datamodule, "ckpt_path": self.ckpt_path, "weights_only": True}
+        outcome = getattr(self.trainer, self.verb)(self.model, **common)
+        if self.verb == "predict":
+            _write_features(outcome, self.run_dir)
+
+
+def _write_features(batches: list[dict[str, torch.Tensor]], folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    if torch.distributed.is_initialized():
+        raise VidsslError("vidssl predict runs on one process: set --trainer.devices 1.")
+    joined = {key: torch.cat([batch[key] for batch in batches]).contiguous() for key in batches[0]}
+    file = folder / "features.safetensors"
+    save_file(joined, file)
+    shape = "x".join(str(size) for size in joined["features"].shape)
+    print(f"Features {shape} (videos x clips x dimensions), labels and catalog rows: {file}")
+
+
+def run(verb: str, args: Sequence[str]) -> int:
+    """Run one of Lightning's verbs; the exit code is 0 when it went through."""
+    torch.set_float32_matmul_precision("high")
+    # hardware listings and product tips of the libraries below; their warnings stay
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    VidsslCLI(verb, args).run_verb()
+    return 0
