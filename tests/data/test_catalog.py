@@ -1,8 +1,10 @@
+import json
 import multiprocessing
 import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,3 +176,16 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
 def test_reading_a_catalog_needs_no_torch():
     code = "import sys, vidssl.data.catalog; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_worker_owns_next_to_nothing_of_a_large_catalog(tmp_path):
+    if not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("this system does not tell how much memory a process owns")
+    tool = Path(__file__).resolve().parents[2] / "tools" / "bench_catalog.py"
+    figures = tmp_path / "figures.json"
+    subprocess.run([sys.executable, tool, "--videos", "50000", "--json", figures], check=True, capture_output=True)
+    measured = json.loads(figures.read_text())
+    assert measured["catalog"]["pickled_bytes"] < 500
+    for method in ("fork", "spawn"):
+        assert measured["catalog"][method]["own_memory_mib"] < 1
+    assert measured["list"]["spawn"]["own_memory_mib"] > 10  # the measurement sees memory where there is some
