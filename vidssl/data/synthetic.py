@@ -24,10 +24,21 @@ from vidssl.errors import VidsslError
 CLASSES = tuple(scene.PATTERNS)
 APPEARANCES = ("shared", "unique")
 SPLITS = ("train", "test")
-CATALOG_NAME = "catalog.safetensors"
+CATALOG_NAME = "synthetic.catalog"
 SPEC_NAME = "spec.json"
 SHARED_TEXTURES = 3  # of the background, and as many of the shape
-DRAWING_VERSION = 1  # raise it whenever the same specification would give other pixels
+DRAWING_VERSION = 2  # raise it whenever the same specification would give other pixels
+
+# The shape is brighter than the background, so that its motion can be seen however the colours are jittered.
+_UNIQUE_BACKGROUND = scene.TextureStyle(
+    kinds=scene.TEXTURES, repeats=(6, 10), hue=(0, 360), saturation=0.4, brightness=(0.25, 0.5)
+)
+_UNIQUE_FOREGROUND = scene.TextureStyle(
+    kinds=scene.TEXTURES, repeats=(6, 10), hue=(0, 360), saturation=0.75, brightness=(0.55, 1.0)
+)
+# The pool is narrow as well as small: were its textures of different kinds, the kind would be what a network learns.
+_SHARED_BACKGROUND = replace(_UNIQUE_BACKGROUND, kinds=("blobs",), repeats=(7, 7), hue=(200, 240))
+_SHARED_FOREGROUND = replace(_UNIQUE_FOREGROUND, kinds=("checks",), repeats=(8, 8), hue=(10, 50))
 
 # The first key of each random generator; the streams must never meet.
 _POOL_STREAM, _SPLIT_STREAMS = 0, {"train": 1, "test": 2}
@@ -82,28 +93,29 @@ def draw_video(spec: SyntheticSpec, split: str, index: int) -> np.ndarray:
     """Draw one video as it is before encoding: uint8 (T, H, W, 3), RGB."""
     rng = np.random.default_rng([spec.seed, _SPLIT_STREAMS[split], index])
     motion, placement = scene.draw_motion(rng), scene.draw_placement(rng)
-    appearance = _draw_appearance(spec, rng)
+    appearance = draw_appearance(spec, rng)
     pan = scene.draw_pan(spec.num_frames, rng)
     poses = scene.draw_poses(CLASSES[video_label(index)], motion, spec.num_frames, rng)
     return scene.render(appearance, placement, poses, pan, height=spec.height, width=spec.width)
 
 
-def _draw_appearance(spec: SyntheticSpec, rng: np.random.Generator) -> scene.Appearance:
+def draw_appearance(spec: SyntheticSpec, rng: np.random.Generator) -> scene.Appearance:
+    """Draw the textures and the shape of one video; they do not depend on its class."""
     shape = scene.SHAPES[rng.integers(len(scene.SHAPES))]
-    numbers = rng.integers(SHARED_TEXTURES, size=2)
+    background, foreground = rng.integers(SHARED_TEXTURES, size=2)
     if spec.appearance == "unique":
-        return scene.Appearance(_draw_background(rng), _draw_foreground(rng), shape)
-    background = np.random.default_rng([spec.seed, _POOL_STREAM, 0, numbers[0]])
-    foreground = np.random.default_rng([spec.seed, _POOL_STREAM, 1, numbers[1]])
-    return scene.Appearance(_draw_background(background), _draw_foreground(foreground), shape)
+        return scene.Appearance(
+            scene.draw_texture(_UNIQUE_BACKGROUND, rng), scene.draw_texture(_UNIQUE_FOREGROUND, rng), shape
+        )
+    return scene.Appearance(
+        _draw_shared(_SHARED_BACKGROUND, spec.seed, 0, background),
+        _draw_shared(_SHARED_FOREGROUND, spec.seed, 1, foreground),
+        shape,
+    )
 
 
-def _draw_background(rng: np.random.Generator) -> np.ndarray:
-    return scene.draw_texture(rng, saturation=0.35, brightness=0.55)
-
-
-def _draw_foreground(rng: np.random.Generator) -> np.ndarray:
-    return scene.draw_texture(rng, saturation=0.75, brightness=1.0)
+def _draw_shared(style: scene.TextureStyle, seed: int, layer: int, number: int) -> np.ndarray:
+    return scene.draw_texture(style, np.random.default_rng([seed, _POOL_STREAM, layer, number]))
 
 
 def write_synthetic(folder: str | Path, spec: SyntheticSpec) -> Path:
@@ -135,7 +147,7 @@ def write_synthetic(folder: str | Path, spec: SyntheticSpec) -> Path:
         classes=list(CLASSES),
         group_names=[],
         splits={"train": range(spec.num_train), "test": range(spec.num_train, len(rows))},
-        root=folder,
+        root=".",
         source={"kind": "synthetic", "listed": len(rows), "found": len(rows), **_described(spec)},
         bad=[],
     )

@@ -13,15 +13,14 @@ import cv2
 import numpy as np
 
 SHAPES = ("disc", "square", "triangle", "star")
-TEXTURES = ("blobs", "stripes", "checks", "dots")
 TILE_SIZE = 128  # pixels; a texture repeats after that many without a seam
 SPRITE_SIZE = 64  # pixels; the shape is drawn once at this size and then only transformed
 
 # A period fits into one clip of 8 frames at stride 2, so that every clip shows the whole pattern.
-PERIOD_FRAMES = (9.0, 18.0)
-AMPLITUDE = (0.13, 0.24)  # of the shorter side
-RADIUS = (0.14, 0.20)  # of the shorter side
-CENTRE_SPREAD = 0.08  # of the shorter side, about the middle of the picture
+PERIOD_FRAMES = (8.0, 16.0)
+AMPLITUDE = (0.14, 0.27)  # of the shorter side
+RADIUS = (0.16, 0.22)  # of the shorter side
+CENTRE_SPREAD = 0.06  # of the shorter side, about the middle of the picture
 PAN_SPEED = (0.003, 0.012)  # of the shorter side, per frame
 PAN_TURN_FRAMES = (24.0, 48.0)  # the camera turns round once in that time
 
@@ -163,24 +162,37 @@ def draw_pan(num_frames: int, rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(0, 1, 2) + np.cumsum(step, axis=0)
 
 
-def draw_texture(rng: np.random.Generator, *, saturation: float, brightness: float) -> np.ndarray:
-    """Draw a seamless texture in two shades: uint8 (TILE_SIZE, TILE_SIZE, 3), RGB.
+@dataclass(frozen=True)
+class TextureStyle:
+    """From what a texture is drawn: a narrow style makes textures that are hard to tell apart.
 
-    Args:
-        rng: the source of the pattern, its scale and its colours.
-        saturation: of the lighter shade, in [0, 1].
-        brightness: of the lighter shade, in [0, 1].
+    Attributes:
+        kinds: some of TEXTURES.
+        repeats: how often the pattern repeats along a tile, first and last.
+        hue: (lowest, highest) in degrees.
+        saturation: of both shades, in [0, 1].
+        brightness: (darker shade, lighter shade), in [0, 1].
     """
-    kind, repeats = rng.choice(TEXTURES), int(rng.integers(6, 11))
+
+    kinds: tuple[str, ...]
+    repeats: tuple[int, int]
+    hue: tuple[float, float]
+    saturation: float
+    brightness: tuple[float, float]
+
+
+def draw_texture(style: TextureStyle, rng: np.random.Generator) -> np.ndarray:
+    """Draw a seamless texture in two shades: uint8 (TILE_SIZE, TILE_SIZE, 3), RGB."""
+    kind, repeats = rng.choice(style.kinds), int(rng.integers(*style.repeats, endpoint=True))
     level = _TEXTURE_LEVELS[kind](repeats, rng)[..., None]
-    hue, second_hue = rng.uniform(0, 360), rng.uniform(-40, 40)
-    light = _rgb(hue, saturation, brightness)
-    dark = _rgb((hue + second_hue) % 360, saturation, 0.45 * brightness)
+    hue, second_hue = rng.uniform(*style.hue), rng.uniform(-40, 40)
+    dark = _rgb(hue + second_hue, style.saturation, style.brightness[0])
+    light = _rgb(hue, style.saturation, style.brightness[1])
     return np.rint(255 * (dark + level * (light - dark))).astype(np.uint8)
 
 
 def _rgb(hue: float, saturation: float, brightness: float) -> np.ndarray:
-    pixel = np.array([[[hue, saturation, brightness]]], np.float32)
+    pixel = np.array([[[hue % 360, saturation, brightness]]], np.float32)
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0]
 
 
@@ -208,6 +220,7 @@ def _dots(repeats: int, rng: np.random.Generator) -> np.ndarray:
 
 
 _TEXTURE_LEVELS = {"blobs": _blobs, "stripes": _stripes, "checks": _checks, "dots": _dots}
+TEXTURES = tuple(_TEXTURE_LEVELS)
 
 
 def _tile_angles() -> tuple[np.ndarray, np.ndarray]:
