@@ -1,21 +1,27 @@
-"""A small 3D ResNet for CPUs.
+"""A small 3D ResNet for CPUs: about 0.5 M parameters, made for clips of 8 x 56 x 56.
 
-Our own design; it follows no paper.
+Our own design; it follows no paper. What it spends, it spends on seeing motion: every change of resolution is a 3x3x3
+convolution, from the stem on there is a temporal kernel of 3, and the frame rate is halved only in the last two stages;
+an output cell sees five frames to either side. Within a stage the residual branch is spatial.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from vidssl.backbones.contract import Backbone
 from vidssl.errors import VidsslError
 
+# Multiples of 16, the width of the registers that CPU convolutions are blocked by.
 _STEM_CHANNELS = 16
-_STAGE_CHANNELS = (32, 64, 128)
+_STAGES = ((32, (1, 2, 2)), (64, (2, 2, 2)), (128, (2, 2, 2)))  # channels, stride of its first convolution
+# Forward and backward are faster on CPUs than in the default order, in float32 and in bfloat16.
+_MEMORY_FORMAT = torch.channels_last_3d
 
 
 class SmallBackbone(Backbone):
-    """A 3x5x5 stem and three residual stages, temporal kernels of 3 from the first layer on.
+    """A 3x5x5 stem of stride 1x2x2 and three stages of one strided convolution and one residual block.
 
     Initialisation: convolutions Kaiming normal, fan-out (He et al., ICCV 2015); normalisation scales 1, shifts 0.
 
@@ -26,44 +32,51 @@ class SmallBackbone(Backbone):
     def __init__(self, width: int) -> None:
         super().__init__()
         channels = _STEM_CHANNELS * width
-        self.stem = nn.Sequential(
-            nn.Conv3d(3, channels, (3, 5, 5), stride=(1, 2, 2), padding=(1, 2, 2), bias=False),
-            nn.BatchNorm3d(channels),
-            nn.ReLU(inplace=True),
-        )
-        stages = []
-        strides = [(1, 2, 2), (2, 2, 2), (2, 2, 2)]
-        for stage_channels, stride in zip(_STAGE_CHANNELS, strides, strict=True):
-            stages.append(_Block(channels, stage_channels * width, stride))
+        self.stem = _convolution(3, channels, (3, 5, 5), (1, 2, 2))
+        self.stages = nn.ModuleList()
+        for stage_channels, stride in _STAGES:
+            self.stages.append(_Stage(channels, stage_channels * width, stride))
             channels = stage_channels * width
-        self.stages = nn.Sequential(*stages)
         self.feature_dim = channels
-        self.alignment_layer = f"stages.{len(stages) - 1}.conv2"
+        self.alignment_layer = f"stages.{len(_STAGES) - 1}.conv"
         self.stride = (4, 16, 16)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.to(memory_format=_MEMORY_FORMAT)
 
     def compute_maps(self, clips: Tensor) -> Tensor:
         """See `Backbone`."""
-        return self.stages(self.stem(clips))
+        maps = self.stem(clips.contiguous(memory_format=_MEMORY_FORMAT))
+        for stage in self.stages:
+            maps = stage(maps)
+        return maps
 
 
-class _Block(nn.Module):
+class _Stage(nn.Module):
+    """A 3x3x3 convolution that changes shape, then relu(x + norm(1x3x3 convolution of x))."""
+
     def __init__(self, channels_in: int, channels_out: int, stride: tuple[int, int, int]) -> None:
         super().__init__()
-        self.conv1 = nn.Conv3d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm3d(channels_out)
-        self.conv2 = nn.Conv3d(channels_out, channels_out, (1, 3, 3), padding=(0, 1, 1), bias=False)
-        self.norm2 = nn.BatchNorm3d(channels_out)
-        self.shortcut = nn.Sequential(
-            nn.Conv3d(channels_in, channels_out, 1, stride=stride, bias=False), nn.BatchNorm3d(channels_out)
-        )
+        self.entry = _convolution(channels_in, channels_out, (3, 3, 3), stride)
+        self.conv = nn.Conv3d(channels_out, channels_out, (1, 3, 3), padding=(0, 1, 1), bias=False)
+        self.norm = nn.BatchNorm3d(channels_out)
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, maps: Tensor) -> Tensor:
-        branch = self.norm2(self.conv2(self.activation(self.norm1(self.conv1(maps)))))
-        return self.activation(self.shortcut(maps) + branch)
+        maps = self.entry(maps)
+        return self.activation(maps + self.norm(self.conv(maps)))
+
+
+def _convolution(
+    channels_in: int, channels_out: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]
+) -> nn.Sequential:
+    padding = tuple(size // 2 for size in kernel)
+    return nn.Sequential(
+        nn.Conv3d(channels_in, channels_out, kernel, stride=stride, padding=padding, bias=False),
+        nn.BatchNorm3d(channels_out),
+        nn.ReLU(inplace=True),
+    )
 
 
 def small(width: int = 1) -> Backbone:
