@@ -9,7 +9,6 @@ an integer, so do these, by subtracting `TRUNCATION` before OpenCV rounds.
 from __future__ import annotations
 
 import functools
-import math
 
 import cv2
 import numpy as np
@@ -21,11 +20,9 @@ LUMA = np.array([0.2989, 0.587, 0.114])
 # OpenCV rounds and torchvision truncates: trunc(x) = round(x - 0.5), but for whole x, which the missing 0.001 keeps.
 TRUNCATION = 0.499
 # A tap of the blur kernel that could not move any pixel by this much (in levels of 255) is left out.
-BLUR_TAIL_LEVELS = 0.25
+BLUR_TAIL_LEVELS = 0.5
 # The fixed-point filter of OpenCV for uint8 pictures has weights of 1/256.
 BLUR_WEIGHT_STEPS = 256
-# Hue arithmetic in int16: 1/16 level; the greatest magnitude is 6 * 255 * 16 = 24480.
-HUE_STEPS = 16
 
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -85,45 +82,38 @@ def to_grey(frame: np.ndarray) -> np.ndarray:
 def adjust_hue(frame: np.ndarray, factor: float) -> np.ndarray:
     """Turn the hue by `factor` of the full circle (-0.5 to 0.5), value and chroma unchanged, in place.
 
-    With value V, chroma C and hue h in sixths of the circle, channel n (0, 1, 2) of the colour is
-    ``V - C * clip(|3 - |h - 2n - 3|| - 1, 0, 1)``, where ``h - 2n - 3`` may be any of its representatives modulo 6
-    in [-6, 6]. Multiplied by C, hue needs no division (``h * C`` is a difference of two channels plus 0, 2 or 4 C):
-    all is exact integer arithmetic but the shift, kept to 1/16 level. 8-bit HSV would be off by several levels.
+    All in saturating 8-bit arithmetic, by three facts. With value V (the greatest channel), least channel M and chroma
+    C = V - M, the *drop* of a channel (V less the channel) over the hue is a trapezoid from 0 to C whose slopes are a sixth
+    of the circle wide; the three channels' are a third of the circle apart. So a turn by thirds permutes the channels,
+    a half turn makes each drop C less the drop, and what remains is at most a twelfth of the circle: there the
+    neighbouring channel tells where on the slope a pixel lies. 8-bit HSV would be off by several levels.
     """
-    red, green, blue = (plane.astype(np.int16) for plane in cv2.split(frame))
-    value = np.maximum(np.maximum(red, green), blue)
-    chroma = value - np.minimum(np.minimum(red, green), blue)
-    hue = _hue_times_chroma(red, green, blue, value, chroma)
+    sixths = round(6.0 * factor)
+    rest = 6.0 * factor - sixths
+    is_half_turned = sixths % 2 == 1
+    thirds = (sixths - 3 if is_half_turned else sixths) // 2
 
-    value *= HUE_STEPS
-    chroma_steps = chroma * HUE_STEPS
-    half_turn = chroma_steps * 3
+    channels = cv2.split(frame)
+    value = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
+    least = cv2.min(cv2.min(channels[0], channels[1]), channels[2])
+    chroma = cv2.subtract(value, least)
+    drops = [cv2.subtract(value, channel) for channel in channels]
+    rises = [cv2.subtract(channel, least) for channel in channels]
+    # How far the slopes move, rounded so that the result is truncated as torchvision does it, who multiplies by
+    # 255.999 / 255 before: about level / 256 more, where the level is taken for the middle of V and M.
+    slack = 1 / 512
+    moved_down = cv2.addWeighted(chroma, abs(rest) - slack, value, 1 / 256, -TRUNCATION)
+    moved_up = cv2.addWeighted(chroma, abs(rest) + slack, value, -1 / 256, TRUNCATION)
+    gain, loss = (moved_down, moved_up) if is_half_turned else (moved_up, moved_down)
+
     planes = []
-    for channel, buffer in enumerate((red, green, blue)):
-        # the representative for which hue (-1 to 5) plus offset stays in [-6, 6]
-        offset = (6.0 * factor - 2 * channel - 3 + 5) % 6.0 - 5
-        distance = cv2.addWeighted(hue, HUE_STEPS, chroma, HUE_STEPS * offset, 0.0, buffer)
-        np.abs(distance, out=distance)
-        cv2.absdiff(half_turn, distance, distance)
-        # unsigned, where OpenCV's difference stops at 0: a maximum with 0 is ten times slower in numpy
-        cv2.subtract(distance.view(np.uint16), chroma_steps.view(np.uint16), distance.view(np.uint16))
-        np.minimum(distance, chroma_steps, out=distance)
-        np.subtract(value, distance, out=distance)
-        # torchvision multiplies by 255.999 / 255 before it truncates
-        distance += distance >> 8
-        distance >>= int(math.log2(HUE_STEPS))
-        planes.append(distance.astype(np.uint8))
+    for channel in range(3):
+        source = (channel - thirds) % 3
+        neighbour = (source + 1) % 3 if rest > 0 else (source - 1) % 3
+        drop = cv2.subtract(drops[source], cv2.subtract(loss, rises[neighbour]))
+        drop = cv2.min(cv2.add(drop, cv2.subtract(gain, drops[neighbour])), chroma)
+        planes.append(cv2.add(least, drop) if is_half_turned else cv2.subtract(value, drop))
     return cv2.merge(planes, frame)
-
-
-def _hue_times_chroma(
-    red: np.ndarray, green: np.ndarray, blue: np.ndarray, value: np.ndarray, chroma: np.ndarray
-) -> np.ndarray:
-    """Return hue in sixths of the circle (-1 to 5) times chroma, int16, for int16 planes."""
-    hue = red - green + 4 * chroma
-    cv2.copyTo(blue - red + 2 * chroma, cv2.compare(green, value, cv2.CMP_EQ), hue)
-    cv2.copyTo(green - blue, cv2.compare(red, value, cv2.CMP_EQ), hue)
-    return hue
 
 
 def blur(frame: np.ndarray, sigma: float, kernel_size: int) -> np.ndarray:

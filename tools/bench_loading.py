@@ -1,0 +1,256 @@
+"""Measure what loading costs on one core: decoding, our augmentation, our loader, and the same with torchvision v2.
+
+    python tools/bench_loading.py --videos FOLDER [--json FILE]
+
+Everything is measured in one run on one core, in turns on the same clips (two of 16 frames at stride 2 a video, 224 x
+224), and reported as medians; only the ratios mean anything on another machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe, apply, blur_kernel_size, draw
+from vidssl.data.catalog import Catalog, VideoRow, write_catalog
+from vidssl.data.dataset import SAMPLING_STREAM, ClipDataset, collate
+from vidssl.data.decoding import DecodingError, available_decoders, probe, read_frames
+from vidssl.data.listing.files import is_video
+from vidssl.data.sampling import IntervalSampler
+from vidssl.errors import VidsslError
+
+RECIPES = [CVRL_VIEW_1, CVRL_VIEW_2]
+BATCH_SIZE = 4  # videos measured by one loader before it is the next one's turn
+TARGETS = {"augmentation_speedup": 30.0, "loader_speedup": 20.0, "loader_over_decoding": 0.4}
+
+
+class Stopwatch:
+    """Seconds a clip of every measure of every stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+
+    @contextmanager
+    def measure(self, stage: str, num_clips: int) -> Iterator[None]:
+        """Time the body, which handles `num_clips` clips."""
+        start = time.process_time()
+        yield
+        self.seconds[stage].append((time.process_time() - start) / num_clips)
+
+    def median(self, stage: str) -> float:
+        """Return the median of the seconds a clip."""
+        return statistics.median(self.seconds[stage])
+
+
+# --- what a person would write today: decode, a uint8 tensor T x 3 x H x W, torchvision v2 ---
+
+
+def decode_with_decord(path: Path, indices: np.ndarray) -> torch.Tensor:
+    """Return the frames as uint8 T x 3 x H x W."""
+    import decord
+
+    reader = decord.VideoReader(os.fspath(path), num_threads=1)
+    return torch.from_numpy(reader.get_batch(indices).asnumpy()).permute(0, 3, 1, 2)
+
+
+def decode_with_torchcodec(path: Path, indices: np.ndarray) -> torch.Tensor:
+    """Return the frames as uint8 T x 3 x H x W."""
+    from torchcodec.decoders import VideoDecoder
+
+    return VideoDecoder(os.fspath(path), num_ffmpeg_threads=1).get_frames_at(indices.tolist()).data
+
+
+BASELINES = {"decord": decode_with_decord, "torchcodec": decode_with_torchcodec}
+
+
+def torchvision_pipeline(recipe: AugmentationRecipe) -> v2.Compose:
+    """Return the recipe as transforms of torchvision v2, for a uint8 clip T x 3 x H x W."""
+    jitter = v2.ColorJitter(recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue)
+    blur = v2.GaussianBlur(blur_kernel_size(recipe.crop_size), recipe.blur_sigma)
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(recipe.crop_size, recipe.crop_area, recipe.crop_aspect, antialias=True),
+            v2.RandomHorizontalFlip(recipe.flip_probability),
+            v2.RandomApply([jitter], recipe.jitter_probability),
+            v2.RandomGrayscale(recipe.grey_probability),
+            v2.RandomApply([blur], recipe.blur_probability),
+            v2.RandomSolarize(recipe.solarise_threshold, recipe.solarise_probability),
+        ]
+    )
+
+
+class Bench:
+    """The stages, each measured on the same clips.
+
+    Args:
+        catalog: the videos.
+        decoder: name of the decoder of our loader.
+        seed: key of every draw.
+    """
+
+    def __init__(self, catalog: Catalog, decoder: str, seed: int) -> None:
+        self.catalog = catalog
+        self.decoder = decoder
+        self.seed = seed
+        self.sampler = IntervalSampler()
+        self.dataset = ClipDataset(catalog, catalog.split("all"), self.sampler, RECIPES, seed=seed, decoder=decoder)
+        self.pipelines = [torchvision_pipeline(recipe) for recipe in RECIPES]
+        self.baselines = {name: BASELINES[name] for name in available_decoders() if name in BASELINES}
+        self.stopwatch = Stopwatch()
+
+    def turn(self, epoch: int, rows: list[int]) -> None:
+        """Measure every stage once on the clips of these videos."""
+        num_clips = len(RECIPES) * len(rows)
+        jobs = [(self.catalog.root / self.catalog.path(row), self._indices(epoch, row)) for row in rows]
+        with self.stopwatch.measure("decoding", num_clips):
+            decoded = [read_frames(path, indices, decoder=self.decoder) for path, indices in jobs]
+        self._augment(epoch, decoded)
+        loader = DataLoader(self.dataset, batch_sampler=[[(epoch, row) for row in rows]], collate_fn=collate)
+        with self.stopwatch.measure("loader", num_clips):
+            list(loader)
+        for name, decode in self.baselines.items():
+            with self.stopwatch.measure(f"{name} + torchvision", num_clips):
+                self._baseline(decode, jobs)
+
+    def _indices(self, epoch: int, row: int) -> np.ndarray:
+        """The frame numbers that the dataset samples, both clips one after the other."""
+        rng = np.random.default_rng([self.seed, epoch, row, SAMPLING_STREAM])
+        return np.concatenate(self.sampler(self.catalog[row].num_frames, rng))
+
+    def _augment(self, epoch: int, decoded: list[np.ndarray]) -> None:
+        for video, frames in enumerate(decoded):
+            for view, (recipe, clip) in enumerate(zip(RECIPES, np.split(frames, len(RECIPES)), strict=True)):
+                rng = np.random.default_rng([self.seed, epoch, video, view])
+                with self.stopwatch.measure(f"augmentation, view {view + 1}", 1):
+                    plan = draw(recipe, rng, num_frames=len(clip), height=clip.shape[1], width=clip.shape[2])
+                    apply(clip, plan)
+
+    def _baseline(self, decode: Callable, jobs: list[tuple[Path, np.ndarray]]) -> list[torch.Tensor]:
+        """Load the videos as a batch; what the transforms take is noted apart."""
+        samples = []
+        for path, indices in jobs:
+            clips = decode(path, indices).chunk(len(RECIPES))
+            for view, (pipeline, clip) in enumerate(zip(self.pipelines, clips, strict=True)):
+                with self.stopwatch.measure(f"torchvision, view {view + 1}", 1):
+                    clips = [*clips[:view], pipeline(clip), *clips[view + 1 :]]
+            samples.append(clips)
+        return [torch.stack(view) for view in zip(*samples, strict=True)]
+
+
+def figures(bench: Bench) -> dict[str, Any]:
+    """Return every ratio and the raw figures; speed is that of the faster baseline."""
+    watch = bench.stopwatch
+    augmentation = statistics.mean(watch.median(f"augmentation, view {view}") for view in (1, 2))
+    fastest = min(watch.median(f"{name} + torchvision") for name in bench.baselines)
+    return {
+        "augmentation_speedup": watch.median("torchvision, view 1") / watch.median("augmentation, view 1"),
+        "loader_speedup": fastest / watch.median("loader"),
+        "loader_over_decoding": watch.median("decoding") / watch.median("loader"),
+        "augmentation_over_decoding": augmentation / watch.median("decoding"),
+        "targets": TARGETS,
+        "median_seconds_a_clip": {stage: watch.median(stage) for stage in watch.seconds},
+        "seconds_a_clip": dict(watch.seconds),
+        "num_videos": len(bench.catalog),
+        "decoder": bench.decoder,
+        "versions": {"torch": torch.__version__, "opencv": cv2.__version__, "numpy": np.__version__},
+    }
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """Print clips a second of every stage, then the ratios beside what they should be."""
+    print(f"{'stage':<28}{'ms a clip':>12}{'clips/s':>12}")
+    for stage, seconds in result["median_seconds_a_clip"].items():
+        print(f"{stage:<28}{seconds * 1e3:>12.2f}{1 / seconds:>12.2f}")
+    print()
+    for name in ("augmentation_speedup", "loader_speedup", "loader_over_decoding", "augmentation_over_decoding"):
+        target = f"target >= {TARGETS[name]:g}" if name in TARGETS else ""
+        print(f"{name:<28}{result[name]:>12.2f}    {target}")
+
+
+def take_one_core() -> None:
+    """Bind this process and every library in it to one core."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def probe_folder(folder: Path, num_videos: int) -> list[VideoRow]:
+    """Return rows of the readable ones among `num_videos` videos spread evenly over a folder and those below it.
+
+    Raises:
+        VidsslError: there is none.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and is_video(path.name))
+    spread = [paths[i * len(paths) // num_videos] for i in range(num_videos)] if len(paths) > num_videos else paths
+    rows = []
+    for path in spread:
+        try:
+            info = probe(path)
+        except DecodingError as error:
+            print(f"left out: {error}")
+            continue
+        size = {"width": info.width, "height": info.height, "duration_seconds": info.duration_seconds}
+        relative = path.relative_to(folder).as_posix()
+        rows.append(VideoRow(relative, label=-1, group=-1, num_frames=info.num_frames, fps=info.fps, **size))
+    if not rows:
+        raise VidsslError(f"No video could be read in {folder}; give --videos a folder with videos.")
+    return rows
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure, and return the figures."""
+    rows = probe_folder(options.videos, options.num_videos)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "bench.catalog")
+        root = options.videos.resolve()
+        write_catalog(file, rows, classes=[], group_names=[], splits={}, root=root, source={"kind": "benchmark"})
+        catalog = Catalog.open(file)
+        Bench(catalog, options.decoder, options.seed).turn(0, [0])  # loads libraries, fills caches
+        bench = Bench(catalog, options.decoder, options.seed)
+        numbers = list(range(len(catalog)))
+        for epoch in range(options.rounds):
+            for first in range(0, len(numbers), BATCH_SIZE):
+                bench.turn(epoch, numbers[first : first + BATCH_SIZE])
+        return figures(bench)
+
+
+def main() -> None:
+    """Read the command line, measure, report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched through")
+    parser.add_argument("--num-videos", type=int, default=8, help="videos to measure on, spread over the folder")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each video has its turn")
+    parser.add_argument("--decoder", default="auto", help="decoder of our loader")
+    parser.add_argument("--seed", type=int, default=0, help="key of every draw")
+    parser.add_argument("--json", type=Path, help="file for the ratios and all raw figures")
+    options = parser.parse_args()
+    take_one_core()
+    try:
+        result = run(options)
+    except VidsslError as error:
+        parser.exit(1, f"{error}\n")
+    print_table(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
