@@ -8,7 +8,7 @@ import decord
 import numpy as np
 
 from vidssl.data.decoders.diagnosis import explain_unopened
-from vidssl.data.decoders.reader import DecodingError, VideoInfo, fps_and_duration, past_the_end
+from vidssl.data.decoders.reader import DecodingError, VideoInfo, failed_midway, fps_and_duration, past_the_end
 
 
 class DecordReader:
@@ -28,7 +28,7 @@ class DecordReader:
         try:
             batch = self._reader.get_batch(indices).asnumpy()
         except (RuntimeError, decord.DECORDError) as error:
-            raise past_the_end(self.path, indices[-1], self._count()) from error
+            raise failed_midway(self.path, "decord", indices[-1], self._count(), error) from error
         yield from batch
 
     def info(self) -> VideoInfo:

@@ -81,6 +81,14 @@ def past_the_end(path: str, index: int, num_frames: int) -> DecodingError:
     )
 
 
+def failed_midway(path: str, decoder: str, index: int, num_frames: int, error: Exception) -> DecodingError:
+    """Return the error for a batch up to frame `index` that failed, where `num_frames` decode one after another."""
+    if index >= num_frames:
+        return past_the_end(path, index, num_frames)
+    said = str(error).strip().split("\n")[-1][:200]
+    return DecodingError(path, f"damaged: decoder {decoder!r} fails before frame {index} ({said}); try decoder 'pyav'")
+
+
 def fps_and_duration(nominal_fps: float, num_frames: int, span_seconds: float | None) -> tuple[float, float]:
     """Return frames per second and seconds.
 

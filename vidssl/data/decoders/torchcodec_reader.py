@@ -8,7 +8,7 @@ import numpy as np
 from torchcodec.decoders import VideoDecoder
 
 from vidssl.data.decoders.diagnosis import explain_unopened
-from vidssl.data.decoders.reader import DecodingError, VideoInfo, fps_and_duration, past_the_end
+from vidssl.data.decoders.reader import DecodingError, VideoInfo, failed_midway, fps_and_duration, past_the_end
 
 
 class TorchCodecReader:
@@ -28,7 +28,7 @@ class TorchCodecReader:
         try:
             batch = self._decoder.get_frames_at(indices).data.numpy()
         except (RuntimeError, IndexError) as error:
-            raise past_the_end(self.path, indices[-1], self._count()) from error
+            raise failed_midway(self.path, "torchcodec", indices[-1], self._count(), error) from error
         yield from batch
 
     def info(self) -> VideoInfo:
