@@ -170,6 +170,7 @@ def test_unknown_decoder(numbered):
 
 def test_missing_package_is_told(numbered, monkeypatch):
     monkeypatch.setattr(decoding, "_is_installed", lambda name: name == "pyav")
+    decoding._reader_called.cache_clear()
     with pytest.raises(VidsslError, match=r"'decord', which is not installed.*Installed: pyav\."):
         read_frames(numbered["closed.mp4"], [0], decoder="decord")
     assert len(read_frames(numbered["closed.mp4"], [0])) == 1  # 'auto' needs no other

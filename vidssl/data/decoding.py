@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import cache
 
 import numpy as np
 
@@ -94,21 +95,25 @@ def probe(path: str | os.PathLike, *, decoder: str = "auto") -> VideoInfo:
 
 
 def _open(path: str, decoder: str) -> Reader:
-    name = AUTO if decoder == "auto" else decoder
+    reader = _reader_called(AUTO if decoder == "auto" else decoder)
+    check_file(path)
+    return reader(path)
+
+
+@cache  # looking for plug-ins takes milliseconds, as long as decoding a clip
+def _reader_called(name: str) -> Callable[[str], Reader]:
     if name in _PACKAGES and not _is_installed(name):
         raise VidsslError(
             f"The decoder {name!r} needs the package {_PACKAGES[name]!r}, which is not installed; install it or use "
             f"decoder 'auto'. Installed: {', '.join(available_decoders())}."
         )
-    check_file(path)
     try:
-        reader = DECODERS.get(name)
+        return DECODERS.get(name)
     except (ImportError, OSError, RuntimeError) as error:  # a system library that the package needs is missing
         raise VidsslError(
             f"The decoder {name!r} is installed but cannot be loaded ({str(error).strip().splitlines()[0]}); "
             f"use decoder 'auto', or install what it asks for."
         ) from error
-    return reader(path)
 
 
 def _is_installed(name: str) -> bool:
