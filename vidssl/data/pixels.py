@@ -19,6 +19,9 @@ from vidssl.errors import VidsslError
 LUMA = np.array([0.2989, 0.587, 0.114])
 # OpenCV rounds and torchvision truncates: trunc(x) = round(x - 0.5), but for whole x, which the missing 0.001 keeps.
 TRUNCATION = 0.499
+# Luma to all three channels, truncated; not by TRUNCATION: the weights of the luma sum to 0.9999, so that torchvision
+# makes 99 of a grey level of 100.
+GREY_MATRIX = np.column_stack([np.tile(LUMA, (3, 1)), np.full(3, -0.51)])
 # A tap of the blur kernel that could not move any pixel by this much (in levels of 255) is left out.
 BLUR_TAIL_LEVELS = 0.5
 # The fixed-point filter of OpenCV for uint8 pictures has weights of 1/256.
@@ -66,27 +69,24 @@ def adjust_contrast(frame: np.ndarray, factor: float) -> np.ndarray:
 
 def adjust_saturation(frame: np.ndarray, factor: float) -> np.ndarray:
     """Blend every pixel with its own grey level, ``factor * frame + (1 - factor) * grey``, in place."""
-    grey = to_grey(frame.copy())
+    grey = cv2.transform(frame, GREY_MATRIX)
     return cv2.addWeighted(frame, factor, grey, 1.0 - factor, -TRUNCATION, frame)
 
 
 def to_grey(frame: np.ndarray) -> np.ndarray:
     """Give all three channels the luma of the pixel, in place."""
-    matrix = np.empty((3, 4))
-    matrix[:, :3] = LUMA
-    # not TRUNCATION: these weights sum to 0.9999, so that torchvision makes 99 of a grey level 100
-    matrix[:, 3] = -0.51
-    return cv2.transform(frame, matrix, frame)
+    return cv2.transform(frame, GREY_MATRIX, frame)
 
 
 def adjust_hue(frame: np.ndarray, factor: float) -> np.ndarray:
     """Turn the hue by `factor` of the full circle (-0.5 to 0.5), value and chroma unchanged, in place.
 
-    All in saturating 8-bit arithmetic, by three facts. With value V (the greatest channel), least channel M and chroma
-    C = V - M, the *drop* of a channel (V less the channel) over the hue is a trapezoid from 0 to C whose slopes are a sixth
-    of the circle wide; the three channels' are a third of the circle apart. So a turn by thirds permutes the channels,
-    a half turn makes each drop C less the drop, and what remains is at most a twelfth of the circle: there the
-    neighbouring channel tells where on the slope a pixel lies. 8-bit HSV would be off by several levels.
+    All in saturating 8-bit arithmetic, by three facts. With value V (the greatest channel), least channel M and
+    chroma C = V - M, the *drop* of a channel (V less the channel) over the hue is a trapezoid from 0 to C whose
+    slopes are a sixth of the circle wide; the three channels' are a third of the circle apart. So a turn by thirds
+    permutes the channels, a half turn makes each drop C less the drop, and what remains is at most a twelfth of the
+    circle: there the neighbouring channel tells where on the slope a pixel lies. 8-bit HSV would be off by several
+    levels.
     """
     sixths = round(6.0 * factor)
     rest = 6.0 * factor - sixths
@@ -149,9 +149,13 @@ def _blur_kernel(sigma: float, kernel_size: int) -> np.ndarray:
 
 def solarise(frame: np.ndarray, threshold: int) -> np.ndarray:
     """Invert every value at or above `threshold` (0-255), in place."""
+    return cv2.LUT(frame, _solarise_table(threshold), frame)
+
+
+@functools.lru_cache(maxsize=8)
+def _solarise_table(threshold: int) -> np.ndarray:
     levels = np.arange(256)
-    table = np.where(levels >= threshold, 255 - levels, levels).astype(np.uint8)
-    return cv2.LUT(frame, table, frame)
+    return np.where(levels >= threshold, 255 - levels, levels).astype(np.uint8)
 
 
 COLOUR_OPERATIONS = {
