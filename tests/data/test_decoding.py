@@ -184,6 +184,31 @@ def test_metadata_that_is_not_utf8(numbered, tmp_path):
     assert probe(path).num_frames == 60
 
 
+def test_unknown_codec(numbered, tmp_path):
+    path = tmp_path / "odd.avi"
+    path.write_bytes(numbered["no_b_frames.avi"].read_bytes().replace(b"FMP4", b"QQQQ"))
+    with pytest.raises(DecodingError, match=r"odd\.avi: cannot be opened: its codec is unknown"):
+        probe(path)
+
+
+def test_every_frame_counted_can_be_read_from_a_damaged_file(numbered, tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "damaged.avi"
+    read = 0
+    for _ in range(20):
+        content = bytearray(numbered["no_b_frames.avi"].read_bytes())
+        for position in rng.integers(6000, len(content), 20):  # spare the header
+            content[position] ^= 0xFF
+        path.write_bytes(content[: rng.integers(8000, len(content))])
+        try:
+            num_frames = probe(path).num_frames
+        except DecodingError:
+            continue
+        assert len(read_frames(path, rng.permutation(num_frames)[:8])) == min(8, num_frames)
+        read += num_frames
+    assert read > 100
+
+
 def test_error_survives_the_way_from_a_worker():
     error = pickle.loads(pickle.dumps(DecodingError("a.mp4", "empty file")))
     assert (error.path, error.reason, str(error)) == ("a.mp4", "empty file", "a.mp4: empty file")

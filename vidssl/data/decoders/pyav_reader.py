@@ -69,6 +69,9 @@ class PyAVReader:
         if stream is None:
             self.close()
             raise DecodingError(self.path, "no video stream")
+        if stream.codec_context is None:
+            self.close()
+            raise DecodingError(self.path, "cannot be opened: its codec is unknown, or its header is damaged")
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
         self._stream = stream
