@@ -95,6 +95,25 @@ def torchvision_pipeline(recipe: AugmentationRecipe) -> v2.Compose:
     )
 
 
+def usable_baselines(path: Path) -> dict[str, Callable]:
+    """Return the baselines whose library is installed and reads `path`.
+
+    Raises:
+        VidsslError: there is none to compare with.
+    """
+    usable = {}
+    for name in sorted(BASELINES.keys() & set(available_decoders())):
+        try:
+            BASELINES[name](path, np.array([0]))
+        except (ImportError, OSError, RuntimeError) as error:  # TorchCodec is there, but the system's FFmpeg is not
+            print(f"{name} left out: {str(error).splitlines()[0]}")
+            continue
+        usable[name] = BASELINES[name]
+    if not usable:
+        raise VidsslError("There is nothing to compare with: install decord, or torchcodec and FFmpeg.")
+    return usable
+
+
 class Bench:
     """The stages, each measured on the same clips.
 
@@ -111,7 +130,7 @@ class Bench:
         self.sampler = IntervalSampler()
         self.dataset = ClipDataset(catalog, catalog.split("all"), self.sampler, RECIPES, seed=seed, decoder=decoder)
         self.pipelines = [torchvision_pipeline(recipe) for recipe in RECIPES]
-        self.baselines = {name: BASELINES[name] for name in available_decoders() if name in BASELINES}
+        self.baselines = usable_baselines(catalog.root / catalog.path(0))
         self.stopwatch = Stopwatch()
 
     def turn(self, epoch: int, rows: list[int]) -> None:
