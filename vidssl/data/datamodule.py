@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +207,7 @@ class VideoDataModule(LightningDataModule):
     def _loader(self, dataset, **kwargs: Any) -> DataLoader:
         workers = self.loading.num_workers
         if workers > 0:
+            kwargs["multiprocessing_context"] = worker_context()
             kwargs["prefetch_factor"] = PREFETCH_BATCHES
             kwargs["timeout"] = self.loading.timeout_seconds
         return DataLoader(
@@ -258,6 +261,19 @@ def free_bytes(folder: Path) -> int:
     """Bytes that can still be written below `folder`."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
+
+
+def worker_context() -> BaseContext:
+    """How workers start: from a clean server process where there is one.
+
+    A fork of the training process inherits the locks of OpenCV's and torch's thread pools without their threads, and
+    hangs as soon as it touches them.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vidssl.data.dataset"])  # torch and OpenCV are imported once, not by each worker
+    return context
 
 
 def limit_threads(worker_id: int) -> None:

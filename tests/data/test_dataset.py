@@ -1,0 +1,143 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from vidssl.data.augmentation import CVRL_VIEW_1, AugmentationRecipe
+from vidssl.data.catalog import Catalog
+from vidssl.data.datamodule import EvaluationClips, Loading, VideoDataModule
+from vidssl.data.dataset import ClipDataset, collate
+from vidssl.data.decoding import DecodingError
+from vidssl.data.sampling import IntervalSampler, UniformSampler
+from vidssl.errors import VidsslError
+
+RECIPE = AugmentationRecipe(crop_size=32, crop_area=(0.3, 1.0), flip_probability=0.5, jitter_probability=0.8, hue=0.1)
+
+
+def data_module(catalog, **settings):
+    defaults = {
+        "batch_size": 8,
+        "sampler": IntervalSampler(num_frames=4, stride=2),
+        "augmentations": [RECIPE, RECIPE],
+        "evaluation": EvaluationClips(num_frames=4, num_clips=3, resize=36, crop_size=32, batch_size=5),
+        "loading": Loading(num_workers=0),
+    }
+    return VideoDataModule(str(catalog), **{**defaults, **settings})
+
+
+def epoch_of(module, epoch=0):
+    loader = module.train_dataloader()
+    loader.batch_sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def test_a_batch_is_uint8_views_with_labels_and_rows(synthetic_catalog):
+    batch = epoch_of(data_module(synthetic_catalog))[0]
+    assert [tuple(view.shape) for view in batch.views] == [(8, 3, 4, 32, 32)] * 2
+    assert all(view.dtype == torch.uint8 for view in batch.views)
+    catalog = Catalog.open(synthetic_catalog)
+    assert batch.label.tolist() == [catalog.labels[row] for row in batch.index.tolist()]
+    assert not torch.equal(*batch.views)
+    # the frames' own memory order, so that collating copies once
+    assert batch.views[0].is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_samples_do_not_depend_on_the_number_of_workers(synthetic_catalog, num_workers):
+    alone = epoch_of(data_module(synthetic_catalog), epoch=2)
+    shared = epoch_of(data_module(synthetic_catalog, loading=Loading(num_workers=num_workers)), epoch=2)
+    assert len(alone) == len(shared) == 4
+    for left, right in zip(alone, shared, strict=True):
+        assert torch.equal(left.index, right.index)
+        for ours, theirs in zip(left.views, right.views, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_epochs_and_seeds_give_other_clips_of_the_same_video(synthetic_catalog):
+    catalog = Catalog.open(synthetic_catalog)
+
+    def clip(seed, epoch):
+        dataset = ClipDataset(catalog, catalog.split("train"), UniformSampler(4, 2), [RECIPE, RECIPE], seed=seed)
+        return dataset[epoch, 3].clips[0]
+
+    np.testing.assert_array_equal(clip(0, 0), clip(0, 0))
+    assert not np.array_equal(clip(0, 0), clip(0, 1))
+    assert not np.array_equal(clip(0, 0), clip(1, 0))
+
+
+@pytest.fixture()
+def damaged_catalog(synthetic_catalog, tmp_path):
+    """A copy of the synthetic videos in which one training video is cut short after preparation."""
+    folder = tmp_path / "videos"
+    shutil.copytree(synthetic_catalog.parent, folder)
+    catalog = Catalog.open(folder / synthetic_catalog.name)
+    victim = int(catalog.split("train")[5])
+    (catalog.root / catalog.path(victim)).write_bytes(b"not a video any more")
+    return folder / synthetic_catalog.name, victim
+
+
+def test_unreadable_training_videos_are_replaced_and_told(damaged_catalog):
+    file, victim = damaged_catalog
+    batches = epoch_of(data_module(file))
+    failures = [failure for batch in batches for failure in batch.failures]
+    assert [row for row, _ in failures] == [victim]
+    assert all(victim not in batch.index.tolist() for batch in batches)
+    # every other video is as it was
+    assert sum(len(batch) for batch in batches) == 32
+
+
+def test_too_many_unreadable_videos_stop_the_run_and_are_listed(damaged_catalog, caplog):
+    file, victim = damaged_catalog
+    module = data_module(file, loading=Loading(num_workers=0, max_bad_fraction=0.01))
+    name = module.catalog.path(victim)
+    with pytest.raises(VidsslError, match=rf"1 of 32 training videos cannot be read[^$]*{name}"):
+        for batch in epoch_of(module):
+            module.on_before_batch_transfer(batch, 0)
+    patient = data_module(file, loading=Loading(num_workers=0, max_bad_fraction=0.1))
+    for batch in epoch_of(patient):
+        patient.on_before_batch_transfer(batch, 0)
+    assert list(patient.unreadable) == [victim]
+    assert f"Unreadable video replaced: {name}" in caplog.text
+
+
+def test_an_empty_root_says_so(synthetic_catalog, tmp_path):
+    with pytest.raises(VidsslError, match=r"Is data\.root right"):
+        epoch_of(data_module(synthetic_catalog, root=str(tmp_path)))
+
+
+def test_an_unreadable_video_is_an_error_in_evaluation(damaged_catalog):
+    file, _ = damaged_catalog
+    with pytest.raises(DecodingError, match=r"00005"):
+        list(data_module(file).val_dataloader()["gallery"])
+
+
+def test_evaluation_sees_each_labelled_video_once_in_order(synthetic_catalog):
+    module = data_module(synthetic_catalog)
+    loaders = module.val_dataloader()
+    for name, split in (("gallery", "train"), ("query", "test")):
+        batches = list(loaders[name])
+        assert torch.cat([batch.index for batch in batches]).tolist() == module.catalog.split(split).tolist()
+        assert len(batches[0].views) == 3
+        assert batches[0].views[0].shape == (5, 3, 4, 32, 32)
+
+
+def test_recipes_and_clips_must_match(synthetic_catalog):
+    with pytest.raises(VidsslError, match="has 1 recipes, but data.sampler gives 2 clips"):
+        data_module(synthetic_catalog, augmentations=[CVRL_VIEW_1]).train_dataset()
+
+
+def test_too_little_shared_memory_is_told_before_training(synthetic_catalog, monkeypatch):
+    module = data_module(synthetic_catalog, loading=Loading(num_workers=2))
+    module.check_shared_memory(8, 1)
+    monkeypatch.setattr("vidssl.data.datamodule.free_bytes", lambda folder: 64_000)
+    with pytest.raises(VidsslError, match=r"1 processes x 5 batches x 8 videos x 0\.0 MB .* --shm-size"):
+        module.train_dataloader()
+
+
+def test_collate_keeps_failures(synthetic_catalog):
+    catalog = Catalog.open(synthetic_catalog)
+    dataset = ClipDataset(catalog, catalog.split("train"), UniformSampler(2, 1), [RECIPE, RECIPE], seed=0)
+    sample = dataset[0, 0]
+    sample.failures = ((7, "empty file"),)
+    assert collate([sample, dataset[0, 1]]).failures == ((7, "empty file"),)
