@@ -67,11 +67,12 @@ def _registry(kind: str):
 
 
 def _prepare(args: Sequence[str]) -> int:
-    from vidssl.data.preparation import add_prepare_arguments, run_prepare
+    from vidssl.data.preparation import add_prepare_arguments
 
     parser = argparse.ArgumentParser(prog="vidssl prepare", description=OWN_VERBS["prepare"])
     add_prepare_arguments(parser)
-    return run_prepare(parser.parse_args(args))
+    parsed = parser.parse_args(args)
+    return parsed.run(parsed)
 
 
 def _export(args: Sequence[str]) -> int:

@@ -30,6 +30,7 @@ class Registry:
         self.entry_point_group = entry_point_group
         self._targets: dict[str, Any] = {}
         self._summaries: dict[str, str] = {}
+        self._announced: list[EntryPoint] | None = None
 
     def register(self, name: str, target: Any = None, *, summary: str = "") -> Any:
         """Register `target` under `name`; without a target, work as a decorator.
@@ -86,8 +87,10 @@ class Registry:
     def _plugins(self) -> dict[str, EntryPoint]:
         if self.entry_point_group is None or os.environ.get(PLUGINS_SWITCH, "1") == "0":
             return {}
+        if self._announced is None:  # reading every installed package's metadata takes milliseconds
+            self._announced = list(entry_points(group=self.entry_point_group))
         found: dict[str, EntryPoint] = {}
-        for point in entry_points(group=self.entry_point_group):
+        for point in self._announced:
             taken = found.get(point.name) or self._targets.get(point.name)
             if taken is not None and _describe(taken) != _describe(point):
                 raise VidsslError(

@@ -22,6 +22,7 @@ from vidssl.data.listing import LISTINGS, ListedVideo, Listing
 from vidssl.data.probing import Probe, ProbeOptions, probe_videos
 from vidssl.data.progress import show_progress
 from vidssl.data.summary import summarise
+from vidssl.data.synthetic import add_synthetic_arguments, run_synthetic
 from vidssl.errors import VidsslError
 
 MISSING = "listed but not there"
@@ -202,7 +203,7 @@ _NEXT_CONFIGS = {"kinetics": "configs/cvrl_kinetics400.yaml"}
 
 
 def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add one sub-command for each listing, with its options, to the parser of ``vidssl prepare``."""
+    """Add a sub-command for each data set to the parser of ``vidssl prepare``; its default `run` carries it out."""
     parser.description = _ABOUT
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     for kind, summary in LISTINGS.summaries().items():
@@ -210,6 +211,10 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
         options = kinds.add_parser(kind, help=summary, description=f"{summary}. {_ABOUT}", epilog=example)
         _add_listing_options(options, kind)
         _add_common_options(options)
+        options.set_defaults(run=run_prepare)
+    synthetic = kinds.add_parser("synthetic", help="draw the embedded videos, whose label is how a shape moves")
+    add_synthetic_arguments(synthetic)
+    synthetic.set_defaults(run=run_synthetic)
 
 
 def run_prepare(args: argparse.Namespace) -> int:
