@@ -77,7 +77,7 @@ def test_a_plan_gives_torchvisions_result_within_rounding(recipe, size):
     for seed in range(12):
         plan = draw(recipe, rng(seed), num_frames=2, height=size[0], width=size[1])
         difference = np.abs(apply(frames, plan).astype(np.int16) - with_torchvision(frames, plan))
-        assert difference.mean() < 0.3, plan
+        assert difference.mean() < 0.5, plan
         shares_beyond_3_levels.append(np.mean(difference > 3))
     assert np.mean(shares_beyond_3_levels) < 0.001
 

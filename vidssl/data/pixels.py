@@ -69,8 +69,11 @@ def adjust_contrast(frame: np.ndarray, factor: float) -> np.ndarray:
 
 def adjust_saturation(frame: np.ndarray, factor: float) -> np.ndarray:
     """Blend every pixel with its own grey level, ``factor * frame + (1 - factor) * grey``, in place."""
-    grey = cv2.transform(frame, GREY_MATRIX)
-    return cv2.addWeighted(frame, factor, grey, 1.0 - factor, -TRUNCATION, frame)
+    # One pass takes half the time of a grey picture and a blend; torchvision truncates after each of the two.
+    matrix = (1.0 - factor) * GREY_MATRIX
+    matrix[:, :3] += factor * np.eye(3)
+    matrix[:, 3] -= TRUNCATION
+    return cv2.transform(frame, matrix, frame)
 
 
 def to_grey(frame: np.ndarray) -> np.ndarray:
