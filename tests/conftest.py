@@ -22,3 +22,44 @@ def synthetic_catalog(tmp_path_factory) -> Path:
 
     spec = SyntheticSpec(num_train=32, num_test=16, num_frames=24, height=48, width=48)
     return write_synthetic(tmp_path_factory.mktemp("synthetic"), spec)
+
+
+@pytest.fixture()
+def small_config(synthetic_catalog, tmp_path) -> Path:
+    """A configuration that trains a small network for two epochs of four steps; runs lie in the test's folder."""
+    text = f"""
+run_dir: {tmp_path}/runs/small
+model:
+  class_path: CVRL
+  init_args:
+    backbone: {{name: small}}
+    head: {{hidden_dims: [32], embedding_dim: 16}}
+    optimizer: {{name: adamw, learning_rate: 1.0e-3, warmup_epochs: 1}}
+data:
+  catalog: {synthetic_catalog}
+  batch_size: 8
+  sampler: {{class_path: IntervalSampler, init_args: {{num_frames: 4, stride: 2}}}}
+  augmentations:
+    - {{crop_size: 32, crop_area: [0.3, 1.0], flip_probability: 0.5}}
+    - {{crop_size: 32, crop_area: [0.3, 1.0], flip_probability: 0.5}}
+  evaluation: {{num_frames: 4, num_clips: 2, resize: 32, crop_size: 32}}
+  loading: {{num_workers: 0}}
+trainer:
+  accelerator: cpu
+  devices: 1
+  max_epochs: 2
+  log_every_n_steps: 1
+  num_sanity_val_steps: -1
+  enable_progress_bar: false
+  enable_model_summary: false
+  callbacks:
+    - {{class_path: FrozenFeatureEvaluation, init_args: {{protocols: [knn, retrieval]}}}}
+    - class_path: ModelCheckpoint
+      init_args: {{save_last: true, every_n_train_steps: 1, filename: newest, enable_version_counter: false}}
+    - {{class_path: StepTimer}}
+    - {{class_path: ViewsPicture}}
+    - {{class_path: RunSummary}}
+"""
+    file = tmp_path / "small.yaml"
+    file.write_text(text)
+    return file

@@ -28,6 +28,13 @@ from vidssl.reporting.metrics_csv import MetricsCSV
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
 from vidssl.run_directory import check_writable, choose_run_dir, resolve_checkpoint
 
+NEEDLESS_WARNINGS = (
+    ".*your dataloader is not resumable.*",  # ours is: the data module continues with the next batch
+    "Checkpoint directory .* exists and is not empty",  # training on in the same folder is meant
+    ".*does not have many workers.*",  # one worker decodes faster than a CPU trains
+    ".*LeafSpec.*is deprecated.*",  # Lightning's own
+)
+
 
 class SaveConfig(SaveConfigCallback):
     """Writes the resolved configuration into the run's folder, and sends it to wandb."""
@@ -131,5 +138,7 @@ def run(verb: str, args: Sequence[str]) -> int:
     # hardware listings and product tips of the libraries below; their warnings stay
     for library in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    for needless in NEEDLESS_WARNINGS:
+        warnings.filterwarnings("ignore", message=needless)
     VidsslCLI(verb, args).run_verb()
     return 0

@@ -105,8 +105,11 @@ class Objective(LightningModule):
         return (clips.float() / PIXEL_RANGE - self.pixel_mean) / self.pixel_std
 
     def log_training(self, **metrics: Tensor | float) -> None:
-        """Log scalars of a training step as ``train/<name>``."""
-        self.log_dict({f"train/{name}": value for name, value in metrics.items()}, batch_size=1)
+        """Log scalars of a training step as ``train/<name>``, means over the processes, and the learning rate."""
+        named = {f"train/{name}": value for name, value in metrics.items()}
+        self.log_dict(named, batch_size=1, sync_dist=True)
+        if self._trainer is not None:
+            self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=1)
 
     # --- what Lightning calls ---
 

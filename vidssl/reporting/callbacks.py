@@ -34,8 +34,12 @@ class StepTimer(Callback):
         self._num_videos = 0
         self._num_steps = 0
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
+        self._step_ended = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock again: what lay between two epochs (evaluation, checkpoints) is no wait for data."""
         self._step_ended = time.perf_counter()
 
     def on_train_batch_start(
