@@ -174,9 +174,15 @@ def _apply_part(frames: np.ndarray, plan: FramePlan, out: np.ndarray) -> None:
     resized = pixels.resize(frames[:, top : top + height, left : left + width], *plan.resize)
     windows = resized[:, window_top : window_top + size, window_left : window_left + size]
     for window, target in zip(windows, out, strict=True):
-        frame = cv2.flip(window, 1) if plan.flip else np.ascontiguousarray(window)
+        # OpenCV works in place on whole frames only
+        frame = target if target.flags.c_contiguous else np.empty_like(window)
+        if plan.flip:
+            cv2.flip(window, 1, frame)
+        else:
+            np.copyto(frame, window)
         _change_colours(frame, plan)
-        target[...] = frame
+        if frame is not target:
+            target[...] = frame
 
 
 def _change_colours(frame: np.ndarray, plan: FramePlan) -> None:

@@ -158,7 +158,8 @@ class VideoDataModule(LightningDataModule):
             raise VidsslError(
                 f"Too little shared memory: {num_processes} processes x {num_batches} batches x {batch_size} videos x "
                 f"{clip_bytes / 1e6:.1f} MB a video need {needed / 1e9:.2f} GB, {SHARED_MEMORY} has "
-                f"{free / 1e9:.2f} GB free. Enlarge it (docker run --shm-size), or lower data.batch_size or data.loading.num_workers."
+                f"{free / 1e9:.2f} GB free. Enlarge it (docker run --shm-size), or lower data.batch_size or "
+                "data.loading.num_workers."
             )
 
     # --- evaluation ---

@@ -83,13 +83,29 @@ class ClipDataset(Dataset):
         return len(self.rows)
 
     def __getitem__(self, key: tuple[int, int]) -> ClipSample:
+        return self._readable_sample(key, [None] * len(self.recipes))
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> ClipBatch:
+        """Return a whole batch, each clip augmented straight into its place (the DataLoader asks for this)."""
+        shapes = [
+            (len(keys), self.sampler.num_frames, recipe.crop_size, recipe.crop_size, 3) for recipe in self.recipes
+        ]
+        views = [torch.empty(shape, dtype=torch.uint8) for shape in shapes]
+        if torch.utils.data.get_worker_info() is not None:
+            for view in views:  # where the training process will read it, so that it is not copied there
+                view.share_memory_()
+        places = zip(*(view.numpy() for view in views), strict=True)
+        samples = [self._readable_sample(key, place) for key, place in zip(keys, places, strict=True)]
+        return _batch(views, samples)
+
+    def _readable_sample(self, key: tuple[int, int], places: Sequence[np.ndarray | None]) -> ClipSample:
         epoch, position = key
         row = int(self.rows[position])
         replacements = np.random.default_rng([self.seed, epoch, row, REPLACEMENT_STREAM])
         failures: list[tuple[int, str]] = []
         while len(failures) < MAX_REPLACEMENTS:
             try:
-                return self._sample(epoch, row, tuple(failures))
+                return self._sample(epoch, row, places, tuple(failures))
             except DecodingError as error:
                 failures.append((row, error.reason))
                 row = int(self.rows[replacements.integers(len(self.rows))])
@@ -98,18 +114,20 @@ class ClipDataset(Dataset):
             f"({failures[0][1]}). Is data.root right? It is {self.catalog.root}."
         )
 
-    def _sample(self, epoch: int, row: int, failures: tuple[tuple[int, str], ...]) -> ClipSample:
+    def _sample(
+        self, epoch: int, row: int, places: Sequence[np.ndarray | None], failures: tuple[tuple[int, str], ...]
+    ) -> ClipSample:
         video = self.catalog[row]
         sampling = np.random.default_rng([self.seed, epoch, row, SAMPLING_STREAM])
         indices = self.sampler(video.num_frames, sampling)
         # One call for all views: frames that two clips share are decoded once.
         frames = read_frames(self.catalog.root / video.path, np.concatenate(indices), decoder=self.decoder)
         clips = []
-        for view, recipe in enumerate(self.recipes):
+        for view, (recipe, place) in enumerate(zip(self.recipes, places, strict=True)):
             rng = np.random.default_rng([self.seed, epoch, row, FIRST_VIEW_STREAM + view])
             clip = frames[view * self.sampler.num_frames : (view + 1) * self.sampler.num_frames]
             plan = draw(recipe, rng, num_frames=len(clip), height=clip.shape[1], width=clip.shape[2])
-            clips.append(apply(clip, plan))
+            clips.append(apply(clip, plan, place))
         return ClipSample(clips, video.label, row, failures)
 
 
@@ -157,12 +175,19 @@ class EvaluationClipDataset(Dataset):
         return ClipSample(clips, video.label, row)
 
 
-def collate(samples: Sequence[ClipSample]) -> ClipBatch:
-    """Stack samples into a batch; the views keep the frames' own memory order (channels last), without a copy."""
+def collate(samples: Sequence[ClipSample] | ClipBatch) -> ClipBatch:
+    """Stack samples into a batch; what is a batch already stays as it is."""
+    if isinstance(samples, ClipBatch):
+        return samples
     num_views = len(samples[0].clips)
-    stacked = [torch.from_numpy(np.stack([sample.clips[view] for sample in samples])) for view in range(num_views)]
+    views = [torch.from_numpy(np.stack([sample.clips[view] for sample in samples])) for view in range(num_views)]
+    return _batch(views, samples)
+
+
+def _batch(views: list[torch.Tensor], samples: Sequence[ClipSample]) -> ClipBatch:
+    """Views B x T x H x W x 3 keep the frames' own memory order (channels last) as B x 3 x T x H x W."""
     return ClipBatch(
-        views=[view.permute(0, 4, 1, 2, 3) for view in stacked],
+        views=[view.permute(0, 4, 1, 2, 3) for view in views],
         label=torch.tensor([sample.label for sample in samples]),
         index=torch.tensor([sample.index for sample in samples]),
         failures=tuple(failure for sample in samples for failure in sample.failures),
