@@ -1,0 +1,49 @@
+# make quickstart   train on the embedded videos        make test   run the tests        make help   everything
+VENV ?= .venv
+PYTHON ?= python3
+# added to the command line of vidssl fit, such as FIT_ARGS="--trainer.max_epochs 2"
+FIT_ARGS ?=
+# added to the command line of pytest, such as TEST_ARGS="tests/data -x"
+TEST_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CODE := vidssl tests tools
+
+.PHONY: help install quickstart test lint format clean
+
+help:
+	@echo "make quickstart   install, write the embedded videos, train on them, print what was learnt"
+	@echo "                  FIT_ARGS=\"--trainer.max_epochs 2\" adds to the command line of vidssl fit"
+	@echo "make test         install, run the tests; TEST_ARGS=\"tests/data -x\" adds to pytest's"
+	@echo "make lint         install, check style and formatting"
+	@echo "make format       install, repair both where that can be done"
+	@echo "make install      install into VENV (now: $(VENV)) with PYTHON (now: $(PYTHON), 3.11 or later)"
+	@echo "make clean        remove caches and what a build leaves; data, runs and VENV stay"
+
+install: $(INSTALLED)
+
+# again only when the dependencies may have changed
+$(INSTALLED): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -e ".[dev]"
+	@touch $@
+
+quickstart: $(INSTALLED)
+	$(BIN)/vidssl prepare synthetic --output data/synthetic
+	$(BIN)/vidssl fit --config configs/quickstart.yaml $(FIT_ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/pytest $(TEST_ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
