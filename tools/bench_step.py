@@ -1,0 +1,141 @@
+"""Measure what the framework adds to a training step: `vidssl fit`'s trainer against a bare PyTorch loop.
+
+    python tools/bench_step.py [--json FILE]
+
+The same objective takes the same steps on the same clips already in memory, once under the trainer with the callbacks
+of the configurations and once in a plain loop of forward, backward and optimiser. In turns, in one run; the ratio of
+the medians is what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningDataModule, Trainer
+from torch.utils.data import DataLoader
+
+from vidssl.objectives.base import BackboneSpec, OptimizerSpec
+from vidssl.objectives.cvrl import CVRL, CVRLHead
+from vidssl.reporting.callbacks import StepTimer
+from vidssl.reporting.metrics_csv import MetricsCSV
+from vidssl.types import ClipBatch
+
+TARGET = 1.03
+
+
+class ClipsInMemory(LightningDataModule):
+    """The same batch again and again.
+
+    Args:
+        batch: what every step sees.
+        num_steps: how often.
+    """
+
+    def __init__(self, batch: ClipBatch, num_steps: int) -> None:
+        super().__init__()
+        self.batch = batch
+        self.num_steps = num_steps
+
+    def train_dataloader(self) -> DataLoader:
+        """Build a loader that hands the batch over as it is."""
+        return DataLoader([self.batch] * self.num_steps, batch_size=None, collate_fn=lambda batch: batch)
+
+
+class StepClock(Callback):
+    """The time from each step's end to the next one's."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Note the time."""
+        self.ends.append(time.perf_counter())
+
+
+def build_objective() -> CVRL:
+    """The quick start's network."""
+    torch.manual_seed(0)
+    spec = OptimizerSpec(name="adamw", learning_rate=1e-3, warmup_epochs=0)
+    return CVRL(BackboneSpec(name="small"), spec, CVRLHead(hidden_dims=(256,), embedding_dim=64))
+
+
+def bare_steps(batch: ClipBatch, num_steps: int) -> list[float]:
+    """Seconds of each step of a plain loop."""
+    objective = build_objective()
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-3)
+    objective.log_training = lambda **metrics: None  # a plain loop logs nothing
+    ends = [time.perf_counter()]
+    for step in range(num_steps):
+        optimizer.zero_grad()
+        objective.training_step(batch, step).backward()
+        optimizer.step()
+        ends.append(time.perf_counter())
+    return [end - start for start, end in pairwise(ends)]
+
+
+def trainer_steps(batch: ClipBatch, num_steps: int, folder: Path) -> list[float]:
+    """Seconds of each step under the trainer, with the loggers and callbacks of a run."""
+    clock = StepClock()
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=1,
+        logger=[MetricsCSV(str(folder))],
+        callbacks=[StepTimer(), clock],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        log_every_n_steps=10,
+        default_root_dir=folder,
+    )
+    objective = build_objective()
+    objective.setup = lambda stage: None  # it checks the video data module, which is not here
+    trainer.fit(objective, datamodule=ClipsInMemory(batch, num_steps))
+    return [end - start for start, end in pairwise(clock.ends)]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=20, help="steps a turn (default 20)")
+    parser.add_argument("--turns", type=int, default=4, help="turns of each (default 4)")
+    parser.add_argument("--batch-size", type=int, default=32, help="videos a step, two clips each (default 32)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    args = parser.parse_args()
+    generator = torch.Generator().manual_seed(0)
+    views = [
+        torch.randint(0, 256, (args.batch_size, 3, 8, 56, 56), generator=generator).to(torch.uint8) for _ in range(2)
+    ]
+    rows = torch.arange(args.batch_size)
+    batch = ClipBatch(views, label=rows, index=rows)
+    bare: list[float] = []
+    trained: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(args.turns):
+            bare += bare_steps(batch, args.steps)[1:]
+            trained += trainer_steps(batch, args.steps, Path(folder) / str(turn))
+    figures = {
+        "trainer_over_bare": statistics.median(trained) / statistics.median(bare),
+        "target": TARGET,
+        "bare_step_seconds": statistics.median(bare),
+        "trainer_step_seconds": statistics.median(trained),
+        "bare_steps": bare,
+        "trainer_steps": trained,
+    }
+    print(f"bare loop     {figures['bare_step_seconds'] * 1e3:8.1f} ms a step")
+    print(f"vidssl fit    {figures['trainer_step_seconds'] * 1e3:8.1f} ms a step")
+    print(f"ratio         {figures['trainer_over_bare']:8.3f}   (target {TARGET})")
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()
