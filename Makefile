@@ -1,7 +1,7 @@
 # make quickstart   train on the embedded videos        make test   run the tests        make help   everything
 VENV ?= .venv
 PYTHON ?= python3
-# added to the command line of vidssl fit, such as FIT_ARGS="--trainer.max_epochs 2"
+# added to the command line of vidssl fit, such as FIT_ARGS="--trainer.max_epochs 5"
 FIT_ARGS ?=
 # added to the command line of pytest, such as TEST_ARGS="tests/data -x"
 TEST_ARGS ?=
@@ -14,7 +14,7 @@ CODE := vidssl tests tools
 
 help:
 	@echo "make quickstart   install, write the embedded videos, train on them, print what was learnt"
-	@echo "                  FIT_ARGS=\"--trainer.max_epochs 2\" adds to the command line of vidssl fit"
+	@echo "                  FIT_ARGS=\"--trainer.max_epochs 5\" adds to the command line of vidssl fit"
 	@echo "make test         install, run the tests; TEST_ARGS=\"tests/data -x\" adds to pytest's"
 	@echo "make lint         install, check style and formatting"
 	@echo "make format       install, repair both where that can be done"
