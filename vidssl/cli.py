@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -24,6 +25,10 @@ OWN_VERBS = {
 }
 # What a full disk or a read-only folder looks like while running; anything else is our fault and shows its traceback.
 DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
+LOST_WORKER = (
+    "Its memory may have run out (see dmesg), or shared memory (docker run --shm-size): lower data.loading.num_workers "
+    "or data.batch_size; for slow videos raise data.loading.timeout_seconds."
+)
 
 
 def _help() -> str:
@@ -111,12 +116,34 @@ def dispatch(args: Sequence[str]) -> int:
     return verbs[args[0]](args[1:])
 
 
+def worker_message(error: Exception) -> str | None:
+    """Return what a user needs of an exception that torch brings from a loader worker; None if it is not one of ours.
+
+    torch raises it again with the worker's traceback as its text, and as a RuntimeError where the class takes other
+    arguments than a text.
+    """
+    text = str(error)
+    if not text.startswith("Caught "):
+        lost = re.match(r"DataLoader (worker \(pid.*(killed|exited).*|timed out.*)", text)
+        return f"{text.splitlines()[0]} {LOST_WORKER}" if lost else None
+    raised = re.findall(r"^(?:[\w.]+\.)?(?:\w+)(?:Error|Exception): ", text, re.MULTILINE)
+    last = raised[-1] if raised else ""
+    if not last.startswith("vidssl."):
+        return None
+    return text.rpartition(f"\n{last}")[2].strip()
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; a user's mistake ends in one message and exit code 2."""
     try:
         return dispatch(sys.argv[1:] if args is None else args)
     except VidsslError as error:
-        print(f"vidssl: error: {error}", file=sys.stderr)
+        print(f"vidssl: error: {worker_message(error) or error}", file=sys.stderr)
+    except RuntimeError as error:
+        message = worker_message(error)
+        if message is None:
+            raise
+        print(f"vidssl: error: {message}", file=sys.stderr)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

@@ -2,14 +2,76 @@
 
 from __future__ import annotations
 
-import inspect
+import ast
+import importlib
 import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
-from jsonargparse import ArgumentParser
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from pytorch_lightning import Callback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vidssl.data.sampling import ClipSampler
-from vidssl.errors import nearest
+from vidssl.errors import VidsslError, nearest
 from vidssl.objectives import OBJECTIVES
+from vidssl.objectives.base import Objective
+
+CLASS_KEYS = {"model": Objective, "data.sampler": ClipSampler, "trainer.callbacks": Callback}
+
+
+def check_config_files(args: Sequence[str]) -> None:
+    """Read every file given by ``--config`` and check that it is a YAML mapping.
+
+    Raises:
+        VidsslError: a file is missing, unreadable or malformed; the message names it, which the parser's does not.
+    """
+    for position, arg in enumerate(args):
+        if arg in ("--config", "-c") and position + 1 < len(args):
+            _check_config_file(args[position + 1])
+        elif arg.startswith("--config="):
+            _check_config_file(arg.removeprefix("--config="))
+
+
+def _check_config_file(name: str) -> None:
+    if not Path(name).is_file():
+        what = "is a folder, not a file" if Path(name).is_dir() else "is not there"
+        raise VidsslError(f"--config: {name} {what}.")
+    try:
+        content = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        place = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise VidsslError(f"--config: {name}{place} is not valid YAML: {error.problem}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise VidsslError(f"--config: {name} cannot be read as YAML text: {error}.") from error
+    if not isinstance(content, dict):
+        what = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise VidsslError(f"--config: {name} {what}; it must hold keys and values (`run_dir: runs/mine`).")
+
+
+def check_groups(config: Namespace, parser: ArgumentParser) -> None:
+    """Check that every group of keys is one: the parser takes ``data.loading: 3`` without a word.
+
+    Raises:
+        VidsslError: a single value stands where keys belong.
+    """
+    defaults = parser.get_defaults(skip_validation=True)
+    for key in defaults.keys(branches=True):
+        if isinstance(defaults[key], Namespace) and not isinstance(config.get(key), Namespace):
+            takes = ", ".join(_children(_keys(parser), key))
+            raise VidsslError(f"{key}: expected keys and values, got {config.get(key)!r}. It takes: {takes}.")
+
+
+def own_message(error: BaseException) -> str | None:
+    """Find our or Lightning's message for the user behind an exception that the parser wrapped, or None."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (VidsslError, MisconfigurationException)):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def explain(message: str, parser: ArgumentParser, verb: str) -> str:
@@ -23,74 +85,186 @@ def explain(message: str, parser: ArgumentParser, verb: str) -> str:
     for pattern, word in _WORDINGS:
         found = re.search(pattern, message, re.DOTALL)
         if found:
-            return f"{word(found, parser)} (vidssl {verb} --help lists every key.)"
+            told = word(found, message, parser)
+            return f"{told} (vidssl {verb} --help lists every key.)" if "nknown key" in told else told
     return message
 
 
+# --- keys ---
+
+
 def _keys(parser: ArgumentParser) -> list[str]:
+    """Every key, those of the registered objectives included."""
+    keys = [str(key) for key in parser.get_defaults(skip_validation=True).keys(branches=True)]
+    for name in OBJECTIVES.names():
+        keys += [f"model.{key}" for key in _keys_of_class(OBJECTIVES.get(name))]
+    return keys
+
+
+def _keys_of_class(kind: type) -> list[str]:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind)
     return [str(key) for key in parser.get_defaults(skip_validation=True).keys(branches=True)]
 
 
-def _unknown_flag(found: re.Match, parser: ArgumentParser) -> str:
-    flag = found["flag"].split("=")[0]
-    keys = _keys(parser)
-    # The same last word elsewhere in the tree is a likelier meaning than a similar spelling.
-    same_word = [key for key in keys if key.split(".")[-1] == flag.split(".")[-1]]
-    hint = f" Did you mean '{same_word[0]}'?" if same_word else nearest(flag, keys)
-    return f"Unknown key '{flag}'.{hint}"
+def _children(keys: Iterable[str], parent: str) -> list[str]:
+    """The names directly below a key, or at the top for an empty `parent`."""
+    prefix = f"{parent}." if parent else ""
+    return list(dict.fromkeys(key.removeprefix(prefix).split(".")[0] for key in keys if key.startswith(prefix)))
 
 
-def _unknown_key(found: re.Match, parser: ArgumentParser) -> str:
-    group, option = found["group"], found["option"]
-    below = [key.removeprefix(f"{group}.") for key in _keys(parser) if key.startswith(f"{group}.")]
-    return f"Unknown key '{group}.{option}'.{nearest(option, below)}"
+def suggest(wrong: str, keys: Sequence[str]) -> str:
+    """Return ``" Did you mean 'x'?"``: the nearest name at each level, or the same last word elsewhere in the tree."""
+    right: list[str] = []
+    for name in wrong.split("."):
+        below = _children(keys, ".".join(right))
+        if name not in below and (guess := nearest(name, below)):
+            name = guess.split("'")[1]
+        right.append(name)
+    if ".".join(right) in keys:
+        return f" Did you mean '{'.'.join(right)}'?"
+    if ".".join(right[:-1]) in keys:  # right so far, and nothing below has a similar name
+        return ""
+    same_word = [key for key in keys if key.split(".")[-1] == wrong.split(".")[-1]]
+    return f" Did you mean '{min(same_word, key=len)}'?" if same_word else nearest(wrong, keys)
 
 
-def _unknown_class_option(found: re.Match, parser: ArgumentParser) -> str:
-    name = found["class"].rsplit(".", 1)[-1]
-    accepted = _parameters(found["class"])
-    listed = ", ".join(accepted)
-    return f"{name} has no option '{found['option']}'.{nearest(found['option'], accepted)} It takes: {listed}."
+# --- where it is ---
 
 
-def _unknown_class(found: re.Match, parser: ArgumentParser) -> str:
-    key, name = found["key"], found["name"]
-    known = OBJECTIVES.names()
-    if "sampler" in key:
-        known = [kind.__name__ for kind in ClipSampler.__subclasses__()]
-    elif not key.startswith("model"):
-        known = []
-    listed = f" Known: {', '.join(known)}." if known else ""
-    return f"{key}: unknown class '{name}'.{nearest(name, known)}{listed}"
+def _class_in(message: str) -> type | None:
+    """The innermost class whose options the message is about."""
+    named = re.findall(r"Problem with given class_path '([^']+)'", message)
+    if not named:
+        return None
+    module, _, name = named[-1].rpartition(".")
+    with suppress(ImportError):  # then the message is about just that
+        return getattr(importlib.import_module(module), name, None)
+    return None
 
 
-def _wrong_type(found: re.Match, parser: ArgumentParser) -> str:
-    return f"{found['key']}: expected {_type_name(found['type'])}, got {found['value'].strip()!r}."
+def _place(message: str) -> str:
+    """The key in the configuration, and the class that stands there: ``model (CVRL)``."""
+    top = re.match(r'Parser key "([^"]+)"', message)
+    kind = _class_in(message)
+    return " ".join(([top[1]] if top else []) + ([f"({kind.__name__})"] if kind else []))
 
 
-def _parameters(class_path: str) -> list[str]:
-    module, _, name = class_path.rpartition(".")
-    kind = getattr(__import__(module, fromlist=[name]), name)
-    return [key for key in inspect.signature(kind).parameters if key != "self"]
+# --- wordings ---
+
+
+def _unknown_key(found: re.Match, message: str, parser: ArgumentParser) -> str:
+    given = found.groupdict()
+    option = given["option"].split("=")[0]
+    wrong = f"{given['group']}.{option}" if given.get("group") else option
+    kind = _class_in(message)
+    if kind is None:
+        return f"Unknown key '{wrong}'.{suggest(wrong, _keys(parser))}"
+    if wrong == "class_path":  # the class was not recognised as one because of what stands beside it
+        return f"{_place(message).split(' ')[0]}: an entry takes class_path and init_args, nothing else."
+    keys = _keys_of_class(kind)
+    takes = ", ".join(_children(keys, wrong.rpartition(".")[0]) or _children(keys, "")) or "none"
+    return f"{_place(message)} has no key '{wrong}'.{suggest(wrong, keys)} It takes: {takes}."
+
+
+def _unknown_arguments(found: re.Match, message: str, parser: ArgumentParser) -> str:
+    if found["option"].startswith("--") or _class_in(message):
+        flag = re.match(r"--(?P<option>\S+)", found["option"])
+        return _unknown_key(flag, message, parser) if flag else f"{_place(message)}: {found[0]}."
+    return f"Cannot make sense of {found['option'].strip()!r}: options look like --data.batch_size 64."
+
+
+def _unknown_class(found: re.Match, message: str, parser: ArgumentParser) -> str:
+    key = re.search(r'Parser key "([^"]+)"|--(\S+)\.help:', message)
+    key = (key[1] or key[2]) if key else ""
+    kinds = list(_subclasses(CLASS_KEYS[key])) if key in CLASS_KEYS else []
+    known = [kind.__name__ for kind in kinds]
+    ours = sorted(kind.__name__ for kind in kinds if not kind.__module__.startswith("pytorch_lightning"))
+    more = " and Lightning's" if len(ours) < len(known) else ""
+    listed = f" Known: {', '.join(ours)}{more}." if ours else ""
+    name = found["name"]
+    lower = [kind for kind in known if kind.lower() == name.lower()]
+    hint = f" Did you mean '{lower[0]}'?" if lower else nearest(name, known)
+    return f"{key}: unknown class '{name}'.{hint}{listed}"
+
+
+def _subclasses(base: type) -> Iterable[type]:
+    for kind in base.__subclasses__():
+        if not kind.__name__.startswith("_"):
+            yield kind
+        yield from _subclasses(kind)
+
+
+def _class_import(found: re.Match, message: str, parser: ArgumentParser) -> str:
+    return f"{_place(message)}: cannot import '{found['path']}': {found['reason'].strip()}."
+
+
+def _misplaced(found: re.Match, message: str, parser: ArgumentParser) -> str:
+    key, value = found["key"], found["value"].strip()
+    extra: list[str] = []
+    with suppress(ValueError, SyntaxError):  # not the text of a dict: then nothing more can be told
+        extra = [name for name in ast.literal_eval(value) if name not in ("class_path", "init_args")]
+    if extra:
+        return f"{key}: unknown key '{key}.{extra[0]}' beside class_path; what the class takes goes below init_args."
+    return f"{key}: expected a class (class_path and init_args), got {value[:200]}."
+
+
+def _wrong_type(found: re.Match, message: str, parser: ArgumentParser) -> str:
+    value = found["value"].split("\n")[0].strip()
+    place = _place(message)
+    nested = found["key"] if not place.startswith(found["key"]) else ""
+    return f"{', '.join(filter(None, (place, nested)))}: expected {_type_name(found['type'])}, got {value!r}."
+
+
+def _wrong_union(found: re.Match, message: str, parser: ArgumentParser) -> str:
+    expected = [_type_name(kind) for kind in re.findall(r"- Expected an? (.+)", found["errors"])]
+    places = re.findall(r'Parser key "([^"]+)"', message)
+    nested = places[1:2] if _class_in(message) else []
+    value = found["value"].split("\n")[0].strip()
+    return f"{', '.join([_place(message), *nested])}: expected {' or '.join(expected)}, got {value!r}."
 
 
 def _type_name(described: str) -> str:
-    found = re.fullmatch(r"<class '(?:.*\.)?(\w+)'>", described.strip())
-    return found[1] if found else described.strip()
+    described = re.sub(r"\. Got value.*", "", described.strip())
+    found = re.fullmatch(r"<class '(?:.*\.)?(\w+)'>", described)
+    if found:
+        return {"NoneType": "null", "Sequence": "a list", "list": "a list"}.get(found[1], found[1])
+    literal = re.fullmatch(r"typing\.Literal\[(.*)\]", described)
+    return literal[1] if literal else described
+
+
+def _no_group(found: re.Match, message: str, parser: ArgumentParser) -> str:
+    kind = _class_in(message)
+    keys = _keys_of_class(kind) if kind else _keys(parser)
+    takes = f" It takes: {', '.join(_children(keys, found['key']))}."
+    return f"{_place(message)}, {found['key']}: expected keys and values, got {found['value']!r}.{takes}"
+
+
+def _no_target(found: re.Match, message: str, parser: ArgumentParser) -> str:
+    known = _keys(parser)
+    known += [key.replace("model.", "model.init_args.", 1) for key in known if key.startswith("model.")]
+    return f"{found['key']}: ${{{found['target']}}} names no key.{suggest(found['target'], known)}"
 
 
 _WORDINGS = (
-    (r"unrecognized arguments: --(?P<flag>\S+)", _unknown_flag),
+    (r"Interpolation key '(?P<target>[^']+)' not found\s+full_key: (?P<key>\S+)", _no_target),
     (
-        r"Problem with given class_path '(?P<class>[^']+)':\s+Option '(?P<option>[^']+)' is not accepted",
-        _unknown_class_option,
+        r"Environment variable '(?P<name>[^']+)' not found.*full_key: (?P<key>\S+)",
+        lambda found, *_: (
+            f"{found['key']}: the environment variable {found['name']} is not set; set it, or give a default: "
+            f"${{oc.env:{found['name']},value}}."
+        ),
     ),
+    (r"^(?P<reason>[^\n]+)\s+full_key: (?P<key>\S+)", lambda found, *_: f"{found['key']}: {found['reason']}."),
     (r"Group '(?P<group>[^']+)' does not accept option '(?P<option>[^']+)'", _unknown_key),
-    (r"Option '(?P<flag>[^']+)' is not accepted", _unknown_flag),
-    (r'Parser key "(?P<key>[^"]+)":.*Expected a dot import path string: (?P<name>\S+)', _unknown_class),
-    (r'Parser key "(?P<key>[^"]+)":\s+Expected an? (?P<type>[^.]+)\. Got value: (?P<value>.*)', _wrong_type),
-    (
-        r'Parser key "config": File does not exist: (?P<file>.*)',
-        lambda found, _: f"--config: there is no file {found['file']}.",
-    ),
+    (r"Option '(?P<option>[^']+)' is not accepted", _unknown_key),
+    (r"unrecognized arguments: (?P<option>[^\n]+)", _unknown_arguments),
+    (r"Expected a dot import path string: (?P<name>\S+)", _unknown_class),
+    (r"given class_path '(?P<path>[^']+)':\s+(?P<reason>No module named [^\n]+|module [^\n]+)", _class_import),
+    (r'Parser key "(?P<key>[^"]+)":\s+Unable to load config \'(?P<value>[^\']*)\'', _no_group),
+    (r'Parser key "(?P<key>[^"]+)":\s+Expected an? (?P<type>[^\n]+?)\. Got value: (?P<value>[^\n]*)', _wrong_type),
+    (r'Parser key "(?P<key>model|data\.sampler)":.*Not a valid subclass of.*Given value: (?P<value>.*)', _misplaced),
+    (r"Union subtypes\s.*Errors:(?P<errors>.*?)Given value type:.*?Given value: (?P<value>.*)", _wrong_union),
+    (r"the following arguments are required: (?P<keys>.*)", lambda found, *_: f"Missing key: {found['keys']}."),
+    (r"argument (?P<flag>--\S+): expected one argument", lambda found, *_: f"{found['flag']} needs a value."),
 )

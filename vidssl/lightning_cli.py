@@ -16,27 +16,42 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import vidssl.evaluation.callbacks
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
-from vidssl.config_errors import explain
+from vidssl.config_errors import check_config_files, check_groups, explain, own_message
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
 from vidssl.reporting.metrics_csv import MetricsCSV
+from vidssl.reporting.summary import print_metrics
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
-from vidssl.run_directory import check_writable, choose_run_dir, resolve_checkpoint
+from vidssl.resuming import check_checkpoint
+from vidssl.run_directory import check_writable, choose_run_dir, resolve_checkpoint, run_of
 
 NEEDLESS_WARNINGS = (
     ".*your dataloader is not resumable.*",  # ours is: the data module continues with the next batch
     "Checkpoint directory .* exists and is not empty",  # training on in the same folder is meant
     ".*does not have many workers.*",  # one worker decodes faster than a CPU trains
+    "The dirpath has changed from .*",  # validate and test write beside the run, and no checkpoint
     ".*LeafSpec.*is deprecated.*",  # Lightning's own
 )
 
+USAGE = """vidssl {verb} --config FILE [--config FILE ...] [--KEY VALUE ...]
 
-class SaveConfig(SaveConfigCallback):
+Every key below can stand in a configuration file (data: {{batch_size: 64}}) or be given as a flag, which wins; of two
+files the later one wins. The keys of an objective, a sampler or a callback go below its init_args:
+
+  vidssl {verb} --config configs/quickstart.yaml --data.batch_size 64 --model.temperature 0.2
+  vidssl {verb} --model.help CVRL                           the keys of an objective
+  vidssl {verb} --data.sampler.help IntervalSampler         ... of a sampler
+  vidssl {verb} --data.augmentations.help                   ... of an augmentation recipe
+  vidssl {verb} --config configs/quickstart.yaml --print_config   what all of it comes to"""
+
+
+class _SaveConfig(SaveConfigCallback):
     """Writes the resolved configuration into the run's folder, and sends it to wandb."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -63,10 +78,17 @@ class VidsslCLI(LightningCLI):
                 run=False,
                 args=list(args),
                 seed_everything_default=0,
-                save_config_callback=SaveConfig if verb == "fit" else None,
+                save_config_callback=_SaveConfig if verb == "fit" else None,
                 save_config_kwargs={"overwrite": True},
                 trainer_defaults={"use_distributed_sampler": False},
-                parser_kwargs={"parser_mode": "omegaconf+", "exit_on_error": False, "prog": f"vidssl {verb}"},
+                parser_kwargs={
+                    "parser_mode": "omegaconf+",
+                    "exit_on_error": False,
+                    "allow_abbrev": False,  # a misspelt key is told, not guessed
+                    "prog": f"vidssl {verb}",
+                    "usage": USAGE.format(verb=verb),
+                    "description": None,
+                },
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
@@ -82,10 +104,22 @@ class VidsslCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
         """Parse, and word mistakes for the user."""
+        check_config_files(args)
         try:
             super().parse_arguments(parser, args)
         except (ArgumentError, OmegaConfBaseException) as error:
             raise VidsslError(explain(str(error), parser, self.verb)) from error
+        check_groups(self.config, parser)
+
+    def instantiate_classes(self) -> None:
+        """Build everything; what a constructor says to the user comes through without the parser's wrapping."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, MisconfigurationException) as error:
+            message = own_message(error)
+            if message is None:
+                raise
+            raise VidsslError(message) from error
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder and check that it can be written to."""
@@ -93,8 +127,7 @@ class VidsslCLI(LightningCLI):
         if self.verb == "fit":
             self.run_dir = choose_run_dir(self.config.run_dir, self.ckpt_path)
         else:
-            measured = Path(self.ckpt_path).parent.parent if self.ckpt_path else Path(self.config.run_dir)
-            self.run_dir = measured / self.verb
+            self.run_dir = run_of(self.ckpt_path, self.config.run_dir) / self.verb
         check_writable(self.run_dir)
         self.config.trainer.default_root_dir = str(self.run_dir)
 
@@ -107,17 +140,31 @@ class VidsslCLI(LightningCLI):
             if self.verb == "fit" and (wandb_logger := build_wandb_logger(self.config_init.wandb, self.run_dir)):
                 loggers.append(wandb_logger)
             kwargs["logger"] = loggers
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (
+            ValueError,
+            TypeError,
+            MisconfigurationException,
+        ) as error:  # how Lightning's Trainer tells of values it cannot use
+            raise VidsslError(f"trainer: {error}") from error
 
     def run_verb(self) -> None:
         """Run the trainer."""
         if self.trainer.is_global_zero and self.verb == "fit":
             print(f"Run folder: {self.run_dir}" + (f", continued from {self.ckpt_path}" if self.ckpt_path else ""))
+        if self.ckpt_path:
+            check_checkpoint(self.ckpt_path, self.model, self.verb)
         # Nothing is unpickled: a checkpoint holds tensors and plain values.
         common = {"datamodule": self.datamodule, "ckpt_path": self.ckpt_path, "weights_only": True}
-        outcome = getattr(self.trainer, self.verb)(self.model, **common)
-        if self.verb == "predict":
-            _write_features(outcome, self.run_dir)
+        if self.verb in ("validate", "test"):
+            measured = getattr(self.trainer, self.verb)(self.model, verbose=False, **common)
+            if self.trainer.is_global_zero:
+                print_metrics({name: value for loader in measured for name, value in loader.items()})
+        elif self.verb == "predict":
+            _write_features(self.trainer.predict(self.model, **common), self.run_dir)
+        else:
+            self.trainer.fit(self.model, **common)
 
 
 def _write_features(batches: list[dict[str, torch.Tensor]], folder: Path) -> None:

@@ -74,9 +74,18 @@ def check_writable(folder: Path, min_free_bytes: int = MIN_FREE_BYTES) -> None:
         )
 
 
+def run_of(ckpt_path: str | None, wanted: str) -> Path:
+    """Return the folder of the run that a checkpoint belongs to; `wanted` for one that lies elsewhere, or none."""
+    return (_run_around(ckpt_path) if ckpt_path else None) or Path(wanted)
+
+
 def _continued(wanted: Path, ckpt_path: str) -> Path:
+    return _run_around(ckpt_path) or _next_free(wanted)
+
+
+def _run_around(ckpt_path: str) -> Path | None:
     folder = Path(ckpt_path).resolve().parent.parent
-    return folder if (folder / CONFIG_FILE).exists() else _next_free(wanted)
+    return folder if (folder / CONFIG_FILE).exists() else None
 
 
 def _next_free(wanted: Path) -> Path:

@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe
 from vidssl.data.catalog import Catalog
 from vidssl.data.dataset import ClipDataset, EvaluationClipDataset, collate
+from vidssl.data.decoding import DECODERS
 from vidssl.data.order import GlobalBatchSampler
 from vidssl.data.sampling import ClipSampler, EvenlySpacedSampler, IntervalSampler
-from vidssl.errors import VidsslError
+from vidssl.errors import UnknownNameError, VidsslError, nearest
 from vidssl.types import ClipBatch
 
 logger = logging.getLogger(__name__)
@@ -63,12 +64,25 @@ class Loading:
         decoder: ``auto``, ``decord``, ``pyav``, ``opencv`` or ``torchcodec``.
         max_bad_fraction: share of the training videos that may turn out unreadable before the run stops.
         timeout_seconds: how long a worker may take over a batch before the run stops; 0 waits for ever.
+
+    Raises:
+        VidsslError: an unknown decoder, or a number out of its range.
     """
 
     num_workers: int = 2
     decoder: str = "auto"
     max_bad_fraction: float = 0.01
     timeout_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        known = ["auto", *DECODERS.names()]
+        if self.decoder not in known:
+            hint = f"{nearest(self.decoder, known)} Known: {', '.join(known)}."
+            raise UnknownNameError(f"data.loading.decoder: unknown decoder {self.decoder!r}.{hint}")
+        if self.num_workers < 0 or self.timeout_seconds < 0:
+            raise VidsslError("data.loading: num_workers and timeout_seconds must be 0 or more.")
+        if not 0 <= self.max_bad_fraction <= 1:
+            raise VidsslError(f"data.loading.max_bad_fraction is a share in [0, 1], got {self.max_bad_fraction}.")
 
 
 class VideoDataModule(LightningDataModule):
@@ -114,6 +128,11 @@ class VideoDataModule(LightningDataModule):
         self.name = Path(catalog).stem
         self.unreadable: dict[int, str] = {}
         self._resume_at = (0, 0)
+
+    def setup(self, stage: str) -> None:
+        """Check before training that there is something to evaluate on, if evaluation is wanted."""
+        if stage == "fit" and self.trainer is not None and self.trainer.limit_val_batches:
+            self.val_dataloader()
 
     # --- training ---
 

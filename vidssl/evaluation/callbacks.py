@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,6 +79,8 @@ class FrozenFeatureEvaluation(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute and log the metrics."""
+        if trainer.sanity_checking and not math.isinf(trainer.num_sanity_val_steps):
+            return  # a few batches are a check of the code, not a measurement
         metrics = self._measure(trainer)
         if trainer.sanity_checking:
             # Lightning drops what a sanity check logs, and these are the numbers of the untrained network.

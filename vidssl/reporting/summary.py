@@ -21,6 +21,21 @@ def start_and_end(run_dir: Path) -> dict[str, tuple[float, float]]:
     return {name: (logged[0], logged[-1]) for name, logged in values.items()}
 
 
+def print_metrics(metrics: dict[str, float], *, console: Console | None = None) -> None:
+    """Print the evaluations among the metrics, which are shares in [0, 1], in %."""
+    console = console or Console(highlight=False)
+    metrics = {name: value for name, value in metrics.items() if name.startswith("eval/")}
+    if not metrics:
+        console.print("Nothing was measured: trainer.callbacks has no FrozenFeatureEvaluation.")
+        return
+    table = Table(title="Frozen features, %", title_justify="left", box=None)
+    table.add_column("evaluation")
+    table.add_column("measured", justify="right")
+    for name, value in metrics.items():
+        table.add_row(name.removeprefix("eval/"), f"{100 * value:.1f}")
+    console.print(table)
+
+
 def print_summary(run_dir: Path, *, unreadable: int = 0, console: Console | None = None) -> None:
     """Print the metrics (start against end), where the files lie and what to type next.
 
