@@ -24,7 +24,7 @@ def synthetic_catalog(tmp_path_factory) -> Path:
     return write_synthetic(tmp_path_factory.mktemp("synthetic"), spec)
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_config(synthetic_catalog, tmp_path) -> Path:
     """A configuration that trains a small network for two epochs of four steps; runs lie in the test's folder."""
     text = f"""

@@ -30,7 +30,8 @@ def last_checkpoint(run_dir):
 def assert_same_weights(left, right, **tolerance):
     assert left["state_dict"].keys() == right["state_dict"].keys()
     for name, tensor in left["state_dict"].items():
-        torch.testing.assert_close(tensor, right["state_dict"][name], msg=lambda text, n=name: f"{n}: {text}", **tolerance)
+        other = right["state_dict"][name]
+        torch.testing.assert_close(tensor, other, msg=lambda text, n=name: f"{n}: {text}", **tolerance)
 
 
 def test_a_run_leaves_everything_where_the_summary_says_and_its_config_repeats_it(small_config):

@@ -35,7 +35,8 @@ def test_unknown_name_lists_the_known_and_the_nearest():
     registry = Registry("backbone")
     registry.register("r3d_18", dict)
     registry.register("s3d", dict)
-    with pytest.raises(UnknownNameError, match=r"Unknown backbone 'r3d18'\. Did you mean 'r3d_18'\? Known: r3d_18, s3d"):
+    message = r"Unknown backbone 'r3d18'\. Did you mean 'r3d_18'\? Known: r3d_18, s3d"
+    with pytest.raises(UnknownNameError, match=message):
         registry.get("r3d18")
 
 

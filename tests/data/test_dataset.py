@@ -66,7 +66,7 @@ def test_epochs_and_seeds_give_other_clips_of_the_same_video(synthetic_catalog):
     assert not np.array_equal(clip(0, 0), clip(1, 0))
 
 
-@pytest.fixture()
+@pytest.fixture
 def damaged_catalog(synthetic_catalog, tmp_path):
     """A copy of the synthetic videos in which one training video is cut short after preparation."""
     folder = tmp_path / "videos"
@@ -123,7 +123,7 @@ def test_evaluation_sees_each_labelled_video_once_in_order(synthetic_catalog):
 
 
 def test_recipes_and_clips_must_match(synthetic_catalog):
-    with pytest.raises(VidsslError, match="has 1 recipes, but data.sampler gives 2 clips"):
+    with pytest.raises(VidsslError, match=r"has 1 recipes, but data\.sampler gives 2 clips"):
         data_module(synthetic_catalog, augmentations=[CVRL_VIEW_1]).train_dataset()
 
 
