@@ -66,6 +66,11 @@ def test_epochs_and_seeds_give_other_clips_of_the_same_video(synthetic_catalog):
     assert not np.array_equal(clip(0, 0), clip(1, 0))
 
 
+def transfer_epoch(module):
+    for batch in epoch_of(module):
+        module.on_before_batch_transfer(batch, 0)
+
+
 @pytest.fixture
 def damaged_catalog(synthetic_catalog, tmp_path):
     """A copy of the synthetic videos in which one training video is cut short after preparation."""
@@ -92,11 +97,9 @@ def test_too_many_unreadable_videos_stop_the_run_and_are_listed(damaged_catalog,
     module = data_module(file, loading=Loading(num_workers=0, max_bad_fraction=0.01))
     name = module.catalog.path(victim)
     with pytest.raises(VidsslError, match=rf"1 of 32 training videos cannot be read[^$]*{name}"):
-        for batch in epoch_of(module):
-            module.on_before_batch_transfer(batch, 0)
+        transfer_epoch(module)
     patient = data_module(file, loading=Loading(num_workers=0, max_bad_fraction=0.1))
-    for batch in epoch_of(patient):
-        patient.on_before_batch_transfer(batch, 0)
+    transfer_epoch(patient)
     assert list(patient.unreadable) == [victim]
     assert f"Unreadable video replaced: {name}" in caplog.text
 
