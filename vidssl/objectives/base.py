@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 
 import vidssl
@@ -81,7 +82,7 @@ class Objective(LightningModule):
         self.optimizer_spec = optimizer
         self.backbone = build_backbone(backbone.name, **backbone.options)
         if backbone.weights is not None:
-            print(load_weights(self.backbone, backbone.weights))
+            rank_zero_only(print)(load_weights(self.backbone, backbone.weights))
         for name, values in (("pixel_mean", backbone.pixel_mean), ("pixel_std", backbone.pixel_std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1, 1), persistent=False)
         # Plain values only: a checkpoint must load with weights_only=True and say how to build its backbone.
