@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -147,8 +146,12 @@ def main(args: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        print(f"vidssl: error: {error.strerror}: {error.filename or os.getcwd()}. Nothing more was written; make room "
-              "or choose another folder, then continue with --ckpt_path last.", file=sys.stderr)  # fmt: skip
+        where = error.filename or "where the run writes"
+        print(
+            f"vidssl: error: {error.strerror}: {where}. Nothing more was written; make room or choose another folder, "
+            "then continue with --ckpt_path last.",
+            file=sys.stderr,
+        )
     return 2
 
 

@@ -16,10 +16,12 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.plugins.io import CheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import vidssl.evaluation.callbacks
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
+from vidssl.checkpoint_io import AtomicCheckpointIO
 from vidssl.config_errors import check_config_files, check_groups, explain, own_message
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
@@ -140,6 +142,10 @@ class VidsslCLI(LightningCLI):
             if self.verb == "fit" and (wandb_logger := build_wandb_logger(self.config_init.wandb, self.run_dir)):
                 loggers.append(wandb_logger)
             kwargs["logger"] = loggers
+        plugins = self.config_init.trainer.get("plugins") or []
+        kwargs["plugins"] = list(plugins) if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in kwargs["plugins"]):
+            kwargs["plugins"].append(AtomicCheckpointIO())
         try:
             return super().instantiate_trainer(**kwargs)
         except (

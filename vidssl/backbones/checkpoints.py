@@ -63,7 +63,8 @@ def _read_torch(path: Path) -> Checkpoint:
     except pickle.UnpicklingError as error:
         raise VidsslError(_unpickling_message(path)) from error
     except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
-        raise VidsslError(f"{path} is not a checkpoint that torch can read, or it is cut short: {error}") from error
+        reason = f"{type(error).__name__} {str(error).split('.')[0]}".strip()
+        raise VidsslError(f"{path} is not a checkpoint that torch can read, or it is cut short ({reason}).") from error
     if not isinstance(content, Mapping):
         raise VidsslError(f"{path} holds a {type(content).__name__}, not a state dict: save model.state_dict().")
     for key in _STATE_KEYS:

@@ -100,7 +100,7 @@ class VideoDataModule(LightningDataModule):
         seed: key of every draw; the command line sets it to `seed_everything`.
 
     Raises:
-        VidsslError: a missing catalog or split, a batch that cannot be filled, too little shared memory.
+        VidsslError: a missing catalog, folder or split, a batch that cannot be filled, too little shared memory.
     """
 
     def __init__(
@@ -117,6 +117,8 @@ class VideoDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.catalog = Catalog.open(catalog, root=root)
+        if not self.catalog.root.is_dir():
+            raise VidsslError(f"data.root: there is no folder {self.catalog.root}; say where the catalog's videos are.")
         self.train_split = train_split
         self.train_rows = self.catalog.split(train_split)
         self.batch_size = batch_size

@@ -1,0 +1,63 @@
+import io
+
+from rich.console import Console
+
+from vidssl.reporting.metrics_csv import MetricsCSV
+from vidssl.reporting.summary import print_metrics, print_summary, start_and_end
+from vidssl.reporting.wandb import RUN_ID_FILE, WandbSpec, build_wandb_logger
+
+
+def printed(function, *args, **kwargs):
+    console = Console(file=io.StringIO(), width=200)
+    function(*args, console=console, **kwargs)
+    return console.file.getvalue()
+
+
+def test_start_and_end_are_the_first_and_the_last_value(tmp_path):
+    log = MetricsCSV(str(tmp_path))
+    for step, top1 in ((0, 0.2), (5, 0.9), (9, 0.5)):
+        log.log_metrics({"eval/x/knn/top1": top1, "eval/x/knn/unshown": 1.0}, step=step)
+        log.log_metrics({"train/loss": 1.0}, step=step)
+    assert start_and_end(tmp_path) == {"eval/x/knn/top1": (0.2, 0.5)}
+    told = printed(print_summary, tmp_path, unreadable=3)
+    assert "x/knn/top1" in told
+    assert "20.0" in told
+    assert "+30.0" in told
+    assert "3 videos could not be read" in told
+
+
+def test_a_run_without_metrics_still_says_what_next(tmp_path):
+    told = printed(print_summary, tmp_path)
+    assert "Frozen features" not in told
+    assert "vidssl fit --config" in told
+
+
+def test_measured_evaluations_are_printed_in_percent():
+    told = printed(print_metrics, {"eval/x/knn/top1": 0.123, "val/loss": 3.0})
+    assert "x/knn/top1" in told
+    assert "12.3" in told
+    assert "val/loss" not in told
+    assert "no FrozenFeatureEvaluation" in printed(print_metrics, {})
+
+
+def test_training_on_continues_the_same_wandb_run(tmp_path, monkeypatch):
+    started = []
+
+    class Run:
+        def __init__(self, **settings):
+            started.append(settings)
+            self.id = settings["id"] or "fresh"
+
+        def define_metric(self, *args, **kwargs):
+            pass
+
+    monkeypatch.setattr("wandb.init", lambda **settings: Run(**settings))
+    monkeypatch.setattr("vidssl.reporting.wandb.WandbLogger", lambda save_dir, experiment: experiment)
+    spec = WandbSpec(mode="offline", group="seeds")
+    assert build_wandb_logger(spec, tmp_path).id == "fresh"
+    assert (tmp_path / RUN_ID_FILE).read_text() == "fresh\n"
+    (tmp_path / RUN_ID_FILE).write_text("kept\n")
+    assert build_wandb_logger(spec, tmp_path).id == "kept"
+    assert [settings["id"] for settings in started] == [None, "kept"]
+    assert all(settings["mode"] == "offline" and settings["group"] == "seeds" for settings in started)
+    assert build_wandb_logger(WandbSpec(mode="disabled"), tmp_path) is None
