@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from vidssl.backbones.export import load_exported
 from vidssl.cli import OWN_VERBS, TRAINER_VERBS, main
 from vidssl.lightning_cli import VidsslCLI
+from vidssl.objectives import OBJECTIVES
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,12 @@ def test_help_names_every_verb_and_lists_name_what_is_registered(capsys):
     told = capsys.readouterr().out
     for verb in (*TRAINER_VERBS, *OWN_VERBS):
         assert f"\n  {verb} " in told
-    for kind, name in (("objectives", "CVRL"), ("backbones", "r3d_50"), ("samplers", "interval"), ("decoders", "pyav")):
+    for kind, name in (
+        ("objectives", "CVRL"),
+        ("backbones", "r3d_50"),
+        ("samplers", "IntervalSampler"),
+        ("decoders", "pyav"),
+    ):
         assert main(["list", kind]) == 0
         assert name in capsys.readouterr().out
     assert main(["fti"]) == 2
@@ -64,6 +71,23 @@ def test_every_key_of_ours_has_a_help_text(capsys):
         # what stands beside the flag or below it, without its type
         words = " ".join(text.split("  ", 1)[-1].split()).split("(type:")[0]
         assert len(words) > 8, f"{key} has no help text"
+
+
+# --- plug-ins ---
+
+
+def test_a_broken_plugin_is_told_and_matters_only_when_asked_for(small_config, monkeypatch, capsys):
+    point = EntryPoint("Broken", "no_such_package.method:Broken", "vidssl.objectives")
+    monkeypatch.setattr("vidssl.registry.entry_points", lambda group: [point])
+    monkeypatch.setattr(OBJECTIVES, "_announced", None)
+    told = r"The plug-in no_such_package\.method:Broken .*'Broken' cannot be imported: ModuleNotFoundError: No module"
+    assert built("fit", "--config", small_config).model.hparams["objective"] == "CVRL"
+    assert re.search(rf"vidssl: warning: {told}", capsys.readouterr().err)
+    assert main(["fit", "--config", str(small_config), "--model.temperatur", "1"]) == 2
+    assert "has no key 'temperatur'. Did you mean 'temperature'?" in capsys.readouterr().err
+    for asked in (["--model", "Broken"], ["--model.help", "Broken"]):
+        assert main(["fit", "--config", str(small_config), *asked]) == 2
+        assert re.search(rf"vidssl: error: {told}", capsys.readouterr().err)
 
 
 # --- keys ---

@@ -81,6 +81,9 @@ def explain(message: str, parser: ArgumentParser, verb: str) -> str:
         message: what jsonargparse or OmegaConf said.
         parser: knows the valid keys.
         verb: the verb that was typed, for the hint.
+
+    Raises:
+        VidsslError: the objective that was asked for is a plug-in that cannot be imported.
     """
     for pattern, word in _WORDINGS:
         found = re.search(pattern, message, re.DOTALL)
@@ -94,10 +97,10 @@ def explain(message: str, parser: ArgumentParser, verb: str) -> str:
 
 
 def _keys(parser: ArgumentParser) -> list[str]:
-    """Every key, those of the registered objectives included."""
+    """Every key, those of the objectives included."""
     keys = [str(key) for key in parser.get_defaults(skip_validation=True).keys(branches=True)]
-    for name in OBJECTIVES.names():
-        keys += [f"model.{key}" for key in _keys_of_class(OBJECTIVES.get(name))]
+    for objective in _subclasses(Objective):
+        keys += [f"model.{key}" for key in _keys_of_class(objective)]
     return keys
 
 
@@ -183,6 +186,8 @@ def _unknown_class(found: re.Match, message: str, parser: ArgumentParser) -> str
     more = " and Lightning's" if len(ours) < len(known) else ""
     listed = f" Known: {', '.join(ours)}{more}." if ours else ""
     name = found["name"]
+    if key == "model" and name in OBJECTIVES.names():
+        OBJECTIVES.get(name)  # a plug-in that cannot be imported says so
     lower = [kind for kind in known if kind.lower() == name.lower()]
     hint = f" Did you mean '{lower[0]}'?" if lower else nearest(name, known)
     return f"{key}: unknown class '{name}'.{hint}{listed}"

@@ -7,6 +7,7 @@ and ``${...}`` sees every key and every override (jsonargparse's ``omegaconf+`` 
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.plugins.io import CheckpointIO
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import vidssl.evaluation.callbacks
@@ -68,8 +70,7 @@ class VidsslCLI(LightningCLI):
     def __init__(self, verb: str, args: Sequence[str]) -> None:
         self.verb = verb
         set_parsing_settings(docstring_parse_attribute_docstrings=True)
-        for name in OBJECTIVES.names():  # makes their class names known to the parser
-            OBJECTIVES.get(name)
+        _import_objectives()
         with warnings.catch_warnings():
             # sys.argv stays as it is, because processes started for DDP repeat it
             warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
@@ -168,16 +169,25 @@ class VidsslCLI(LightningCLI):
             if self.trainer.is_global_zero:
                 print_metrics({name: value for loader in measured for name, value in loader.items()})
         elif self.verb == "predict":
+            if self.trainer.world_size > 1:
+                raise VidsslError("vidssl predict runs on one process: set --trainer.devices 1.")
             _write_features(self.trainer.predict(self.model, **common), self.run_dir)
         else:
             self.trainer.fit(self.model, **common)
 
 
+def _import_objectives() -> None:
+    """Make the class names of all objectives known to the parser; a plug-in that is broken is told and left out."""
+    for name in OBJECTIVES.names():
+        try:
+            OBJECTIVES.get(name)
+        except VidsslError as error:
+            rank_zero_only(print)(f"vidssl: warning: {error}", file=sys.stderr)
+
+
 def _write_features(batches: list[dict[str, torch.Tensor]], folder: Path) -> None:
     from safetensors.torch import save_file
 
-    if torch.distributed.is_initialized():
-        raise VidsslError("vidssl predict runs on one process: set --trainer.devices 1.")
     joined = {key: torch.cat([batch[key] for batch in batches]).contiguous() for key in batches[0]}
     file = folder / "features.safetensors"
     save_file(joined, file)

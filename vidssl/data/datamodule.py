@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -19,70 +18,15 @@ from torch.utils.data import DataLoader
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe
 from vidssl.data.catalog import Catalog
 from vidssl.data.dataset import ClipDataset, EvaluationClipDataset, collate
-from vidssl.data.decoding import DECODERS
 from vidssl.data.order import GlobalBatchSampler
 from vidssl.data.sampling import ClipSampler, EvenlySpacedSampler, IntervalSampler
-from vidssl.errors import UnknownNameError, VidsslError, nearest
+from vidssl.data.settings import EvaluationClips, Loading
+from vidssl.errors import VidsslError
 from vidssl.types import ClipBatch
 
 logger = logging.getLogger(__name__)
 PREFETCH_BATCHES = 2
 SHARED_MEMORY = Path("/dev/shm")
-
-
-@dataclass(frozen=True)
-class EvaluationClips:
-    """Which videos and frames evaluation sees.
-
-    Attributes:
-        gallery_split: split whose labelled videos fit the classifiers and are retrieved.
-        query_split: split whose videos are classified and used as queries.
-        num_frames: frames a clip.
-        stride: distance in frames between two frames of a clip.
-        num_clips: clips a video, evenly spaced; their features are averaged.
-        resize: short side in pixels before the crop.
-        crop_size: side of the centre crop in pixels.
-        batch_size: videos a forward pass, on each process.
-    """
-
-    gallery_split: str = "train"
-    query_split: str = "test"
-    num_frames: int = 16
-    stride: int = 2
-    num_clips: int = 10
-    resize: int = 256
-    crop_size: int = 224
-    batch_size: int = 8
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How the loaders work.
-
-    Attributes:
-        num_workers: worker processes of each training process; 0 loads in the training process itself.
-        decoder: ``auto``, ``decord``, ``pyav``, ``opencv`` or ``torchcodec``.
-        max_bad_fraction: share of the training videos that may turn out unreadable before the run stops.
-        timeout_seconds: how long a worker may take over a batch before the run stops; 0 waits for ever.
-
-    Raises:
-        VidsslError: an unknown decoder, or a number out of its range.
-    """
-
-    num_workers: int = 2
-    decoder: str = "auto"
-    max_bad_fraction: float = 0.01
-    timeout_seconds: float = 600.0
-
-    def __post_init__(self) -> None:
-        known = ["auto", *DECODERS.names()]
-        if self.decoder not in known:
-            hint = f"{nearest(self.decoder, known)} Known: {', '.join(known)}."
-            raise UnknownNameError(f"data.loading.decoder: unknown decoder {self.decoder!r}.{hint}")
-        if self.num_workers < 0 or self.timeout_seconds < 0:
-            raise VidsslError("data.loading: num_workers and timeout_seconds must be 0 or more.")
-        if not 0 <= self.max_bad_fraction <= 1:
-            raise VidsslError(f"data.loading.max_bad_fraction is a share in [0, 1], got {self.max_bad_fraction}.")
 
 
 class VideoDataModule(LightningDataModule):
@@ -91,6 +35,8 @@ class VideoDataModule(LightningDataModule):
     Args:
         catalog: the file that ``vidssl prepare`` wrote.
         root: folder the catalog's paths start from; None takes the one recorded in the catalog.
+        name: what the data set is called in the names of metrics (``eval/<name>/...``); None takes the catalog's file
+            name without its ending.
         train_split: split to train on; its labels are never used.
         batch_size: videos a step over all processes, so that a config means the same run on any number of them.
         sampler: chooses the frames of each view.
@@ -100,13 +46,15 @@ class VideoDataModule(LightningDataModule):
         seed: key of every draw; the command line sets it to `seed_everything`.
 
     Raises:
-        VidsslError: a missing catalog, folder or split, a batch that cannot be filled, too little shared memory.
+        VidsslError: a missing catalog, folder or split, a name with a slash, a batch that cannot be filled, too
+            little shared memory.
     """
 
     def __init__(
         self,
         catalog: str,
         root: str | None = None,
+        name: str | None = None,
         train_split: str = "train",
         batch_size: int = 32,
         sampler: ClipSampler | None = None,
@@ -119,6 +67,9 @@ class VideoDataModule(LightningDataModule):
         self.catalog = Catalog.open(catalog, root=root)
         if not self.catalog.root.is_dir():
             raise VidsslError(f"data.root: there is no folder {self.catalog.root}; say where the catalog's videos are.")
+        self.name = Path(catalog).stem if name is None else name
+        if not self.name or "/" in self.name:  # it stands between slashes
+            raise VidsslError(f"data.name: {self.name!r} must be a word without a slash.")
         self.train_split = train_split
         self.train_rows = self.catalog.split(train_split)
         self.batch_size = batch_size
@@ -127,7 +78,6 @@ class VideoDataModule(LightningDataModule):
         self.evaluation = evaluation
         self.loading = loading
         self.seed = seed
-        self.name = Path(catalog).stem
         self.unreadable: dict[int, str] = {}
         self._resume_at = (0, 0)
 

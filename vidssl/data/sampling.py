@@ -121,11 +121,11 @@ class IntervalSampler(ClipSampler):
         if self.density not in INTERVAL_DENSITIES:
             known = ", ".join(INTERVAL_DENSITIES)
             raise VidsslError(
-                f"sampler.density: unknown density {self.density!r}."
+                f"data.sampler.density: unknown density {self.density!r}."
                 f"{nearest(self.density, INTERVAL_DENSITIES)} Known: {known}."
             )
         if self.power <= 0:
-            raise VidsslError(f"sampler.power must be above 0, got {self.power}.")
+            raise VidsslError(f"data.sampler.power must be above 0, got {self.power}.")
 
     def interval(self, max_offset: int, rng: np.random.Generator) -> float:
         """Draw the distance in frames between the two starts, in [0, max_offset)."""
@@ -203,9 +203,12 @@ class EvenlySpacedSampler(ClipSampler):
 def _check_clip(num_frames: int, stride: int, num_clips: int = 1) -> None:
     for name, value in (("num_frames", num_frames), ("stride", stride), ("num_clips", num_clips)):
         if value < 1:
-            raise VidsslError(f"sampler.{name} must be at least 1, got {value}.")
+            raise VidsslError(f"data.sampler.{name} must be at least 1, got {value}.")
 
 
-SAMPLERS.register("interval", IntervalSampler, summary="two clips, an interval apart drawn from a density (CVRL)")
-SAMPLERS.register("uniform", UniformSampler, summary="clips at independent uniform starts")
-SAMPLERS.register("evenly_spaced", EvenlySpacedSampler, summary="clips spread evenly over the video (evaluation)")
+# under the names that a configuration uses (class_path)
+SAMPLERS.register(
+    "IntervalSampler", IntervalSampler, summary="two clips, an interval apart drawn from a density (CVRL)"
+)
+SAMPLERS.register("UniformSampler", UniformSampler, summary="clips at independent uniform starts")
+SAMPLERS.register("EvenlySpacedSampler", EvenlySpacedSampler, summary="clips spread evenly over the video (evaluation)")

@@ -53,7 +53,8 @@ def info_nce(view1: Tensor, view2: Tensor, *, temperature: float = 0.1, reductio
     Raises:
         VidsslError: shapes that do not match, a temperature that is not positive, an unknown reduction.
     """
-    _check(view1, view2, temperature, reduction)
+    _check_shapes(view1, view2)
+    check_info_nce_settings(temperature, reduction)
     with torch.autocast(view1.device.type, enabled=False):
         view1, view2 = view1.float(), view2.float()
         all1, all2 = gather_with_gradients(torch.stack((view1, view2), dim=1)).unbind(1)
@@ -95,14 +96,26 @@ def uniformity(embeddings: Tensor) -> Tensor:
     return torch.pdist(embeddings.float()).square().mul(-2).exp().mean().log()
 
 
-def _check(view1: Tensor, view2: Tensor, temperature: float, reduction: str) -> None:
+def check_info_nce_settings(temperature: float, reduction: str, *, prefix: str = "") -> None:
+    """Refuse settings that `info_nce` cannot use.
+
+    Args:
+        temperature: must be above 0.
+        reduction: must be one of `REDUCTIONS`.
+        prefix: what stands before the names in messages, such as the key that holds them (``"model."``).
+
+    Raises:
+        VidsslError: naming the setting and its value.
+    """
+    if not temperature > 0:
+        raise VidsslError(f"{prefix}temperature must be above 0, got {temperature}.")
+    if reduction not in REDUCTIONS:
+        hint = f"{nearest(reduction, REDUCTIONS)} Known: {', '.join(REDUCTIONS)}."
+        raise VidsslError(f"{prefix}reduction: unknown reduction {reduction!r}.{hint}")
+
+
+def _check_shapes(view1: Tensor, view2: Tensor) -> None:
     if view1.ndim != 2 or view1.shape != view2.shape:
         raise VidsslError(
             f"info_nce needs two views of the same shape (B, D), got {tuple(view1.shape)} and {tuple(view2.shape)}."
-        )
-    if temperature <= 0:
-        raise VidsslError(f"temperature must be above 0, got {temperature}.")
-    if reduction not in REDUCTIONS:
-        raise VidsslError(
-            f"Unknown reduction {reduction!r}.{nearest(reduction, REDUCTIONS)} Known: {', '.join(REDUCTIONS)}."
         )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import vidssl
 from vidssl.backbones import build_backbone
 from vidssl.backbones.weights import load_weights
-from vidssl.errors import VidsslError
+from vidssl.errors import VidsslError, nearest
 from vidssl.nn.schedules import warmup_cosine
 from vidssl.types import ClipBatch
 
@@ -33,6 +33,9 @@ class BackboneSpec:
         weights: file of weights to start from (a checkpoint, an export or a bare state dict); None starts untrained.
         pixel_mean: subtracted from pixels in [0, 1], one for each of R, G, B.
         pixel_std: divides them; the defaults 0.45 and 0.225 are those of SlowFast's and PyTorchVideo's models.
+
+    Raises:
+        VidsslError: a `pixel_std` that is not positive.
     """
 
     name: str = "r3d_50"
@@ -40,6 +43,17 @@ class BackboneSpec:
     weights: str | None = None
     pixel_mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     pixel_std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+
+    def __post_init__(self) -> None:
+        if min(self.pixel_std) <= 0:
+            raise VidsslError(f"model.backbone.pixel_std divides the pixels and must be above 0, got {self.pixel_std}.")
+
+
+OPTIMIZERS = {
+    "sgd": lambda groups, spec: torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum),
+    "adamw": lambda groups, spec: torch.optim.AdamW(groups, lr=spec.learning_rate),
+}
+"""Name in a configuration -> optimiser of parameter groups and an `OptimizerSpec`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,10 @@ class OptimizerSpec:
         learning_rate: the peak, after the warm-up.
         momentum: of SGD (no Nesterov); AdamW keeps its own betas.
         weight_decay: on kernels only, not on biases and normalisation.
-        warmup_epochs: length of the linear warm-up.
+        warmup_epochs: length of the linear warm-up; a fraction of an epoch will do.
+
+    Raises:
+        VidsslError: an unknown name or a number out of its range; the message names the key.
     """
 
     name: str = "sgd"
@@ -61,6 +78,16 @@ class OptimizerSpec:
     momentum: float = 0.9
     weight_decay: float = 1e-6
     warmup_epochs: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.name not in OPTIMIZERS:
+            hint = f"{nearest(self.name, OPTIMIZERS)} Known: {', '.join(OPTIMIZERS)}."
+            raise VidsslError(f"model.optimizer.name: unknown optimiser {self.name!r}.{hint}")
+        if not self.learning_rate > 0:
+            raise VidsslError(f"model.optimizer.learning_rate must be above 0, got {self.learning_rate}.")
+        for name in ("momentum", "weight_decay", "warmup_epochs"):
+            if not getattr(self, name) >= 0:
+                raise VidsslError(f"model.optimizer.{name} must be 0 or more, got {getattr(self, name)}.")
 
 
 class Objective(LightningModule):
@@ -155,17 +182,12 @@ class Objective(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimiser and its schedule from the spec."""
         spec = self.optimizer_spec
-        groups = parameter_groups(self, spec.weight_decay)
-        if spec.name == "sgd":
-            optimizer = torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum)
-        elif spec.name == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate)
-        else:
-            raise VidsslError(f"model.optimizer.name: unknown optimiser {spec.name!r}. Known: adamw, sgd.")
+        optimizer = OPTIMIZERS[spec.name](parameter_groups(self, spec.weight_decay), spec)
         total_steps = self.trainer.estimated_stepping_batches
         if math.isinf(total_steps):
             raise VidsslError("The cosine schedule needs an end: set trainer.max_epochs or trainer.max_steps.")
-        steps_per_epoch = total_steps / self.trainer.max_epochs if self.trainer.max_epochs > 0 else 0
+        self.trainer.fit_loop.setup_data()  # where only max_steps is set, nobody has yet asked how long an epoch is
+        steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         warmup_steps = round(spec.warmup_epochs * steps_per_epoch)
         schedule = partial(warmup_cosine, warmup_steps=warmup_steps, total_steps=int(total_steps))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidssl.losses.info_nce import alignment, info_nce, uniformity
+from vidssl.errors import VidsslError
+from vidssl.losses.info_nce import alignment, check_info_nce_settings, info_nce, uniformity
 from vidssl.nn.heads import mlp_head
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 from vidssl.types import ClipBatch
@@ -26,11 +27,19 @@ class CVRLHead:
         hidden_dims: widths of the hidden layers.
         embedding_dim: width of the embedding that is contrasted.
         batch_norm: whether hidden layers are normalised.
+
+    Raises:
+        VidsslError: a width below 1; the message names the key.
     """
 
     hidden_dims: tuple[int, ...] = (2048, 2048, 2048)
     embedding_dim: int = 128
     batch_norm: bool = True
+
+    def __post_init__(self) -> None:
+        for name, width in (("embedding_dim", self.embedding_dim), *(("hidden_dims", dim) for dim in self.hidden_dims)):
+            if width < 1:
+                raise VidsslError(f"model.head.{name}: a layer must be at least 1 wide, got {width}.")
 
 
 class CVRL(Objective):
@@ -42,6 +51,9 @@ class CVRL(Objective):
         head: the projection head, discarded after training.
         temperature: tau of InfoNCE, 0.1 in the paper.
         reduction: ``sum`` of the two directions as in the released code, or their ``mean``.
+
+    Raises:
+        VidsslError: a temperature that is not positive, an unknown reduction; the message names the key.
     """
 
     num_views = 2
@@ -54,6 +66,7 @@ class CVRL(Objective):
         temperature: float = 0.1,
         reduction: str = "sum",
     ) -> None:
+        check_info_nce_settings(temperature, reduction, prefix="model.")
         super().__init__(backbone, optimizer)
         self.projection = mlp_head(
             self.backbone.feature_dim, list(head.hidden_dims), head.embedding_dim, batch_norm=head.batch_norm
