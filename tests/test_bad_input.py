@@ -100,6 +100,11 @@ def test_a_split_without_videos_to_evaluate_is_told_before_training(small_config
     assert "has no split 'tset'. Did you mean 'test'?" in told
 
 
+def test_videos_that_would_find_themselves_are_told_before_training(small_config, capsys):
+    told = message(capsys, "fit", "--config", small_config, *QUIET, "--data.evaluation.query_split", "all")
+    assert "gallery_split 'train' and query_split 'all' share 32 videos, each of which knn, retrieval would" in told
+
+
 def test_too_little_shared_memory_is_one_message(small_config, capsys, monkeypatch):
     monkeypatch.setattr("vidssl.data.datamodule.free_bytes", lambda folder: 64_000)
     workers = ["--data.loading.num_workers", "1"]

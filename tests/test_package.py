@@ -40,8 +40,9 @@ STAGES = [
     "vidssl.losses",
     "vidssl.objectives",
     "vidssl.evaluation",
+    "vidssl.run_directory",
     "vidssl.reporting",
-    "vidssl.config_errors vidssl.resuming vidssl.run_directory",
+    "vidssl.config_errors vidssl.resuming",
     "vidssl.lightning_cli",
     "vidssl.cli",
 ]

@@ -13,6 +13,7 @@ from vidssl.errors import VidsslError
 CHOSEN_VARIABLE = "VIDSSL_RUN_DIR"
 CONFIG_FILE = "config.yaml"
 LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
+PICTURES_FOLDER = "pictures"
 MIN_FREE_BYTES = 200_000_000
 
 

@@ -32,6 +32,35 @@ def test_a_run_without_metrics_still_says_what_next(tmp_path):
     assert "vidssl fit --config" in told
 
 
+def test_what_is_not_there_is_not_suggested(tmp_path):
+    told = printed(print_summary, tmp_path)
+    for absent in ("--ckpt_path", "vidssl export", "wandb sync"):
+        assert absent not in told
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"")
+    (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
+    told = printed(print_summary, tmp_path)
+    for present in ("--ckpt_path", "vidssl export", "wandb sync"):
+        assert present in told
+
+
+def test_paths_are_whole_on_a_narrow_terminal(tmp_path):
+    (tmp_path / "config.yaml").write_text("")
+    console = Console(file=io.StringIO(), width=20)
+    print_summary(tmp_path, console=console)
+    assert f"resolved config  {tmp_path / 'config.yaml'}\n" in console.file.getvalue()
+
+
+def test_the_start_is_only_called_untrained_where_it_was(tmp_path):
+    log = MetricsCSV(str(tmp_path))
+    for step in (4, 8):
+        log.log_metrics({"eval/x/knn/top1": 0.5}, step=step)
+    assert "start: after step 4" in printed(print_summary, tmp_path)
+    (other := tmp_path / "other").mkdir()
+    MetricsCSV(str(other)).log_metrics({"eval/x/knn/top1": 0.5}, step=0)
+    assert "start: before the first step" in printed(print_summary, other)
+
+
 def test_measured_evaluations_are_printed_in_percent():
     told = printed(print_metrics, {"eval/x/knn/top1": 0.123, "val/loss": 3.0})
     assert "x/knn/top1" in told

@@ -19,6 +19,7 @@ from vidssl.data.container import write_atomically
 from vidssl.data.decoding import VideoInfo
 from vidssl.data.journal import Journal, Key
 from vidssl.data.listing import LISTINGS, ListedVideo, Listing
+from vidssl.data.next_command import next_command
 from vidssl.data.probing import Probe, ProbeOptions, probe_videos
 from vidssl.data.progress import show_progress
 from vidssl.data.summary import summarise
@@ -199,8 +200,6 @@ _EXAMPLE_OPTIONS = {
     "csv": "--list-file my_videos.csv",
 }
 
-_NEXT_CONFIGS = {"kinetics": "configs/cvrl_kinetics400.yaml"}
-
 
 def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a sub-command for each data set to the parser of ``vidssl prepare``; its default `run` carries it out."""
@@ -240,7 +239,8 @@ def run_prepare(args: argparse.Namespace) -> int:
     print(summarise(catalog))
     if catalog.bad:
         print(f"  all bad ones with their reasons: {bad_path(args.output)}")
-    print(f"\nNext: {_next_command(catalog, args.output)}")
+    note = "   # for 64 GPUs; the head of that file tells how to use fewer" if args.kind == "kinetics" else ""
+    print(f"\nNext: {next_command(catalog, args.output)}{note}")
     return 0
 
 
@@ -281,10 +281,3 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="give a video up after this time (%(default)g)",
     )
-
-
-def _next_command(catalog: Catalog, output: Path) -> str:
-    config = _NEXT_CONFIGS.get(catalog.source["kind"], "configs/cvrl_ucf101.yaml")
-    training = [name for name in catalog.split_names if name.startswith("train")]
-    split = training[0] if training else "all"
-    return f"vidssl fit --config {config} --data.catalog {output} --data.train_split {split}"

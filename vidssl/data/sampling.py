@@ -207,8 +207,6 @@ def _check_clip(num_frames: int, stride: int, num_clips: int = 1) -> None:
 
 
 # under the names that a configuration uses (class_path)
-SAMPLERS.register(
-    "IntervalSampler", IntervalSampler, summary="two clips, an interval apart drawn from a density (CVRL)"
-)
+SAMPLERS.register("IntervalSampler", IntervalSampler, summary="two clips, an interval apart that is drawn (CVRL)")
 SAMPLERS.register("UniformSampler", UniformSampler, summary="clips at independent uniform starts")
 SAMPLERS.register("EvenlySpacedSampler", EvenlySpacedSampler, summary="clips spread evenly over the video (evaluation)")

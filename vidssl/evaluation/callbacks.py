@@ -11,8 +11,9 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import distributed as dist
 
+from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
-from vidssl.evaluation.protocols import VideoFeatures, get_protocol
+from vidssl.evaluation.protocols import LEAVE_ONE_OUT, VideoFeatures, get_protocol
 from vidssl.nn.gather import world_size
 
 
@@ -22,7 +23,7 @@ class FrozenFeatureEvaluation(Callback):
     The features are those that the objective's `validation_step` returns for the data module's gallery and query
     loaders: evaluation mode, no gradients, nothing of the model changes. Every process encodes its share of the
     videos, each exactly once, and the metrics are computed from all of them on the first process. They are logged as
-    ``eval/<catalog>/<protocol>/<metric>``, accuracies in [0, 1]. How often is the trainer's
+    ``eval/<data set>/<protocol>/<metric>``, accuracies in [0, 1]. How often is the trainer's
     `check_val_every_n_epoch`; `num_sanity_val_steps: -1` gives the numbers of the untrained network.
 
     Args:
@@ -34,6 +35,17 @@ class FrozenFeatureEvaluation(Callback):
             get_protocol(name)
         self.protocols = list(protocols)
         self._collected: dict[str, list[dict[str, torch.Tensor]]] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check that the splits suit the protocols, before anything runs.
+
+        Raises:
+            VidsslError: gallery and query share videos, so that each would find itself.
+        """
+        wanted = trainer.limit_test_batches if stage == "test" else trainer.limit_val_batches
+        if stage == "predict" or not wanted:
+            return
+        check_disjoint(trainer.datamodule, self.protocols)
 
     # --- collecting ---
 
@@ -51,23 +63,11 @@ class FrozenFeatureEvaluation(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the features of a batch, under the name of its loader."""
-        self._collect(trainer.val_dataloaders, outputs, dataloader_idx)
+        loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
+        self._collect(loaders, outputs, dataloader_idx)
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the features of the last time."""
-        self._collected = {"gallery": [], "query": []}
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the features of a batch, under the name of its loader."""
-        self._collect(trainer.test_dataloaders, outputs, dataloader_idx)
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
 
     def _collect(self, loaders: dict[str, Any], outputs: dict[str, torch.Tensor], dataloader_idx: int) -> None:
         name = list(loaders)[dataloader_idx]
@@ -108,6 +108,23 @@ class FrozenFeatureEvaluation(Callback):
                 metrics.update({f"eval/{data.name}/{name}/{metric}": value for metric, value in results.items()})
         self._collected = {}
         return trainer.strategy.broadcast(metrics)
+
+
+def check_disjoint(data: VideoDataModule, protocols: Sequence[str]) -> None:
+    """Refuse protocols that need a gallery apart from the queries where the two splits share videos.
+
+    Raises:
+        VidsslError: they do; the message names splits and protocols.
+    """
+    needing = [name for name in protocols if name not in LEAVE_ONE_OUT]
+    splits = data.evaluation
+    shared = np.intersect1d(data.evaluation_rows(splits.gallery_split), data.evaluation_rows(splits.query_split))
+    if needing and len(shared):
+        raise VidsslError(
+            f"data.evaluation: gallery_split {splits.gallery_split!r} and query_split {splits.query_split!r} share "
+            f"{len(shared)} videos, each of which {', '.join(needing)} would find again. Choose splits that share "
+            f"none, or the protocols {', '.join(sorted(LEAVE_ONE_OUT))}."
+        )
 
 
 def gather_videos(batches: list[dict[str, torch.Tensor]], groups: np.ndarray, expected: np.ndarray) -> VideoFeatures:

@@ -78,6 +78,10 @@ PROTOCOLS: dict[str, tuple[Protocol, str]] = {
 }
 
 
+# These hold out a part of the query videos themselves; the others need a gallery apart from the queries.
+LEAVE_ONE_OUT = frozenset(["svm-leave-one-group-out", "nearest-neighbour-leave-one-group-out"])
+
+
 def get_protocol(name: str) -> Protocol:
     """Return the function behind a protocol's name.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -25,9 +24,8 @@ def views_sheet(views: Sequence[Tensor], names: Sequence[str], file: Path) -> Pa
         file: the PNG to write.
     """
     strips = [_strip(view, len(names)) for view in views]
-    figure, axes = plt.subplots(
-        len(names), len(views), figsize=(1.1 * FRAMES_SHOWN * len(views), 1.35 * len(names)), squeeze=False
-    )
+    figure = Figure(figsize=(1.1 * FRAMES_SHOWN * len(views), 1.35 * len(names)))  # no pyplot: no window, no state
+    axes = figure.subplots(len(names), len(views), squeeze=False)
     for row, name in enumerate(names):
         for column, strip in enumerate(strips):
             axis = axes[row, column]
@@ -59,7 +57,8 @@ def learning_curves(run_dir: Path, file: Path) -> Path | None:
     panels = [(title, names) for title, names in panels if names]
     if not panels:
         return None
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.4), squeeze=False)
+    figure = Figure(figsize=(4.2 * len(panels), 3.4))
+    axes = figure.subplots(1, len(panels), squeeze=False)
     for axis, (title, names) in zip(axes[0], panels, strict=True):
         for name in names:
             points = [(row["step"], row[name]) for row in rows if name in row]
@@ -79,5 +78,4 @@ def learning_curves(run_dir: Path, file: Path) -> Path | None:
 def _save(figure: Figure, file: Path) -> Path:
     figure.tight_layout()
     figure.savefig(file, dpi=DOTS_PER_INCH)
-    plt.close(figure)
     return file

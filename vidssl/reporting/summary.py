@@ -5,20 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vidssl.reporting.metrics_csv import METRICS_FILE, read_metrics
+from vidssl.run_directory import CONFIG_FILE, LAST_CHECKPOINT, PICTURES_FOLDER
 
-SHOWN = ("top1", "nearest_top1", "mean_class", "recall_at_1", "recall_at_5", "clip_top1")
+OFFLINE_WANDB_RUNS = "wandb/offline-run-*"
+SHOWN = ("top1", "nearest_top1", "mean_class", "recall_at_1", "recall_at_5")
 
 
 def start_and_end(run_dir: Path) -> dict[str, tuple[float, float]]:
     """First and last value of every evaluation metric that the summary shows."""
-    rows = read_metrics(run_dir)
+    logged = _logged(read_metrics(run_dir))
+    return {name: (values[0][1], values[-1][1]) for name, values in logged.items()}
+
+
+def _logged(rows: list[dict[str, float]]) -> dict[str, list[tuple[float, float]]]:
+    """(step, value) of every evaluation metric that the summary shows, in the order they were logged."""
     names = sorted({name for row in rows for name in row if name.startswith("eval/")})
     told = [name for name in names if name.rsplit("/", 1)[-1] in SHOWN]
-    values = {name: [row[name] for row in rows if name in row] for name in told}
-    return {name: (logged[0], logged[-1]) for name, logged in values.items()}
+    return {name: [(row["step"], row[name]) for row in rows if name in row] for name in told}
 
 
 def print_metrics(metrics: dict[str, float], *, console: Console | None = None) -> None:
@@ -45,37 +52,55 @@ def print_summary(run_dir: Path, *, unreadable: int = 0, console: Console | None
         console: where to print; the terminal by default.
     """
     console = console or Console(highlight=False)
-    metrics = start_and_end(run_dir)
+    logged = _logged(read_metrics(run_dir))
     console.print()
-    if metrics:
-        table = Table(title="Frozen features, % (start: before the first step)", title_justify="left", box=None)
-        for heading in ("evaluation", "start", "end", "gain"):
-            table.add_column(heading, justify="left" if heading == "evaluation" else "right")
-        for name, (start, end) in metrics.items():
-            colour = "green" if end > start else "red"
-            gain = f"[{colour}]{100 * (end - start):+.1f}[/]"
-            table.add_row(name.removeprefix("eval/"), f"{100 * start:.1f}", f"{100 * end:.1f}", gain)
-        console.print(table)
+    if logged:
+        first_step = min(values[0][0] for values in logged.values())
+        start = "before the first step" if first_step == 0 else f"after step {first_step:.0f}"
+        console.print(f"[italic]Frozen features, % (start: {start})[/]")  # a title would wrap at the table's width
+        console.print(_gains(logged))
     if unreadable:
         console.print(f"[yellow]{unreadable} videos could not be read and were replaced; the log names them.[/]")
-    files = Table(title="Where it lies", title_justify="left", box=None, show_header=False)
-    last = run_dir / "checkpoints" / "last.ckpt"
-    for what, path in (
-        ("checkpoint", last),
-        ("resolved config", run_dir / "config.yaml"),
-        ("metrics", run_dir / METRICS_FILE),
-        ("pictures", run_dir / "pictures"),
-        ("wandb run", next(iter(sorted(run_dir.glob("wandb/*run-*"), reverse=True)), run_dir / "wandb")),
-    ):
-        if path.exists():
-            files.add_row(what, str(path))
-    console.print(files)
+    console.print("[bold]Where it lies[/]")
+    for what, path in _files(run_dir).items():
+        if path.exists():  # no table: on a narrow terminal it would cut the paths
+            console.print(f"  {what:<16} {escape(str(path))}", soft_wrap=True)
     console.print("[bold]What next[/]")
-    config = run_dir / "config.yaml"
-    for what, command in (
-        ("repeat it with another seed", f"vidssl fit --config {config} --seed_everything 1"),
-        ("train on, or resume after a crash", f"vidssl fit --config {config} --ckpt_path {last}"),
-        ("take the bare backbone along", f"vidssl export --checkpoint {last} --output {run_dir}/backbone.safetensors"),
-        ("see the curves in wandb", f"wandb sync {run_dir}/wandb/*run-*"),
-    ):
-        console.print(f"  {what}\n    {command}", soft_wrap=True)
+    for what, command in _next_commands(run_dir).items():
+        console.print(f"  {what}\n    {escape(command)}", soft_wrap=True)
+
+
+def _gains(logged: dict[str, list[tuple[float, float]]]) -> Table:
+    table = Table(box=None)
+    for heading in ("evaluation", "start", "end", "gain"):
+        table.add_column(heading, justify="left" if heading == "evaluation" else "right")
+    for name, values in logged.items():
+        start, end = values[0][1], values[-1][1]
+        colour = "green" if end > start else "red"
+        gain = f"[{colour}]{100 * (end - start):+.1f}[/]"
+        table.add_row(name.removeprefix("eval/"), f"{100 * start:.1f}", f"{100 * end:.1f}", gain)
+    return table
+
+
+def _files(run_dir: Path) -> dict[str, Path]:
+    wandb_runs = sorted(run_dir.glob("wandb/*run-*"), reverse=True)
+    return {
+        "checkpoint": run_dir / LAST_CHECKPOINT,
+        "resolved config": run_dir / CONFIG_FILE,
+        "metrics": run_dir / METRICS_FILE,
+        "pictures": run_dir / PICTURES_FOLDER,
+        "wandb run": next(iter(wandb_runs), run_dir / "wandb"),
+    }
+
+
+def _next_commands(run_dir: Path) -> dict[str, str]:
+    config, last = run_dir / CONFIG_FILE, run_dir / LAST_CHECKPOINT
+    commands = {"repeat it with another seed": f"vidssl fit --config {config} --seed_everything 1"}
+    if last.exists():
+        commands["train on, or resume after a crash"] = f"vidssl fit --config {config} --ckpt_path {last}"
+        commands["take the bare backbone along"] = (
+            f"vidssl export --checkpoint {last} --output {run_dir}/backbone.safetensors"
+        )
+    if any(run_dir.glob(OFFLINE_WANDB_RUNS)):  # one that was online is there already
+        commands["see the curves in wandb"] = f"wandb sync {run_dir}/{OFFLINE_WANDB_RUNS}"
+    return commands
