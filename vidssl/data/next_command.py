@@ -40,11 +40,11 @@ def next_command(catalog: Catalog, file: str | Path) -> str:
     config = _KINETICS if catalog.source.get("kind") == "kinetics" else _UCF101
     name = Path(file).stem
     words = ["vidssl", "fit", "--config", config.file, "--data.catalog", str(file)]
-    if name != config.name:
-        words += ["--data.name", name, "--run_dir", f"runs/cvrl_{name}"]
     training = next((split for split in catalog.split_names if _is_training(catalog, split)), ALL)
     if training != config.train_split:
         words += ["--data.train_split", training]
+    if name != config.name:
+        words += ["--data.name", name, "--run_dir", f"runs/cvrl_{name}"]
     num_videos = len(catalog.split(training))
     if num_videos < config.batch_size:
         words += ["--data.batch_size", str(num_videos)]
