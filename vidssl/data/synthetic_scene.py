@@ -15,6 +15,7 @@ import numpy as np
 SHAPES = ("disc", "square", "triangle", "star")
 TILE_SIZE = 128  # pixels; a texture repeats after that many without a seam
 SPRITE_SIZE = 64  # pixels; the shape is drawn once at this size and then only transformed
+SPRITE_RADIUS = 0.46  # of the shape, as a fraction of the sprite; the rest is margin for its soft outline
 
 # A period fits into one clip of 8 frames at stride 2, so that every clip shows the whole pattern.
 PERIOD_FRAMES = (8.0, 16.0)
@@ -235,7 +236,7 @@ def _soft_step(field: np.ndarray) -> np.ndarray:
 def _sprite_mask(shape: str) -> np.ndarray:
     """Draw the shape, radius half the sprite less a margin: float32 (SPRITE_SIZE, SPRITE_SIZE) in [0, 1]."""
     fine = 4 * SPRITE_SIZE  # drawn larger and averaged, which smooths the outline
-    middle, radius = fine / 2, 0.46 * fine
+    middle, radius = fine / 2, SPRITE_RADIUS * fine
     corners = {"disc": 64, "square": 4, "triangle": 3, "star": 10}[shape]
     angle = np.pi * (2 * np.arange(corners) / corners - 0.5)
     reach = np.where(np.arange(corners) % 2, 0.45, 1.0) if shape == "star" else 1.0
@@ -295,7 +296,7 @@ def render(
 
 def _sprite_to_frame(placement: Placement, poses: Poses, t: int, height: int, width: int) -> np.ndarray:
     side = min(height, width)
-    scale = placement.radius * side / (0.46 * SPRITE_SIZE)
+    scale = placement.radius * side / (SPRITE_RADIUS * SPRITE_SIZE)
     angle = placement.angle + poses.angle[t]
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     # The stretch comes after the turn: a shape that bounces is squashed towards the floor however it is turned.
