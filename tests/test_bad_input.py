@@ -204,7 +204,7 @@ def test_a_disk_that_fills_up_is_one_message_and_leaves_no_half_checkpoint(small
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vidssl.checkpoint_io.os.fsync", full)
+    monkeypatch.setattr("vidssl.files.os.fsync", full)
     told = message(capsys, "fit", "--config", small_config, *QUIET, *NO_EVALUATION)
     assert told.startswith("No space left on device: where the run writes. Nothing more was written; make room")
     assert list((tmp_path / "runs" / "small" / "checkpoints").iterdir()) == []
@@ -239,7 +239,7 @@ def test_a_checkpoint_replaces_the_last_one_whole_or_not_at_all(tmp_path, monkey
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vidssl.checkpoint_io.os.fsync", full)
+    monkeypatch.setattr("vidssl.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         AtomicCheckpointIO().save_checkpoint({"step": 2}, file)
     assert torch.load(file, weights_only=True) == {"step": 1}

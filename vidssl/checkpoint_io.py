@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from vidssl.files import replacing
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -26,13 +27,5 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         # torch hides why the disk refused, so it writes to memory
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        partial = Path(f"{path}.partial")
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as passing:
+            passing.write_bytes(content.getbuffer())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from vidssl.backbones.checkpoints import Checkpoint, read_checkpoint
 from vidssl.backbones.contract import Backbone
 from vidssl.backbones.weights import compare, shapes_of
 from vidssl.errors import VidsslError
+from vidssl.files import replacing
 
 _PREFIX = "backbone."
 # Copied from the checkpoint's hyper-parameters where they are there: a user of the file needs the pixel statistics,
@@ -143,19 +143,8 @@ def _text(value: Any) -> str:
 
 
 def _write(tensors: dict[str, torch.Tensor], provenance: dict[str, str], output: Path) -> None:
-    partial = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={"format": "pt", **provenance})
-        os.replace(partial, output)
+        with replacing(output) as passing:
+            save_file(tensors, passing, metadata={"format": "pt", **provenance})
     except (OSError, SafetensorError) as error:
         raise VidsslError(f"Cannot write {output}: {error}. Is the folder writable and the disk not full?") from error
-    finally:
-        _remove(partial)
-
-
-def _remove(partial: Path) -> None:
-    try:
-        partial.unlink(missing_ok=True)
-    except OSError:  # the folder is not there or not writable: then neither is the file
-        return

@@ -6,9 +6,7 @@ memory, and a loader worker should share the pages of the file with all others.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from vidssl.errors import VidsslError
+from vidssl.files import replacing
 
 # the types of array that are written here, by their names in a safetensors header
 _DTYPES = {"U8": np.uint8, "I32": np.int32, "I64": np.int64, "F64": np.float64}
@@ -70,16 +69,10 @@ def write_atomically(path: Path, contents: bytes) -> None:
     Raises:
         VidsslError: the folder cannot be made or written, or the disk is full.
     """
-    passing = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with passing.open("wb") as stream:
-            stream.write(contents)
-            stream.flush()
-            os.fsync(stream.fileno())
-        passing.replace(path)
+        with replacing(path) as passing:
+            passing.write_bytes(contents)
     except OSError as error:
-        _remove(passing)
         raise cannot_write(path, error) from error
 
 
@@ -88,12 +81,6 @@ def cannot_write(path: Path, error: OSError) -> VidsslError:
     return VidsslError(
         f"Cannot write {path}: {error.strerror or error}. Free space there, or choose another output folder."
     )
-
-
-def _remove(passing: Path) -> None:
-    # it may never have come to be, in a folder that is none; the failure to write is what the user must hear of
-    with contextlib.suppress(OSError):
-        passing.unlink()
 
 
 def pack_strings(name: str, strings: Sequence[str]) -> dict[str, np.ndarray]:

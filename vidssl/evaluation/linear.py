@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from vidssl.evaluation.inputs import check_labelled, check_pair, check_positive
-from vidssl.evaluation.normalisation import normalise
+from vidssl.evaluation.inputs import check_positive
+from vidssl.evaluation.normalisation import classifier_data
 
 
 def linear_accuracy(
@@ -43,13 +43,10 @@ def linear_accuracy(
     Raises:
         VidsslError: empty, mismatched or non-finite features, one class only, or an unknown normalisation.
     """
-    known, asked = check_labelled(train, train_labels, "training set"), check_labelled(test, test_labels, "test set")
-    check_pair(known, asked)
     check_positive(c=c, max_iterations=max_iterations)
-    (fitted, fitted_labels), (scored, scored_labels) = known.numpy(), asked.numpy()
-    fitted, scored = normalise(normalisation, fitted, scored)
-    classifier = LogisticRegression(C=c, max_iter=max_iterations).fit(fitted, fitted_labels)
-    return _scores(classifier, scored, scored_labels)
+    data = classifier_data(train, train_labels, test, test_labels, normalisation)
+    classifier = LogisticRegression(C=c, max_iter=max_iterations).fit(data.train, data.train_labels)
+    return _scores(classifier, data.test, data.test_labels)
 
 
 def _scores(classifier: LogisticRegression, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -11,9 +11,9 @@ import torch
 from sklearn.svm import LinearSVC
 
 from vidssl.errors import VidsslError
-from vidssl.evaluation.inputs import check_labelled, check_pair, check_positive
+from vidssl.evaluation.inputs import check_labelled, check_positive
 from vidssl.evaluation.linear import mean_class_accuracy
-from vidssl.evaluation.normalisation import normalise
+from vidssl.evaluation.normalisation import classifier_data
 
 Evaluation = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
 
@@ -45,17 +45,14 @@ def linear_svm_accuracy(
     Raises:
         VidsslError: empty, mismatched or non-finite features, one class only, or an unknown normalisation.
     """
-    known, asked = check_labelled(train, train_labels, "training set"), check_labelled(test, test_labels, "test set")
-    check_pair(known, asked)
     check_positive(c=c, max_iterations=max_iterations)
-    (fitted, fitted_labels), (scored, scored_labels) = known.numpy(), asked.numpy()
-    fitted, scored = normalise(normalisation, fitted, scored)
+    data = classifier_data(train, train_labels, test, test_labels, normalisation)
     # The dual solver visits the rows in random order; a fixed seed makes the result the same every time.
     classifier = LinearSVC(C=c, loss="squared_hinge", dual="auto", max_iter=max_iterations, random_state=0)
-    predicted = classifier.fit(fitted, fitted_labels).predict(scored)
+    predicted = classifier.fit(data.train, data.train_labels).predict(data.test)
     return {
-        "top1": float((predicted == scored_labels).mean()),
-        "mean_class": mean_class_accuracy(scored_labels, predicted),
+        "top1": float((predicted == data.test_labels).mean()),
+        "mean_class": mean_class_accuracy(data.test_labels, predicted),
     }
 
 

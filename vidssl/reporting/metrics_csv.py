@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
+
+from vidssl.files import replacing
 
 METRICS_FILE = "metrics.csv"
 
@@ -82,10 +83,7 @@ class MetricsCSV(Logger):
     def _rewrite(self, rows: list[dict[str, float]]) -> None:
         names = {name for row in rows for name in row} - {"step", "epoch"}
         self._columns = ["step", "epoch", *sorted(names)]
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._file.with_suffix(".partial")
-        with partial.open("w", newline="") as lines:
+        with replacing(self._file) as passing, passing.open("w", newline="") as lines:
             writer = csv.DictWriter(lines, self._columns)
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(partial, self._file)
