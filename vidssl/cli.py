@@ -97,7 +97,11 @@ def _trainer_verb(verb: str) -> Callable[[Sequence[str]], int]:
 
 
 def dispatch(args: Sequence[str]) -> int:
-    """Run the verb that `args` begin with, and return its exit code."""
+    """Run the verb that `args` begin with, and return its exit code.
+
+    Raises:
+        VidsslError: an unknown verb, or whatever the verb has to say to the user.
+    """
     if not args or args[0] in ("-h", "--help"):
         print(_help())
         return 0

@@ -106,7 +106,11 @@ class VidsslCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
-        """Parse, and word mistakes for the user."""
+        """Parse, and word mistakes for the user.
+
+        Raises:
+            VidsslError: a mistake in a file or a flag; the message names the key.
+        """
         check_config_files(args)
         try:
             super().parse_arguments(parser, args)
@@ -115,7 +119,11 @@ class VidsslCLI(LightningCLI):
         check_groups(self.config, parser)
 
     def instantiate_classes(self) -> None:
-        """Build everything; what a constructor says to the user comes through without the parser's wrapping."""
+        """Build everything; what a constructor says to the user comes through without the parser's wrapping.
+
+        Raises:
+            VidsslError: a value that a constructor refuses.
+        """
         try:
             super().instantiate_classes()
         except (ValueError, MisconfigurationException) as error:
@@ -135,7 +143,11 @@ class VidsslCLI(LightningCLI):
         self.config.trainer.default_root_dir = str(self.run_dir)
 
     def instantiate_trainer(self, **kwargs) -> Trainer:
-        """Give the trainer its loggers: CSV always, wandb unless it is disabled, and what the configuration adds."""
+        """Give the trainer its loggers: CSV always, wandb unless it is disabled, and what the configuration adds.
+
+        Raises:
+            VidsslError: a value that Lightning's Trainer refuses.
+        """
         configured = self.config_init.trainer.get("logger")
         if configured is not False:
             added = [] if configured in (None, True) else configured
@@ -157,7 +169,12 @@ class VidsslCLI(LightningCLI):
             raise VidsslError(f"trainer: {error}") from error
 
     def run_verb(self) -> None:
-        """Run the trainer."""
+        """Run the trainer.
+
+        Raises:
+            VidsslError: a checkpoint that does not fit, prediction on several processes, or what goes wrong for the
+                user on the way.
+        """
         if self.trainer.is_global_zero and self.verb == "fit":
             print(f"Run folder: {self.run_dir}" + (f", continued from {self.ckpt_path}" if self.ckpt_path else ""))
         if self.ckpt_path:

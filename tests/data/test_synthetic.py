@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidssl.data import synthetic_scene as scene
+from vidssl.data import synthetic_texture as textures
 from vidssl.data.catalog import Catalog
 from vidssl.data.synthetic import (
     CATALOG_NAME,
@@ -124,10 +124,10 @@ def test_impossible_specifications_are_refused(change, message):
         replace(SMALL, **change)
 
 
-@pytest.mark.parametrize("kind", scene.TEXTURES)
+@pytest.mark.parametrize("kind", textures.TEXTURES)
 def test_textures_repeat_without_a_seam(kind):
-    style = scene.TextureStyle((kind,), repeats=(6, 10), hue=(0, 360), saturation=0.5, brightness=(0.2, 1.0))
-    texture = scene.draw_texture(style, np.random.default_rng(1)).astype(float)
+    style = textures.TextureStyle((kind,), repeats=(6, 10), hue=(0, 360), saturation=0.5, brightness=(0.2, 1.0))
+    texture = textures.draw_texture(style, np.random.default_rng(1)).astype(float)
     steps = np.abs(np.diff(texture, axis=0)).mean(axis=(1, 2))
     assert np.abs(texture[0] - texture[-1]).mean() <= steps.max() + 1e-9
     assert texture.std() > 20

@@ -36,6 +36,9 @@ class SlowShape:
         last_norm_weight: initial scale of the last normalisation of every block. 0 starts each block as the identity
             (Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1), and then the gradient at the
             alignment layer is zero too until the scale has moved.
+
+    Raises:
+        VidsslError: `width` is not a positive integer.
     """
 
     depth: int

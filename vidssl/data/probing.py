@@ -41,6 +41,9 @@ class ProbeOptions:
         decoder: a name of `vidssl.data.decoding.DECODERS`, or "auto".
         num_workers: processes, each decoding one video at a time.
         timeout_seconds: a video that takes longer is given up.
+
+    Raises:
+        VidsslError: no process, or no time.
     """
 
     decoder: str = "auto"

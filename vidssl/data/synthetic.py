@@ -18,6 +18,7 @@ import av
 import numpy as np
 
 from vidssl.data import synthetic_scene as scene
+from vidssl.data import synthetic_texture as texture
 from vidssl.data.catalog import Catalog, VideoRow, write_catalog
 from vidssl.errors import VidsslError
 
@@ -30,11 +31,11 @@ SHARED_TEXTURES = 3  # of the background, and as many of the shape
 DRAWING_VERSION = 2  # raise it whenever the same specification would give other pixels
 
 # The shape is brighter than the background, so that its motion can be seen however the colours are jittered.
-_UNIQUE_BACKGROUND = scene.TextureStyle(
-    kinds=scene.TEXTURES, repeats=(6, 10), hue=(0, 360), saturation=0.4, brightness=(0.25, 0.5)
+_UNIQUE_BACKGROUND = texture.TextureStyle(
+    kinds=texture.TEXTURES, repeats=(6, 10), hue=(0, 360), saturation=0.4, brightness=(0.25, 0.5)
 )
-_UNIQUE_FOREGROUND = scene.TextureStyle(
-    kinds=scene.TEXTURES, repeats=(6, 10), hue=(0, 360), saturation=0.75, brightness=(0.55, 1.0)
+_UNIQUE_FOREGROUND = texture.TextureStyle(
+    kinds=texture.TEXTURES, repeats=(6, 10), hue=(0, 360), saturation=0.75, brightness=(0.55, 1.0)
 )
 # The pool is narrow as well as small: were its textures of different kinds, the kind would be what a network learns.
 _SHARED_BACKGROUND = replace(_UNIQUE_BACKGROUND, kinds=("blobs",), repeats=(7, 7), hue=(200, 240))
@@ -57,6 +58,9 @@ class SyntheticSpec:
         fps: frames per second.
         appearance: "shared" (textures from a pool shared by all videos) or "unique" (own textures for every video).
         seed: of all drawing. Video i of a split depends on the seed, the split and i, not on how many there are.
+
+    Raises:
+        VidsslError: a value out of its range; the message names it.
     """
 
     num_train: int = 480
@@ -105,7 +109,7 @@ def draw_appearance(spec: SyntheticSpec, rng: np.random.Generator) -> scene.Appe
     background, foreground = rng.integers(SHARED_TEXTURES, size=2)
     if spec.appearance == "unique":
         return scene.Appearance(
-            scene.draw_texture(_UNIQUE_BACKGROUND, rng), scene.draw_texture(_UNIQUE_FOREGROUND, rng), shape
+            texture.draw_texture(_UNIQUE_BACKGROUND, rng), texture.draw_texture(_UNIQUE_FOREGROUND, rng), shape
         )
     return scene.Appearance(
         _draw_shared(_SHARED_BACKGROUND, spec.seed, 0, background),
@@ -114,8 +118,8 @@ def draw_appearance(spec: SyntheticSpec, rng: np.random.Generator) -> scene.Appe
     )
 
 
-def _draw_shared(style: scene.TextureStyle, seed: int, layer: int, number: int) -> np.ndarray:
-    return scene.draw_texture(style, np.random.default_rng([seed, _POOL_STREAM, layer, number]))
+def _draw_shared(style: texture.TextureStyle, seed: int, layer: int, number: int) -> np.ndarray:
+    return texture.draw_texture(style, np.random.default_rng([seed, _POOL_STREAM, layer, number]))
 
 
 def write_synthetic(folder: str | Path, spec: SyntheticSpec) -> Path:

@@ -8,7 +8,7 @@ from torch import nn
 
 
 def mlp_head(input_dim: int, hidden_dims: list[int], output_dim: int, *, batch_norm: bool = True) -> nn.Sequential:
-    """Build Linear-BatchNorm-ReLU layers and a last Linear.
+    """Build Linear-BatchNorm-ReLU layers and a last Linear: float (B, input_dim) to (B, output_dim).
 
     Args:
         input_dim: width of the backbone's features.

@@ -142,7 +142,11 @@ class Objective(LightningModule):
     # --- what Lightning calls ---
 
     def setup(self, stage: str) -> None:
-        """Check that the data module delivers what the method needs, before anything runs."""
+        """Check that the data module delivers what the method needs, before anything runs.
+
+        Raises:
+            VidsslError: the sampler gives another number of views than `num_views`.
+        """
         data = self.trainer.datamodule
         if stage == "fit" and data is not None and data.sampler.num_clips != self.num_views:
             raise VidsslError(
@@ -180,7 +184,11 @@ class Objective(LightningModule):
     predict_step = validation_step
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Build the optimiser and its schedule from the spec."""
+        """Build the optimiser and its schedule from the spec.
+
+        Raises:
+            VidsslError: the run has no end.
+        """
         spec = self.optimizer_spec
         optimizer = OPTIMIZERS[spec.name](parameter_groups(self, spec.weight_decay), spec)
         total_steps = self.trainer.estimated_stepping_batches

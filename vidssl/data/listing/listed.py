@@ -38,6 +38,9 @@ class Listing:
         missing: listed videos that are not there, under the path where one would expect them.
         classes: names of the classes; the label is the place in this list.
         lists_digest: 16 hexadecimal digits of the SHA-256 of the lists; empty where there are none.
+
+    Raises:
+        VidsslError: no listed video is there, or none is listed.
     """
 
     kind: str
