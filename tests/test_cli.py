@@ -14,6 +14,7 @@ from vidssl.backbones.export import load_exported
 from vidssl.cli import OWN_VERBS, TRAINER_VERBS, main
 from vidssl.lightning_cli import VidsslCLI
 from vidssl.objectives import OBJECTIVES
+from vidssl.reporting.metrics_csv import read_metrics
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +137,15 @@ def test_the_saved_configuration_is_complete_and_parses_to_the_same_values(small
 
 
 # --- what the verbs leave behind ---
+
+
+@pytest.mark.parametrize("max_epochs", [-1, 100])
+def test_warm_up_lasts_its_epochs_where_steps_end_the_run(small_config, max_epochs):
+    ends = ["--trainer.max_steps", "3", "--trainer.max_epochs", str(max_epochs), "--trainer.limit_val_batches", "0"]
+    assert main(["fit", "--config", str(small_config), *ends, "--wandb.mode", "disabled"]) == 0
+    rates = [row["train/learning_rate"] for row in read_metrics(small_config.parent / "runs" / "small") if len(row) > 2]
+    # an epoch has four steps
+    assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])
 
 
 @pytest.fixture
