@@ -15,6 +15,8 @@ COMMAND = Path(__file__).with_name("vidssl_with_extras.py")
 
 def vidssl(*args, check=True):
     environment = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    # left by a test that used wandb in this process: its service would outlive a killed run, and hold it
+    environment.pop("WANDB_SERVICE", None)
     done = subprocess.run(
         [sys.executable, str(COMMAND), *map(str, args)], capture_output=True, text=True, env=environment, timeout=300
     )
