@@ -7,7 +7,9 @@ memory, and a loader worker should share the pages of the file with all others.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,14 @@ from vidssl.errors import VidsslError
 from vidssl.files import replacing
 
 # the types of array that are written here, by their names in a safetensors header
-_DTYPES = {"U8": np.uint8, "I32": np.int32, "I64": np.int64, "F64": np.float64}
+_DTYPES = {
+    "U8": np.uint8,
+    "I32": np.int32,
+    "I64": np.int64,
+    "F16": np.float16,
+    "F32": np.float32,
+    "F64": np.float64,
+}
 _LENGTH_BYTES = 8  # the file starts with the length of its header, a 64-bit little-endian integer
 
 
@@ -28,6 +37,53 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
         VidsslError: the folder cannot be made or written, or the disk is full.
     """
     write_atomically(path, save(dict(arrays), dict(metadata)))
+
+
+@dataclass(frozen=True)
+class StreamedArray:
+    """An array that is written piece by piece.
+
+    Attributes:
+        dtype: of its elements, one that `map_arrays` reads.
+        shape: of the whole.
+        pieces: arrays of that dtype, which together have its elements in order.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    pieces: Iterable[np.ndarray]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all elements."""
+        return prod(self.shape) * self.dtype.itemsize
+
+
+def stream_arrays(path: Path, arrays: Mapping[str, StreamedArray], metadata: Mapping[str, str]) -> None:
+    """Write arrays that together need not fit into memory, in the order given: those of wide elements first.
+
+    Raises:
+        VidsslError: the folder cannot be made or written, the disk is full, or the pieces are not as many as the shape
+            promised.
+    """
+    names = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+    table: dict[str, object] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, array in arrays.items():
+        start, end = end, end + array.num_bytes
+        table[name] = {"dtype": names[array.dtype], "shape": list(array.shape), "data_offsets": [start, end]}
+    header = json.dumps(table).encode("ascii")
+    header += b" " * (-len(header) % _LENGTH_BYTES)  # elements start at multiples of their size
+    try:
+        with replacing(path) as passing, passing.open("wb") as file:
+            file.write(len(header).to_bytes(_LENGTH_BYTES, "little") + header)
+            for array in arrays.values():
+                for piece in array.pieces:
+                    file.write(np.ascontiguousarray(piece, array.dtype).data)
+            if file.tell() != _LENGTH_BYTES + len(header) + end:
+                raise VidsslError(f"{path} was not written: its arrays came out at another size than announced.")
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def map_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, str]] | None:

@@ -1,36 +1,15 @@
-"""Probe videos in processes that may crash or hang without taking anything else along.
-
-A pool of the standard library does not do: it waits for ever for a process that died, and cannot end one that hangs.
-Here every process holds one video at a time, so whoever dies or stays silent, it is known which video it was.
-"""
+"""Probe videos: what each of them holds, whatever state its file is in."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from typing import Any
 
-from vidssl.data.decoding import DecodingError, VideoInfo
-from vidssl.errors import VidsslError
+from vidssl.data.decoding import VideoInfo
+from vidssl.data.video_processes import Processes, Work, over_videos, usable_cores
 
-Probe = Callable[[str], VideoInfo]
+Probe = Work[VideoInfo]
 """Takes the path of a video and tells what it holds, or raises `DecodingError`; must survive pickling."""
-
-_START_SECONDS = 120.0  # importing a decoder from a slow network disk takes a while
-_END_SECONDS = 5.0
-_GRACE_SECONDS = 10.0
-# what a process sends: that it has begun with a video, then one of the others
-_BEGUN, _INFO, _REASON, _HOPELESS = "begun", "info", "reason", "hopeless"
-
-
-def _usable_cores() -> int:
-    # a job of a cluster may use fewer cores than the machine has, but not every system can say so
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -47,14 +26,16 @@ class ProbeOptions:
     """
 
     decoder: str = "auto"
-    num_workers: int = field(default_factory=_usable_cores)
+    num_workers: int = field(default_factory=usable_cores)
     timeout_seconds: float = 120.0
 
     def __post_init__(self) -> None:
-        if self.num_workers < 1:
-            raise VidsslError(f"Probing needs at least one process, not {self.num_workers}.")
-        if not self.timeout_seconds > 0:
-            raise VidsslError(f"The timeout of a video must be above 0 seconds, not {self.timeout_seconds:g}.")
+        self.processes  # noqa: B018  (checks them)
+
+    @property
+    def processes(self) -> Processes:
+        """The processes that probe."""
+        return Processes(self.num_workers, self.timeout_seconds)
 
 
 def probe_videos(paths: Iterable[str], probe: Probe, options: ProbeOptions) -> Iterator[tuple[str, VideoInfo | str]]:
@@ -65,150 +46,4 @@ def probe_videos(paths: Iterable[str], probe: Probe, options: ProbeOptions) -> I
     Raises:
         VidsslError: the processes cannot start, or no video can be probed at all (an unknown decoder).
     """
-    waiting = iter(paths)
-    first = [path for _, path in zip(range(options.num_workers), waiting, strict=False)]
-    workers = [_Worker(path, probe, options.timeout_seconds) for path in first]
-    try:
-        while workers:
-            for worker in _due(workers):
-                outcome = worker.outcome()
-                if outcome is None:  # it has only just begun
-                    continue
-                yield worker.path, outcome
-                path = next(waiting, None)
-                if path is None:
-                    workers.remove(worker)
-                    worker.end()
-                else:
-                    worker.give(path)
-    finally:
-        for worker in workers:
-            worker.kill()
-
-
-class _Worker:
-    """A process and the video it holds; a process that died or was killed is replaced by the next video."""
-
-    def __init__(self, path: str, probe: Probe, timeout_seconds: float) -> None:
-        self._probe = probe
-        self._timeout_seconds = timeout_seconds
-        self._start()
-        self.give(path)
-
-    def _start(self) -> None:
-        # not a fork: decoders have threads, and a forked process would hold the others' ends of the pipes
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        arguments = (theirs, self._probe, self._timeout_seconds)
-        self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
-        theirs.close()
-        self._has_begun_any = False
-
-    def give(self, path: str) -> None:
-        """Hand over the next video, to a new process where the old one has gone."""
-        self.path = path
-        self._has_begun = False
-        if self.connection.closed:
-            self._start()
-        self.deadline = time.monotonic() + _START_SECONDS
-        try:
-            self.connection.send(path)
-        except BrokenPipeError:  # it died after its last answer
-            self.kill()
-            self.give(path)
-
-    def outcome(self) -> VideoInfo | str | None:
-        """Return what the video holds, or why it is bad; None when the process has only now begun with it."""
-        if not self.connection.poll():
-            return self._give_up()
-        try:
-            kind, answer = self.connection.recv()
-        except (EOFError, OSError):
-            return self._crashed()
-        if kind == _BEGUN:
-            self._has_begun = self._has_begun_any = True
-            self.deadline = time.monotonic() + self._timeout_seconds
-            return None
-        if kind == _HOPELESS:
-            raise VidsslError(answer)
-        return answer
-
-    def end(self) -> None:
-        """Let an idle process go home."""
-        self.connection.close()
-        self._process.join(_END_SECONDS)
-        self._process.kill()
-
-    def kill(self) -> int | None:
-        """End the process whatever it does; return its exit code."""
-        self.connection.close()
-        self._process.kill()
-        self._process.join()
-        return self._process.exitcode
-
-    def _give_up(self) -> str:
-        self.kill()
-        if not self._has_begun:
-            raise VidsslError(f"A process for probing videos did not start within {_START_SECONDS:g} s; try again.")
-        return f"no answer within {self._timeout_seconds:g} s"
-
-    def _crashed(self) -> str | None:
-        self._process.join(_END_SECONDS)  # its end of the pipe closes a moment before its exit code is known
-        exit_code = self.kill()
-        how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-        if self._has_begun:
-            return f"decoding crashed ({how})"
-        if not self._has_begun_any:
-            raise VidsslError(f"A process for probing videos ended before its first video ({how}); see above for why.")
-        self.give(self.path)  # it died of an earlier video; this one is innocent
-        return None
-
-
-def _due(workers: list[_Worker]) -> list[_Worker]:
-    """Wait until a process answers, dies or has had its time; return those."""
-    patience = min(worker.deadline for worker in workers) - time.monotonic()
-    answered = wait([worker.connection for worker in workers], timeout=max(patience, 0))
-    now = time.monotonic()
-    return [worker for worker in workers if worker.connection in answered or worker.deadline <= now]
-
-
-def _serve(connection: Connection, probe: Probe, timeout_seconds: float) -> None:
-    """Probe one video after another, in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    _silence()
-    while True:
-        try:
-            path = connection.recv()
-        except EOFError:
-            return
-        connection.send((_BEGUN, None))
-        _limit_life(timeout_seconds + _GRACE_SECONDS)
-        answer = _answer(probe, path)
-        _limit_life(0)
-        connection.send(answer)
-
-
-def _answer(probe: Probe, path: str) -> tuple[str, Any]:
-    try:
-        return _INFO, probe(path)
-    except DecodingError as error:
-        return _REASON, error.reason
-    except VidsslError as error:
-        return _HOPELESS, str(error)
-    except Exception as error:  # whatever a broken file makes a decoder raise, it is that file's reason
-        return _REASON, f"{type(error).__name__}: {error}"
-
-
-def _limit_life(seconds: float) -> None:
-    # when the parent was killed, nobody else ends a process that hangs in native code; 0 takes the limit off
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _silence() -> None:
-    # native decoders print whatever they dislike in a file; the reasons come as answers
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    return over_videos(paths, probe, options.processes)
