@@ -1,0 +1,142 @@
+"""Motion boundaries: what is left of a flow field when the camera's own motion is taken away.
+
+The camera moves neighbouring pixels alike, so that the derivatives of a flow field in space are the motion of things
+against their surroundings.
+
+Source: Li et al., "Motion-Focused Contrastive Learning of Video Representations", ICCV 2021, section 3.1 and the
+authors' released code; where the two differ, `pool` chooses. All magnitudes are those of unnormalised Prewitt kernels
+(six times the derivative) and per frame: the released code's sums over a window are these means times its length.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vidssl.errors import VidsslError, nearest
+
+# The 3x3 Prewitt kernel for d/dx is SMOOTH (down) times DIFFERENCE (across); for d/dy the other way round.
+DIFFERENCE = np.array([-1.0, 0.0, 1.0], np.float32)
+SMOOTH = np.ones(3, np.float32)
+
+
+def prewitt_gradients(flow: np.ndarray) -> np.ndarray:
+    """Differentiate each component of flow fields with 3x3 Prewitt kernels; the border is replicated.
+
+    Args:
+        flow: float, ... x h x w x 2 (u to the right, v down), pixels a frame.
+
+    Returns:
+        float32, ... x h x w x 2 x 2: the component (u, v), then the direction (d/dx, d/dy).
+    """
+    flow = _as_flow(flow)
+    gradients = np.empty((*flow.shape, 2), np.float32)
+    for position in np.ndindex(flow.shape[:-3]):
+        gradients[position][..., 0], gradients[position][..., 1] = _gradients(flow[position])
+    return gradients
+
+
+def _gradients(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return d/dx and d/dy of one float32 flow field, each h x w x 2."""
+    across = cv2.sepFilter2D(flow, cv2.CV_32F, DIFFERENCE, SMOOTH, borderType=cv2.BORDER_REPLICATE)
+    down = cv2.sepFilter2D(flow, cv2.CV_32F, SMOOTH, DIFFERENCE, borderType=cv2.BORDER_REPLICATE)
+    return across, down
+
+
+def _boundary(flow: np.ndarray) -> np.ndarray:
+    """Magnitude of the gradient of each component, float32 h x w x 2."""
+    return cv2.magnitude(*_gradients(flow))
+
+
+def _pool_signed(flows: np.ndarray) -> np.ndarray:
+    # differentiating is linear: the derivative of the mean flow is the mean of the signed derivatives
+    return _boundary(flows.mean(axis=0, dtype=np.float32))
+
+
+def _pool_magnitude(flows: np.ndarray) -> np.ndarray:
+    total = _boundary(flows[0])
+    for flow in flows[1:]:
+        total += _boundary(flow)
+    return total / np.float32(len(flows))
+
+
+POOLS = {"signed": _pool_signed, "magnitude": _pool_magnitude}
+"""What is averaged over the flows of a window: the signed derivatives (released code), or their magnitudes (eq. 1)."""
+
+COMBINES = {"mean": 0.5, "sum": 1.0}
+"""Factor of the sum of the two components: mean for loading, sampling and cropping, sum for the alignment target."""
+
+
+def motion_boundary(flows: np.ndarray, *, pool: str = "signed", combine: str = "mean") -> np.ndarray:
+    """Return the magnitude of the motion boundary over a window of flows.
+
+    Args:
+        flows: float, T x h x w x 2, pixels a frame, T at least 1.
+        pool: ``signed`` averages the derivatives over the window and takes the magnitude after (released code), so
+            that what swings back and forth cancels; ``magnitude`` takes it for each flow (eq. 1) and averages that.
+        combine: ``mean`` or ``sum`` of the magnitudes of the two components.
+
+    Returns:
+        float32, h x w, at least 0.
+
+    Raises:
+        VidsslError: flows of another shape, none of them, or an unknown `pool` or `combine`.
+    """
+    pooled = _named("pool", pool, POOLS)
+    factor = _named("combine", combine, COMBINES)
+    flows = _as_flow(flows)
+    if flows.ndim != 4 or len(flows) == 0:
+        raise VidsslError(f"Motion boundaries need flows T x h x w x 2, at least one; got {flows.shape}.")
+    boundary = pooled(flows)
+    return np.float32(factor) * (boundary[..., 0] + boundary[..., 1])
+
+
+def flow_windows(num_flows: int, *, window: int, stride: int) -> list[tuple[int, int]]:
+    """Return the flows around every `stride`-th frame, as (first, end), of a video of `num_flows` + 1 frames.
+
+    A window is cut where the video ends, but never empty while there are flows at all.
+
+    Args:
+        num_flows: flows of the video, one fewer than its frames.
+        window: flows around a frame, half of them before it.
+        stride: distance in frames between two windows.
+    """
+    windows = []
+    for frame in range(0, num_flows + 1, stride):
+        begin = frame - window // 2
+        first = max(0, min(begin, num_flows - 1))
+        windows.append((first, min(num_flows, max(begin + window, first + 1))))
+    return windows
+
+
+def windowed_motion_boundary(
+    flows: np.ndarray, *, window: int, stride: int, pool: str = "signed", combine: str = "mean"
+) -> np.ndarray:
+    """Return one motion boundary map every `stride` frames, each over the `window` flows around its frame.
+
+    Args:
+        flows: float, T x h x w x 2, the flows of a whole video of T + 1 frames.
+        window: flows around a frame (8 on UCF101, 4 on Kinetics, in the released code).
+        stride: distance in frames between two maps.
+        pool: see `motion_boundary`.
+        combine: see `motion_boundary`.
+
+    Returns:
+        float32, S x h x w with S = ceil((T + 1) / stride); zeros for a video of one frame.
+    """
+    windows = flow_windows(len(flows), window=window, stride=stride)
+    if len(flows) == 0:
+        return np.zeros((len(windows), *flows.shape[1:3]), np.float32)
+    return np.stack([motion_boundary(flows[first:end], pool=pool, combine=combine) for first, end in windows])
+
+
+def _as_flow(flow: np.ndarray) -> np.ndarray:
+    if flow.ndim < 3 or flow.shape[-1] != 2:
+        raise VidsslError(f"A flow is ... x h x w x 2 (u, v), got {flow.shape}.")
+    return np.ascontiguousarray(flow, np.float32)
+
+
+def _named(key: str, name: str, known: dict):
+    if name not in known:
+        raise VidsslError(f"{key} is {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
+    return known[name]
