@@ -65,21 +65,33 @@ def test_training_is_repeatable_and_reaches_every_parameter(backbone, clips):
     assert all(torch.isfinite(gradient).all() and gradient.any() for gradient in gradients)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_aligned_map_takes_second_derivatives(backbone, clips, training):
-    backbone.train(training)
+def gradient_at_alignment(backbone, clips):
+    """d(query . key) / dA of the MCL loss for a fixed random key, differentiable again; and A."""
     features, aligned = backbone.forward_aligned(clips)
-    assert aligned.shape == (2, backbone.feature_dim, *backbone.output_grid(*CLIP_SIZE))
     query = normalize(features, dim=1)
     key = normalize(torch.randn(query.shape, generator=torch.Generator().manual_seed(3)), dim=1)
     (gradient,) = torch.autograd.grad((query * key).sum(), aligned, create_graph=True)
-    assert gradient.shape == aligned.shape
+    return gradient, aligned
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_second_derivatives_through_the_aligned_map_reach_every_parameter(backbone, clips, training):
+    backbone.train(training)
+    gradient, aligned = gradient_at_alignment(backbone, clips)
+    assert gradient.shape == aligned.shape == (2, backbone.feature_dim, *backbone.output_grid(*CLIP_SIZE))
     assert gradient.any()
     loss = gradient.mean(dim=(2, 3, 4)).square().sum()
-    first_weight = next(backbone.parameters())
-    (second,) = torch.autograd.grad(loss, first_weight)
-    assert torch.isfinite(second).all()
-    assert second.any()
+    parameters = list(backbone.parameters())
+    second = torch.autograd.grad(loss, parameters)
+    assert all(torch.isfinite(tensor).all() and tensor.any() for tensor in second)
+
+
+def test_the_gradient_at_the_aligned_map_says_where(backbone):
+    # Past the last rectifier it would be the same in every cell, and no motion could be aligned with it.
+    backbone.eval()
+    clips = torch.randn(1, 3, 16, 64, 64, generator=torch.Generator().manual_seed(4))
+    gradient, _ = gradient_at_alignment(backbone, clips)
+    assert gradient.std(dim=(2, 3, 4)).max() > 0.1 * gradient.abs().max()
 
 
 def test_nothing_writes_into_the_aligned_map(backbone, clips):
@@ -89,7 +101,7 @@ def test_nothing_writes_into_the_aligned_map(backbone, clips):
     handle = layer.register_forward_hook(lambda module, inputs, output: copies.append(output.detach().clone()))
     _, aligned = backbone.forward_aligned(clips)
     handle.remove()
-    assert torch.equal(aligned, copies[0])
+    assert torch.equal(aligned, backbone.aligned_maps(copies[0], len(clips))[0])
     assert not layer._forward_hooks
 
 

@@ -21,6 +21,8 @@ BACKBONES = Registry("backbone", "vidssl.backbones")
 
 _SLOW = "vidssl.backbones.slow"
 _TORCHVISION = "vidssl.backbones.torchvision_video"
+_P3D = "vidssl.backbones.p3d"
+_RESNET2D = "vidssl.backbones.resnet2d"
 
 BACKBONES.register(
     "small", "vidssl.backbones.small:small", summary="0.5 M parameters, for CPUs at 8 x 56 x 56; 128-d at width 1"
@@ -40,6 +42,16 @@ BACKBONES.register("slow_r152", f"{_SLOW}:slow_r152", summary="SlowFast's slow p
 BACKBONES.register("r3d_50", f"{_SLOW}:r3d_50", summary="CVRL's R3D-50: slow_r50 with a 5x7x7 stem, stride 2; 2048-d")
 BACKBONES.register("r3d_101", f"{_SLOW}:r3d_101", summary="CVRL's R3D-101, 2048-d")
 BACKBONES.register("r3d_152", f"{_SLOW}:r3d_152", summary="CVRL's R3D-152, 2048-d")
+BACKBONES.register("p3d_a_r18", f"{_P3D}:p3d_a_r18", summary="P3D-A ResNet of depth 18, 15.4 M parameters, 512-d")
+BACKBONES.register(
+    "p3d_a_r50", f"{_P3D}:p3d_a_r50", summary="MCL's P3D-A ResNet (its R(2+1)D), depth 50, 27.3 M parameters, 2048-d"
+)
+BACKBONES.register(
+    "resnet2d_18", f"{_RESNET2D}:resnet2d_18", summary="2D ResNet-18 on every frame, averaged over time, 512-d"
+)
+BACKBONES.register(
+    "resnet2d_50", f"{_RESNET2D}:resnet2d_50", summary="2D ResNet-50 on every frame, averaged over time, 2048-d"
+)
 
 
 def build_backbone(name: str, **options: Any) -> Backbone:

@@ -19,17 +19,20 @@ class Backbone(nn.Module):
     Attributes:
         feature_dim: channels C of the feature maps.
         alignment_layer: name (as in ``named_modules``) of the layer whose output MCL aligns: the last convolution of
-            the last stage, before its normalisation (where the last stage ends in parallel branches, the module that
-            joins them). Its output has the shape of `forward_maps`, and nothing may write into it in place: the
-            loss needs its gradient.
+            the last stage, before its normalisation (where the last stage ends in parallel branches, a module through
+            which their outputs go together). Nothing may write into its output in place: the loss needs its gradient.
+            Later than that the gradient of the averaged features would be the same in every cell.
         stride: input frames, rows and columns per cell of the feature maps.
         minimum_clip: the shortest, lowest and narrowest clip (frames, pixels, pixels) that the layers can take.
+        inflated_frame: the frame of a temporal kernel that takes the whole 2D kernel when 2D weights are inflated, or
+            None to spread it evenly (see `image_name`).
     """
 
     feature_dim: int
     alignment_layer: str
     stride: tuple[int, int, int]
     minimum_clip: tuple[int, int, int] = (1, 1, 1)
+    inflated_frame: int | None = None
 
     def compute_maps(self, clips: Tensor) -> Tensor:
         """Turn checked clips B x 3 x T x H x W into maps B x C x T' x H' x W'; subclasses implement it."""
@@ -76,8 +79,10 @@ class Backbone(nn.Module):
         """
         seen: list[Tensor] = []
 
-        def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            seen.append(output)
+        def keep(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+            maps, passed_on = self.aligned_maps(output, len(clips))
+            seen.append(maps)
+            return passed_on
 
         handle = self.get_submodule(self.alignment_layer).register_forward_hook(keep)
         try:
@@ -85,6 +90,25 @@ class Backbone(nn.Module):
         finally:
             handle.remove()
         return features, seen[-1]
+
+    def aligned_maps(self, output: Tensor, num_clips: int) -> tuple[Tensor, Tensor]:
+        """Give the output of `alignment_layer` the layout of `forward_maps`; most backbones have it from the start.
+
+        Args:
+            output: what the layer returned for `num_clips` clips.
+            num_clips: B.
+
+        Returns:
+            The maps B x C x T' x H' x W', and what the next layer takes, computed from these maps.
+        """
+        return output, output
+
+    def image_name(self, name: str) -> str | None:
+        """Return the name, in torchvision's 2D ResNet, of the tensor from which the tensor `name` can be inflated.
+
+        None where there is none, or where this backbone is no inflated ResNet at all.
+        """
+        return None
 
     def output_grid(self, num_frames: int, height: int, width: int) -> tuple[int, int, int]:
         """Return T', H', W' of the feature maps of a clip of `num_frames` frames of `height` x `width` pixels."""

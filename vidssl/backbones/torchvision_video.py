@@ -7,11 +7,13 @@ weights are torchvision's; module names too, so that its checkpoints load as the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from vidssl.backbones.contract import Backbone
-from vidssl.errors import VidsslError, nearest
+from vidssl.backbones.torchvision_network import torchvision_network
 
 
 class VideoResNet(Backbone):
@@ -42,7 +44,9 @@ class VideoResNet(Backbone):
 class S3D(Backbone):
     """Separable Inception blocks, 1024 channels at the end.
 
-    Its last stage ends in four parallel branches, so the aligned map is their concatenation (after the rectifier).
+    Its last block is four parallel branches, so the aligned map is what their last convolutions put out, side by side,
+    before their normalisations. (After the rectifiers only the average is left, whose gradient is the same in every
+    cell: it says nothing about where.)
 
     Args:
         network: torchvision's S3D; its feature layers are used, its classifier is not.
@@ -56,17 +60,35 @@ class S3D(Backbone):
         self.feature_dim = 1024
         self.stride = (8, 32, 32)
         self.features = network.features
-        self.alignment_layer = f"features.{len(network.features) - 1}"
+        self.convolved = nn.Identity()
+        self.alignment_layer = "convolved"
 
     def compute_maps(self, clips: Tensor) -> Tensor:
         """See `Backbone`."""
-        return self.features(clips)
+        maps = self.features[:-1](clips)
+        branches = [_layers(branch) for branch in self.features[-1].children()]
+        # Every branch ends in a convolution, its normalisation and its rectifier.
+        convolved = [_run(layers[:-2], maps) for layers in branches]
+        joined = self.convolved(torch.cat(convolved, dim=1))
+        parts = joined.split([part.shape[1] for part in convolved], dim=1)
+        return torch.cat([_run(layers[-2:], part) for layers, part in zip(branches, parts, strict=True)], dim=1)
 
     def output_grid(self, num_frames: int, height: int, width: int) -> tuple[int, int, int]:
         """See `Backbone`; the last pooling rounds down."""
         sizes = zip((num_frames, height, width), self.stride, strict=True)
         frames, rows, columns = (-(-size // (step // 2)) // 2 for size, step in sizes)
         return frames, rows, columns
+
+
+def _layers(branch: nn.Module) -> list[nn.Module]:
+    """Return the layers of nested ``nn.Sequential`` in order."""
+    return [module for module in branch.modules() if next(module.children(), None) is None]
+
+
+def _run(layers: Iterable[nn.Module], maps: Tensor) -> Tensor:
+    for layer in layers:
+        maps = layer(maps)
+    return maps
 
 
 def r3d_18(weights: str | None = None) -> Backbone:
@@ -78,7 +100,7 @@ def r3d_18(weights: str | None = None) -> Backbone:
     Raises:
         VidsslError: the name is unknown, or the download failed.
     """
-    return VideoResNet(_network("r3d_18", weights), "layer4.1.conv2.0", (8, 16, 16))
+    return VideoResNet(torchvision_network("r3d_18", weights), "layer4.1.conv2.0", (8, 16, 16))
 
 
 def mc3_18(weights: str | None = None) -> Backbone:
@@ -90,7 +112,7 @@ def mc3_18(weights: str | None = None) -> Backbone:
     Raises:
         VidsslError: see `r3d_18`.
     """
-    return VideoResNet(_network("mc3_18", weights), "layer4.1.conv2.0", (1, 16, 16))
+    return VideoResNet(torchvision_network("mc3_18", weights), "layer4.1.conv2.0", (1, 16, 16))
 
 
 def r2plus1d_18(weights: str | None = None) -> Backbone:
@@ -102,7 +124,7 @@ def r2plus1d_18(weights: str | None = None) -> Backbone:
     Raises:
         VidsslError: see `r3d_18`.
     """
-    return VideoResNet(_network("r2plus1d_18", weights), "layer4.1.conv2.0.3", (8, 16, 16))
+    return VideoResNet(torchvision_network("r2plus1d_18", weights), "layer4.1.conv2.0.3", (8, 16, 16))
 
 
 def s3d(weights: str | None = None) -> Backbone:
@@ -114,29 +136,4 @@ def s3d(weights: str | None = None) -> Backbone:
     Raises:
         VidsslError: see `r3d_18`.
     """
-    return S3D(_network("s3d", weights))
-
-
-def _network(name: str, weights: str | None) -> nn.Module:
-    network = models.get_model(name, weights=None)
-    if weights is not None:
-        network.load_state_dict(_downloaded(name, weights))
-    return network
-
-
-def _downloaded(name: str, weights: str) -> dict[str, Tensor]:
-    known = models.get_model_weights(name)
-    if weights not in known.__members__:
-        names = ", ".join(known.__members__)
-        raise VidsslError(
-            f"torchvision has no weights {weights!r} for {name}.{nearest(weights, known.__members__)} Known: {names}. "
-            "For a file, build the backbone without weights and load it with load_weights."
-        )
-    entry = known[weights]
-    try:
-        return entry.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network, no disk, or a wrong hash
-        raise VidsslError(
-            f"Cannot get the weights {weights!r} of {name} from {entry.url}: {error}. Check the network, or put the "
-            "file into the folder torch.hub.get_dir()/checkpoints yourself."
-        ) from error
+    return S3D(torchvision_network("s3d", weights))
