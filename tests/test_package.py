@@ -33,7 +33,7 @@ STAGES = [
     "vidssl.motion.boundary vidssl.motion.maps",
     "vidssl.data.sampling vidssl.data.motion_sampling",
     "vidssl.data.decoders vidssl.data.decoding",
-    "vidssl.data.pixels vidssl.data.plan vidssl.data.motion_crop vidssl.data.augmentation",
+    "vidssl.data.pixels vidssl.data.plan vidssl.data.crops vidssl.data.augmentation",
     "vidssl.motion",
     "vidssl.data",
     "vidssl.data.datamodule",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidssl.errors import VidsslError, nearest
+from vidssl.motion.maps import VideoMotion
 from vidssl.registry import Registry
 
 SAMPLERS = Registry("sampler")
@@ -76,19 +77,30 @@ INTERVAL_DENSITIES: dict[str, Callable[[float, float], float]] = {
 
 
 class ClipSampler(ABC):
-    """Chooses the frames of each view of a video."""
+    """Chooses the frames of each view of a video.
+
+    Attributes:
+        num_frames: frames a clip.
+        stride: distance in frames between two frames of a clip.
+        num_clips: index arrays that a call returns.
+        uses_motion: whether a call needs the motion of the video; computing it costs time.
+    """
 
     num_frames: int
     stride: int
     num_clips: int
+    uses_motion: bool = False
 
     @abstractmethod
-    def __call__(self, num_video_frames: int, rng: np.random.Generator) -> list[np.ndarray]:
+    def __call__(
+        self, num_video_frames: int, rng: np.random.Generator, motion: VideoMotion | None = None
+    ) -> list[np.ndarray]:
         """Return `num_clips` index arrays, each int64 of shape (num_frames,) with values in [0, num_video_frames).
 
         Args:
             num_video_frames: frames of the video that decode, at least 1.
             rng: the only source of randomness.
+            motion: of this video; None where there is none, or none is used.
         """
 
 
@@ -116,7 +128,7 @@ class IntervalSampler(ClipSampler):
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_clip(self.num_frames, self.stride)
+        check_clip(self.num_frames, self.stride)
         self.num_clips = 2
         if self.density not in INTERVAL_DENSITIES:
             known = ", ".join(INTERVAL_DENSITIES)
@@ -131,7 +143,9 @@ class IntervalSampler(ClipSampler):
         """Draw the distance in frames between the two starts, in [0, max_offset)."""
         return max_offset * INTERVAL_DENSITIES[self.density](rng.random(), self.power)
 
-    def __call__(self, num_video_frames: int, rng: np.random.Generator) -> list[np.ndarray]:
+    def __call__(
+        self, num_video_frames: int, rng: np.random.Generator, motion: VideoMotion | None = None
+    ) -> list[np.ndarray]:
         """Return the two clips' index arrays, see `ClipSampler`."""
         max_offset, looped = max_start_offset(num_video_frames, self.num_frames, self.stride)
         if looped:
@@ -161,9 +175,11 @@ class UniformSampler(ClipSampler):
     num_clips: int = 2
 
     def __post_init__(self) -> None:
-        _check_clip(self.num_frames, self.stride, self.num_clips)
+        check_clip(self.num_frames, self.stride, self.num_clips)
 
-    def __call__(self, num_video_frames: int, rng: np.random.Generator) -> list[np.ndarray]:
+    def __call__(
+        self, num_video_frames: int, rng: np.random.Generator, motion: VideoMotion | None = None
+    ) -> list[np.ndarray]:
         """Return the clips' index arrays, see `ClipSampler`."""
         max_offset, _ = max_start_offset(num_video_frames, self.num_frames, self.stride)
         starts = rng.integers(max_offset, size=self.num_clips)
@@ -187,9 +203,11 @@ class EvenlySpacedSampler(ClipSampler):
     num_clips: int = 10
 
     def __post_init__(self) -> None:
-        _check_clip(self.num_frames, self.stride, self.num_clips)
+        check_clip(self.num_frames, self.stride, self.num_clips)
 
-    def __call__(self, num_video_frames: int, rng: np.random.Generator | None = None) -> list[np.ndarray]:
+    def __call__(
+        self, num_video_frames: int, rng: np.random.Generator | None = None, motion: VideoMotion | None = None
+    ) -> list[np.ndarray]:
         """Return the clips' index arrays, see `ClipSampler`; nothing is drawn."""
         max_offset, looped = max_start_offset(num_video_frames, self.num_frames, self.stride)
         last = 0 if looped else max_offset - 1
@@ -200,7 +218,12 @@ class EvenlySpacedSampler(ClipSampler):
         return [clip_indices(int(start), num_video_frames, self.num_frames, self.stride) for start in starts]
 
 
-def _check_clip(num_frames: int, stride: int, num_clips: int = 1) -> None:
+def check_clip(num_frames: int, stride: int, num_clips: int = 1) -> None:
+    """Check the sizes that every sampler takes.
+
+    Raises:
+        VidsslError: one of them is below 1; the message names the key.
+    """
     for name, value in (("num_frames", num_frames), ("stride", stride), ("num_clips", num_clips)):
         if value < 1:
             raise VidsslError(f"data.sampler.{name} must be at least 1, got {value}.")
@@ -210,3 +233,8 @@ def _check_clip(num_frames: int, stride: int, num_clips: int = 1) -> None:
 SAMPLERS.register("IntervalSampler", IntervalSampler, summary="two clips, an interval apart that is drawn (CVRL)")
 SAMPLERS.register("UniformSampler", UniformSampler, summary="clips at independent uniform starts")
 SAMPLERS.register("EvenlySpacedSampler", EvenlySpacedSampler, summary="clips spread evenly over the video (evaluation)")
+SAMPLERS.register(
+    "MotionSampler",
+    "vidssl.data.motion_sampling:MotionSampler",
+    summary="clips where most moves, the query's apart from the others (MCL)",
+)
