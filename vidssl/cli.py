@@ -19,6 +19,7 @@ TRAINER_VERBS = {
 }
 OWN_VERBS = {
     "prepare": "read a data set, probe its videos and write the catalog that training reads",
+    "motion": "compute the motion of a catalog's videos once, for training to read",
     "export": "write the bare backbone of a checkpoint, with its provenance",
     "list": "objectives, backbones, samplers or decoders, by name",
 }
@@ -79,6 +80,12 @@ def _prepare(args: Sequence[str]) -> int:
     return parsed.run(parsed)
 
 
+def _motion(args: Sequence[str]) -> int:
+    from vidssl.motion.command import run_motion
+
+    return run_motion(args)
+
+
 def _export(args: Sequence[str]) -> int:
     from vidssl.backbones.export import add_export_arguments, run_export
 
@@ -111,6 +118,7 @@ def dispatch(args: Sequence[str]) -> int:
     verbs = {
         **{verb: _trainer_verb(verb) for verb in TRAINER_VERBS},
         "prepare": _prepare,
+        "motion": _motion,
         "export": _export,
         "list": _list,
     }

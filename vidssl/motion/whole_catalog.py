@@ -1,0 +1,245 @@
+"""The motion of all videos of a catalog: computed in many processes and on many machines, put together in one file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+
+from vidssl.data.catalog import Catalog
+from vidssl.data.container import cannot_write
+from vidssl.data.video_processes import Processes, over_videos
+from vidssl.errors import VidsslError
+from vidssl.motion.maps import VideoMotion
+from vidssl.motion.quantisation import quantisation, quantise
+from vidssl.motion.settings import MotionSettings
+from vidssl.motion.shards import SUFFIX, Record, ShardWriter, check_about, is_sound, lock, read_records
+from vidssl.motion.shares import Share
+from vidssl.motion.store import StoredVideo, bytes_per_map, num_maps, write_store
+
+Watch = Callable[[int, int], None]
+"""Told how many videos of the share are done so far, and how many of those are bad."""
+Extract = Callable[[str, MotionSettings], VideoMotion]
+"""Computes the motion of the video at a path."""
+
+
+@dataclass(frozen=True)
+class MotionJob:
+    """What is to be computed.
+
+    Attributes:
+        catalog: the videos.
+        settings: how their motion is computed.
+        output: the file to write.
+        dtype: how maps are kept, ``uint8`` or ``float16``.
+
+    Raises:
+        UnknownNameError: an unknown `dtype`.
+    """
+
+    catalog: Catalog
+    settings: MotionSettings
+    output: Path
+    dtype: str = "uint8"
+
+    def __post_init__(self) -> None:
+        quantisation(self.dtype)
+
+    @property
+    def folder(self) -> Path:
+        """Where the shards are until the file is complete."""
+        return self.output.with_name(f"{self.output.name}.shards")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What its shards must be for."""
+        return {
+            "catalog": self.catalog.digest,
+            "estimator": self.settings.estimator,
+            "settings": self.settings.digest,
+            "dtype": self.dtype,
+        }
+
+    @cached_property
+    def num_maps(self) -> int:
+        """Maps of all videos."""
+        return int(num_maps(self.catalog.num_frames.astype(np.int64), self.settings.stride).sum())
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the file, up to its header."""
+        return self.num_maps * bytes_per_map(self.settings, self.dtype)
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes that will still be written: shards, and the file made of them, before the shards are deleted."""
+        written = sum(file.stat().st_size for file in shard_files(self.folder))
+        return max(0, self.num_bytes - written) + self.num_bytes
+
+
+def shard_files(folder: Path, but_of: int = 0) -> list[Path]:
+    """Return the shards in a folder, without those of work that was divided into `but_of` shares."""
+    return [file for file in sorted(folder.glob(f"*{SUFFIX}")) if not file.name.endswith(f"-of-{but_of}{SUFFIX}")]
+
+
+def compute_share(
+    job: MotionJob,
+    share: Share,
+    processes: Processes,
+    *,
+    watch: Watch = lambda done, bad: None,
+    extract: Extract | None = None,
+) -> None:
+    """Compute the motion of a share of the videos, all that is not in a shard yet, and keep it in a shard.
+
+    Killed at any moment, it goes on where it stopped when it is called again, also with other shares.
+
+    Args:
+        job: what is to be computed.
+        share: which videos are this process's.
+        processes: how many processes work on them.
+        watch: called before the first video and after every one.
+        extract: takes the place of `vidssl.motion.extract.video_motion`.
+
+    Raises:
+        VidsslError: the shard cannot be written or belongs to another job, or no video can be worked on at all (a
+            missing package).
+    """
+    work = partial(encode_video, settings=job.settings, dtype=job.dtype, extract=extract)
+    with ShardWriter(job.folder / f"share-{share.number}-of-{share.count}{SUFFIX}", job.about) as shard:
+        # a shard of another share of the same division has none of these rows
+        done_rows = shard.rows | _rows_in(shard_files(job.folder, but_of=share.count), job.about)
+        rows = share.rows(len(job.catalog))
+        row_of = {os.path.join(job.catalog.root, job.catalog.path(row)): row for row in rows if row not in done_rows}
+        done, bad = len(rows) - len(row_of), 0
+        watch(done, bad)
+        for path, outcome in over_videos(row_of, work, processes):
+            if isinstance(outcome, str):
+                shard.add(row_of[path], {"reason": outcome})
+            else:
+                shard.add(row_of[path], *outcome)
+            done, bad = done + 1, bad + isinstance(outcome, str)
+            watch(done, bad)
+
+
+def encode_video(
+    path: str, settings: MotionSettings, dtype: str, extract: Extract | None = None
+) -> tuple[dict[str, Any], bytes]:
+    """Compute the motion of a video and return what a shard keeps of it: plain values, and scales and maps as bytes.
+
+    Raises:
+        DecodingError: the video cannot be read.
+    """
+    if extract is None:
+        from vidssl.motion.extract import video_motion as extract
+    cv2.setNumThreads(1)  # the processes are the parallelism
+    motion = extract(path, settings)
+    shares, scales = quantise(motion.maps, dtype)
+    info = {"num_frames": motion.num_frames, "num_maps": len(scales), "estimator": settings.estimator}
+    return info, scales.tobytes() + shares.tobytes()
+
+
+def _rows_in(files: list[Path], about: Mapping[str, Any]) -> set[int]:
+    rows: set[int] = set()
+    for file in files:
+        check_about(file, about)
+        with file.open("rb") as shard:
+            rows |= {record.row for record in read_records(shard, verify=True) if record.is_sound}
+    return rows
+
+
+# --- putting shards together
+
+
+@dataclass(frozen=True)
+class MergeOutcome:
+    """How far the videos have got.
+
+    Attributes:
+        num_missing: videos that no shard holds; with any, nothing was merged.
+        merged_elsewhere: another process is merging them, or has done so.
+    """
+
+    num_missing: int = 0
+    merged_elsewhere: bool = False
+
+
+def merge(job: MotionJob) -> MergeOutcome:
+    """Put all shards together in the file of the job and delete them, once every video is in one.
+
+    The file depends on nothing but the job and the videos: not on the shares, nor on the order of the answers.
+
+    Raises:
+        VidsslError: a shard was damaged or belongs to another job, no video has motion, or the file cannot be written.
+    """
+    try:
+        key = os.open(job.folder / "merging.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except FileNotFoundError:
+        return MergeOutcome(0, True) if job.output.exists() else MergeOutcome(len(job.catalog))
+    except OSError as error:
+        raise cannot_write(job.folder, error) from error
+    try:
+        if not lock(key):
+            return MergeOutcome(merged_elsewhere=True)
+        return _merge(job)
+    finally:
+        os.close(key)
+
+
+def _merge(job: MotionJob) -> MergeOutcome:
+    with ExitStack() as stack:
+        found: dict[int, tuple[BinaryIO, Record]] = {}
+        for file in shard_files(job.folder):
+            check_about(file, job.about)
+            shard = stack.enter_context(file.open("rb"))
+            # of two records the later one: the first was found damaged
+            found |= {record.row: (shard, record) for record in read_records(shard, verify=False) if record.row >= 0}
+        missing = len(job.catalog) - len(found)
+        if missing:
+            return MergeOutcome(missing)
+        ordered = [found[row] for row in range(len(job.catalog))]
+        videos = [_stored_video(shard, record) for shard, record in ordered]
+        if all(video.reason is not None for video in videos):
+            _delete(job.folder)  # the next attempt should not believe these answers
+            raise VidsslError(
+                f"None of the {len(videos):,} videos of {job.catalog.file} has motion; the first, "
+                f"{job.catalog.path(0)}: {videos[0].reason}. Is data.root right? It is {job.catalog.root}."
+            )
+        write_store(
+            job.output, videos, _shares(ordered, job), catalog=job.catalog, settings=job.settings, dtype=job.dtype
+        )
+    _delete(job.folder)
+    return MergeOutcome()
+
+
+def _stored_video(shard: BinaryIO, record: Record) -> StoredVideo:
+    if "reason" in record.info:
+        return StoredVideo(0, "", np.empty(0, np.float32), record.info["reason"])
+    shard.seek(record.start)
+    scales = np.frombuffer(shard.read(4 * record.info["num_maps"]), "<f4")
+    return StoredVideo(record.info["num_frames"], record.info["estimator"], scales)
+
+
+def _shares(ordered: list[tuple[BinaryIO, Record]], job: MotionJob) -> Iterator[np.ndarray]:
+    dtype = quantisation(job.dtype).dtype
+    for shard, record in ordered:
+        if not is_sound(shard, record):
+            raise VidsslError(
+                f"A record in {shard.name} was damaged on the disk; start the same command again, it computes what is "
+                "missing."
+            )
+        if "reason" not in record.info:
+            yield np.frombuffer(record.contents(shard), dtype, offset=4 * record.info["num_maps"])
+
+
+def _delete(folder: Path) -> None:
+    # a network disk keeps files that another process still has open; what remains is harmless
+    shutil.rmtree(folder, ignore_errors=True)
