@@ -10,37 +10,55 @@ spatial augmentation). The operations mean what they mean in ``torchvision.trans
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 
 from vidssl.data import pixels
-from vidssl.data.plan import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe, FramePlan, Plan, require
+from vidssl.data.crops import draw_crop, draw_motion_crop
+from vidssl.data.plan import (
+    CVRL_VIEW_1,
+    CVRL_VIEW_2,
+    MCL_VIEW,
+    AugmentationRecipe,
+    FramePlan,
+    MotionCrop,
+    Plan,
+    require,
+)
 from vidssl.errors import VidsslError
+from vidssl.motion.maps import area_weights, time_bins
 
 __all__ = [
     "CVRL_VIEW_1",
     "CVRL_VIEW_2",
+    "MCL_VIEW",
     "AugmentationRecipe",
     "FramePlan",
+    "MotionCrop",
     "Plan",
     "apply",
     "blur_kernel_size",
     "draw",
     "evaluation_plan",
     "three_crop_positions",
+    "transform_motion",
 ]
 
-# As torchvision's RandomResizedCrop: so many tries to fit a crop of the drawn area and aspect, then a central one.
-CROP_ATTEMPTS = 10
 # SimCLR and CVRL: the blur's kernel is about a tenth of the picture wide.
 BLUR_KERNEL_FRACTION = 10
 # So many go through all operations before the next ones: their planes stay in the cache, and calls cost less a frame.
 FRAMES_AT_A_TIME = 2
 
 
-def draw(recipe: AugmentationRecipe, rng: np.random.Generator, *, num_frames: int, height: int, width: int) -> Plan:
+def draw(
+    recipe: AugmentationRecipe,
+    rng: np.random.Generator,
+    *,
+    num_frames: int,
+    height: int,
+    width: int,
+    motion: np.ndarray | None = None,
+) -> Plan:
     """Draw what happens to one clip.
 
     Args:
@@ -49,19 +67,28 @@ def draw(recipe: AugmentationRecipe, rng: np.random.Generator, *, num_frames: in
         num_frames: frames of the clip.
         height: of the frames, pixels.
         width: of the frames, pixels.
+        motion: S-motion of the clip, float rows x columns over the whole frame; a recipe with `motion_crop` needs it.
 
     Raises:
-        VidsslError: there is no frame, or the frames are empty.
+        VidsslError: there is no frame, the frames are empty, or the motion that the recipe needs is missing.
     """
     _check_source(num_frames, height, width)
+    if recipe.motion_crop is not None and motion is None:
+        raise VidsslError("A recipe with motion_crop draws its crop by the motion of the clip; give `motion`.")
     num_draws = 1 if recipe.temporally_consistent else num_frames
-    frames = tuple(_draw_frame(recipe, rng, height, width) for _ in range(num_draws))
+    frames = tuple(_draw_frame(recipe, rng, height, width, motion) for _ in range(num_draws))
     return Plan(num_frames, (height, width), recipe.crop_size, frames)
 
 
-def _draw_frame(recipe: AugmentationRecipe, rng: np.random.Generator, height: int, width: int) -> FramePlan:
+def _draw_frame(
+    recipe: AugmentationRecipe, rng: np.random.Generator, height: int, width: int, motion: np.ndarray | None
+) -> FramePlan:
+    if recipe.motion_crop is None:
+        crop = draw_crop(recipe, rng, height, width)
+    else:
+        crop = draw_motion_crop(recipe, rng, height, width, motion)
     return FramePlan(
-        crop=_draw_crop(recipe, rng, height, width),
+        crop=crop,
         resize=(recipe.crop_size, recipe.crop_size),
         flip=_happens(rng, recipe.flip_probability),
         jitter=_draw_jitter(recipe, rng) if _happens(rng, recipe.jitter_probability) else (),
@@ -73,24 +100,6 @@ def _draw_frame(recipe: AugmentationRecipe, rng: np.random.Generator, height: in
 
 def _happens(rng: np.random.Generator, probability: float) -> bool:
     return bool(rng.random() < probability)
-
-
-def _draw_crop(
-    recipe: AugmentationRecipe, rng: np.random.Generator, height: int, width: int
-) -> tuple[int, int, int, int]:
-    """Draw top, left, height, width as torchvision's RandomResizedCrop does, with its central crop where none fits."""
-    log_aspect = np.log(recipe.crop_aspect)
-    for _ in range(CROP_ATTEMPTS):
-        area = height * width * rng.uniform(*recipe.crop_area)
-        aspect = math.exp(rng.uniform(*log_aspect))
-        crop_height, crop_width = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
-        if 0 < crop_height <= height and 0 < crop_width <= width:
-            top = int(rng.integers(height - crop_height + 1))
-            left = int(rng.integers(width - crop_width + 1))
-            return top, left, crop_height, crop_width
-    crop_height = max(1, min(height, round(width / recipe.crop_aspect[0])))
-    crop_width = max(1, min(width, round(height * recipe.crop_aspect[1])))
-    return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
 
 
 def _draw_jitter(recipe: AugmentationRecipe, rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
@@ -200,6 +209,44 @@ def _change_colours(frames: np.ndarray, plan: FramePlan) -> None:
         pixels.blur(frames, plan.blur_sigma, blur_kernel_size(frames.shape[1]))
     if plan.solarise_threshold is not None:
         pixels.solarise(frames, plan.solarise_threshold)
+
+
+def transform_motion(maps: np.ndarray, plan: Plan, height: int, width: int) -> np.ndarray:
+    """Move motion maps along with the frames of their clip: the plan's crop and flip, nothing of its colours.
+
+    A flip also turns the sign of the flow's u, which the magnitudes in the maps do not see.
+
+    Args:
+        maps: float, T' x rows x columns, over the whole frame; time bins of the clip in order.
+        plan: of the clip.
+        height: rows of the result.
+        width: columns of the result.
+
+    Returns:
+        float32, T' x height x width: each cell the area-weighted mean of what lies in it. Where every frame has a
+        plan of its own, the mean over the plans of each time bin.
+    """
+    maps = np.asarray(maps, np.float32)
+    bins = time_bins(plan.num_frames, len(maps)) if len(plan.frames) > 1 else [(0, 1)] * len(maps)
+    moved = [
+        np.mean([_move_map(picture, plan, step, height, width) for step in plan.frames[first:end]], axis=0)
+        for picture, (first, end) in zip(maps, bins, strict=True)
+    ]
+    return np.stack(moved)
+
+
+def _move_map(picture: np.ndarray, plan: Plan, step: FramePlan, height: int, width: int) -> np.ndarray:
+    """Return one map, height x width, of what `step` shows of the frame."""
+    weights = []
+    for axis, parts in enumerate((height, width)):
+        # The result is a window of `crop_size` pixels in the crop resized to `resize`; all in cells of the map.
+        pixel = step.crop[2 + axis] / step.resize[axis]
+        start = step.crop[axis] + step.window[axis] * pixel
+        cells = picture.shape[axis] / plan.source_size[axis]
+        end = min((start + plan.crop_size * pixel) * cells, picture.shape[axis])
+        weights.append(area_weights(picture.shape[axis], parts, start * cells, end))
+    shown = weights[0] @ picture @ weights[1].T
+    return shown[:, ::-1] if step.flip else shown
 
 
 def _check_source(num_frames: int, height: int, width: int) -> None:

@@ -18,6 +18,43 @@ def require(condition: bool, name: str, value: Any, wanted: str) -> None:
 
 
 @dataclass(frozen=True)
+class MotionCrop:
+    """How a crop is drawn where most moves; the defaults are those of MCL's released code, but for `num_sizes`.
+
+    Attributes:
+        percentile: share of the cells of a 7 x 7 grid, in percent, that move less than the moving region's; the region
+            is the box around the others.
+        required_coverage: (cells, share of the region): the share that a crop must cover of a region of at most so
+            many cells, smallest first; of a larger one none. ``[[49, 0.8]]`` is the paper's rule.
+        num_sizes: areas and aspects that are tried before the crop that covered most is taken. The released code
+            keeps the first that fits into the frame: 1.
+        num_positions: places at which each of them is tried.
+    """
+
+    percentile: float = 90.0
+    required_coverage: tuple[tuple[int, float], ...] = ((4, 0.9), (8, 0.8), (12, 0.7))
+    num_sizes: int = 20
+    num_positions: int = 40
+
+    def __post_init__(self) -> None:
+        """Check every range.
+
+        Raises:
+            VidsslError: a value is out of its range; the message names the key.
+        """
+        require(0.0 <= self.percentile < 100.0, "motion_crop.percentile", self.percentile, "from 0 to below 100")
+        cells, shares = zip(*self.required_coverage, strict=True) if self.required_coverage else ((), ())
+        require(
+            list(cells) == sorted(cells) and all(0.0 <= share <= 1.0 for share in shares),
+            "motion_crop.required_coverage",
+            self.required_coverage,
+            "pairs of a number of cells, growing, and a share from 0 to 1",
+        )
+        for name in ("num_sizes", "num_positions"):
+            require(getattr(self, name) >= 1, f"motion_crop.{name}", getattr(self, name), "at least 1")
+
+
+@dataclass(frozen=True)
 class AugmentationRecipe:
     """The distributions from which the plan of a view is drawn; the defaults change nothing but the size.
 
@@ -37,6 +74,7 @@ class AugmentationRecipe:
         solarise_probability: of inverting all values at or above the threshold.
         solarise_threshold: level of 0-255; 128 is the "0.5" of the papers.
         temporally_consistent: one draw for all frames of a clip; false draws for every frame anew.
+        motion_crop: draw the crop where most moves in the clip; needs `data.motion`. None draws it anywhere.
     """
 
     crop_size: int = 224
@@ -54,6 +92,7 @@ class AugmentationRecipe:
     solarise_probability: float = 0.0
     solarise_threshold: int = 128
     temporally_consistent: bool = True
+    motion_crop: MotionCrop | None = None
 
     def __post_init__(self) -> None:
         """Check every range.
@@ -94,6 +133,23 @@ CVRL_VIEW_1 = AugmentationRecipe(
     solarise_threshold=128,
 )
 CVRL_VIEW_2 = replace(CVRL_VIEW_1, blur_probability=0.1, solarise_probability=0.2)
+
+# MCL, section 3.2 and the released code: the same for the query and all keys.
+MCL_VIEW = AugmentationRecipe(
+    crop_size=224,
+    crop_area=(0.2, 1.0),
+    crop_aspect=(3 / 4, 4 / 3),
+    flip_probability=0.5,
+    jitter_probability=0.8,
+    brightness=0.4,
+    contrast=0.4,
+    saturation=0.4,
+    hue=0.1,
+    grey_probability=0.2,
+    blur_probability=0.5,
+    blur_sigma=(0.1, 2.0),
+    motion_crop=MotionCrop(),
+)
 
 
 @dataclass(frozen=True)

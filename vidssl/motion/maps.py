@@ -144,20 +144,20 @@ def moving_region(s_motion: np.ndarray, percentile: float = 90.0) -> Region:
     return Region(int(rows[0]), int(columns[0]), int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
 
 
-def coverage(region: Region, crop: tuple[float, float, float, float]) -> float:
+def coverage(region: Region, crop: tuple[float | np.ndarray, ...]) -> float | np.ndarray:
     """Return how much of a region a crop covers: its share of the rows times its share of the columns.
 
     Args:
         region: in cells.
-        crop: top, left, height, width, in cells too; not whole ones as a rule.
+        crop: top, left, height, width, in cells too, not whole ones as a rule; or arrays of them, one a crop.
 
     Returns:
-        0 to 1.
+        0 to 1, one number a crop.
     """
     top, left, height, width = crop
-    rows = min(region.top + region.height, top + height) - max(region.top, top)
-    columns = min(region.left + region.width, left + width) - max(region.left, left)
-    return max(0.0, rows / region.height) * max(0.0, columns / region.width)
+    rows = np.minimum(region.top + region.height, top + height) - np.maximum(region.top, top)
+    columns = np.minimum(region.left + region.width, left + width) - np.maximum(region.left, left)
+    return np.maximum(rows / region.height, 0.0) * np.maximum(columns / region.width, 0.0)
 
 
 # --- the motion of a video ---
