@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import os
+import re
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,12 +64,10 @@ several machines, one disk
 
 def motion_parser() -> argparse.ArgumentParser:
     """Return the parser of the verb's own options; --help needs neither torch nor OpenCV."""
-    defaults = MotionSettings()
-    settings = "\n".join(f"  {f.name:<17} {getattr(defaults, f.name)!r}" for f in dataclasses.fields(defaults))
     parser = argparse.ArgumentParser(
         prog="vidssl motion",
         usage=_USAGE,
-        epilog=_EPILOG.format(settings=settings),
+        epilog=_EPILOG.format(settings=_settings_help()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -93,6 +94,21 @@ def motion_parser() -> argparse.ArgumentParser:
     add("--share", metavar="K/N", help="work on share K of N, from 0 (default: as torchrun or SLURM say)")
     add("--merge", action="store_true", help="only put the shards together that are there")
     return parser
+
+
+def _settings_help() -> str:
+    """The keys of the settings with what their docstring says and their defaults."""
+    told = inspect.getdoc(MotionSettings).partition("Attributes:\n")[2].partition("\n\n")[0]
+    meanings = dict(re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", told, re.MULTILINE))
+    lines = []
+    for setting in dataclasses.fields(MotionSettings):
+        value = getattr(MotionSettings(), setting.name)
+        default = f"{value:.4g}" if isinstance(value, float) else value
+        meaning = " ".join(meanings.get(setting.name, "").replace("``", "").split())
+        lines += textwrap.wrap(
+            f"{setting.name:<17} {meaning} [{default}]", 118, initial_indent="  ", subsequent_indent=" " * 20
+        )
+    return "\n".join(lines)
 
 
 def _default_workers() -> int:
@@ -135,7 +151,7 @@ def _read_arguments(args: Sequence[str]) -> tuple[argparse.Namespace, MotionJob]
 
 
 def _job(data: Any, options: argparse.Namespace) -> MotionJob:
-    motion = data.motion
+    motion = data.get("motion")
     settings = MotionSettings(**dict(vars(motion.settings))) if motion else MotionSettings()
     output = options.output or (Path(motion.store) if motion and motion.store else None)
     if output is None:
