@@ -7,6 +7,7 @@ section 3 (R3D-50). The modules have the names of PyTorchVideo's Slow R50, so th
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -22,6 +23,13 @@ _BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 3
 _TEMPORAL_KERNELS = (1, 1, 3, 3)
 _STEM_CHANNELS = 64
 _BOTTLENECK_EXPANSION = 4
+# Our layers and their counterparts in a 2D ResNet.
+_IMAGE_LAYERS = {
+    "branch1_conv": "downsample.0",
+    "branch1_norm": "downsample.1",
+    **{f"branch2.conv_{letter}": f"conv{number}" for number, letter in enumerate("abc", start=1)},
+    **{f"branch2.norm_{letter}": f"bn{number}" for number, letter in enumerate("abc", start=1)},
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,14 @@ class SlowBackbone(Backbone):
         for block in self.blocks:
             maps = block(maps)
         return maps
+
+    def image_name(self, name: str) -> str | None:
+        """See `Backbone`: kernels of several frames come from 2D kernels spread evenly over them."""
+        layer, _, part = name.rpartition(".")
+        if layer.startswith("blocks.0."):
+            return f"{'conv1' if layer.endswith('conv') else 'bn1'}.{part}"
+        stage, block, within = re.fullmatch(r"blocks\.(\d)\.res_blocks\.(\d+)\.(.+)", layer).groups()
+        return f"layer{stage}.{block}.{_IMAGE_LAYERS[within]}.{part}"
 
     def _initialise(self, last_norm_weight: float) -> None:
         for module in self.modules():

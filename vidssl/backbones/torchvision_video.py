@@ -7,6 +7,7 @@ weights are torchvision's; module names too, so that its checkpoints load as the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import torch
@@ -14,6 +15,18 @@ from torch import Tensor, nn
 
 from vidssl.backbones.contract import Backbone
 from vidssl.backbones.torchvision_network import torchvision_network
+
+# Names of R3D-18 and MC3-18, and their counterparts in a 2D ResNet.
+_IMAGE_NAMES = tuple(
+    (re.compile(pattern), image_name)
+    for pattern, image_name in (
+        (r"stem\.0\.(\w+)", r"conv1.\1"),
+        (r"stem\.1\.(\w+)", r"bn1.\1"),
+        (r"(layer\d\.\d)\.conv(\d)\.0\.(\w+)", r"\1.conv\2.\3"),
+        (r"(layer\d\.\d)\.conv(\d)\.1\.(\w+)", r"\1.bn\2.\3"),
+        (r"(layer\d\.\d\.downsample\..+)", r"\1"),
+    )
+)
 
 
 class VideoResNet(Backbone):
@@ -39,6 +52,17 @@ class VideoResNet(Backbone):
     def compute_maps(self, clips: Tensor) -> Tensor:
         """See `Backbone`."""
         return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
+
+    def image_name(self, name: str) -> str | None:
+        """See `Backbone`; R(2+1)D finds no kernels of its shapes in a 2D network, so only the other two are inflated.
+
+        Unlike the 2D network these have no pooling after the stem: the kernels meet maps twice as fine.
+        """
+        for pattern, image_name in _IMAGE_NAMES:
+            match = pattern.fullmatch(name)
+            if match:
+                return match.expand(image_name)
+        return None
 
 
 class S3D(Backbone):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vidssl.backbones.checkpoints import read_checkpoint
 from vidssl.backbones.contract import Backbone
+from vidssl.backbones.inflation import image_shapes, inflate
 from vidssl.errors import VidsslError
 
 MINIMUM_MATCH = 0.9
@@ -35,6 +36,8 @@ class LoadReport:
         missing: names of the backbone's tensors that the file lacks.
         unexpected: names in the file that the backbone has no place for, such as a classifier's.
         mismatched: (name, shape in the backbone, shape in the file).
+        inflated: those of the matched that are 2D kernels in the file.
+        identities: those of the matched that the file has no counterpart of, temporal kernels set to the identity.
     """
 
     source: str
@@ -43,6 +46,8 @@ class LoadReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: tuple[tuple[str, Shape, Shape], ...]
+    inflated: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
 
     @property
     def fraction(self) -> float:
@@ -56,6 +61,8 @@ class LoadReport:
         shapes = [f"{name} {_times(ours)}, in the file {_times(theirs)}" for name, ours, theirs in self.mismatched]
         lines = [f"{self.source}{cut}: {len(self.matched)} of {total} tensors matched ({self.fraction:.0%})"]
         for title, names in (
+            ("inflated from 2D kernels", self.inflated),
+            ("temporal kernels set to the identity", self.identities),
             ("missing from the file", self.missing),
             ("of another shape", shapes),
             ("in the file but not used", self.unexpected),
@@ -68,8 +75,9 @@ class LoadReport:
 def load_weights(backbone: Backbone, source: str | Path) -> LoadReport:
     """Load the weights in `source` into `backbone`, in place.
 
-    Reads our Lightning checkpoints and exports, torchvision's and PyTorchVideo's files, and bare state dicts. A prefix
-    of the names (``module.``, ``backbone.``, ``encoder_q.``, ...) is cut off where more names match without it.
+    Reads our Lightning checkpoints and exports, files of torchvision and PyTorchVideo, checkpoints of MoCo and MCL, and
+    bare state dicts. A prefix of the names (``module.``, ``backbone.``, ``encoder_q.``, ...) is cut off where more
+    names match without it. A 2D ResNet's file is inflated where the backbone can be (see `inflation`).
 
     Args:
         backbone: any backbone; untouched when an error is raised.
@@ -82,15 +90,15 @@ def load_weights(backbone: Backbone, source: str | Path) -> LoadReport:
         VidsslError: the file cannot be read (see `read_checkpoint`), or less than 90 % of the tensors match.
     """
     found = read_checkpoint(source).tensors
-    own = shapes_of(backbone.state_dict())
-    prefix = find_prefix(found, own)
-    report = compare(own, found, prefix, str(source))
+    tensors, report = _by_name(backbone, found, str(source))
+    if report.fraction < 1:
+        tensors, report = max((tensors, report), _by_inflation(backbone, found, str(source)), key=_fraction)
     if report.fraction < MINIMUM_MATCH:
         raise VidsslError(
             f"{report}\nLess than {MINIMUM_MATCH:.0%} of the tensors match: was this checkpoint made with another "
             "architecture, or with other options (width)?"
         )
-    _copy(backbone, found, prefix)
+    _copy(backbone, tensors)
     return report
 
 
@@ -101,7 +109,7 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, Shape]:
 
 def compare(own: Mapping[str, Shape], found: Mapping[str, Tensor], prefix: str, source: str) -> LoadReport:
     """Compare a backbone's names and shapes with the tensors of a file, once `prefix` is cut off their names."""
-    theirs = {name.removeprefix(prefix): tensor for name, tensor in found.items() if name.startswith(prefix)}
+    theirs = _below(prefix, found)
     needed = {name: shape for name, shape in own.items() if not name.endswith(_COUNTER)}
     shared = [name for name in needed if name in theirs]
     return LoadReport(
@@ -144,10 +152,40 @@ def _prefixes(name: str) -> list[str]:
     return ["".join(f"{word}." for word in words[:count]) for count in range(len(words))]
 
 
-def _copy(backbone: Backbone, found: Mapping[str, Tensor], prefix: str) -> None:
+def _by_name(backbone: Backbone, found: Mapping[str, Tensor], source: str) -> tuple[dict[str, Tensor], LoadReport]:
+    own = shapes_of(backbone.state_dict())
+    prefix = find_prefix(found, own)
+    return _below(prefix, found), compare(own, found, prefix, source)
+
+
+def _by_inflation(backbone: Backbone, found: Mapping[str, Tensor], source: str) -> tuple[dict[str, Tensor], LoadReport]:
+    images = image_shapes(backbone)
+    prefix = find_prefix(found, images)
+    inflated = inflate(backbone, _below(prefix, found))
+    # Without a 2D kernel this is no 2D network, and its temporal kernels must not be replaced by the identity.
+    tensors = inflated.tensors if inflated.kernels else {}
+    report = replace(
+        compare(shapes_of(backbone.state_dict()), tensors, "", source),
+        prefix=prefix,
+        unexpected=compare(images, found, prefix, source).unexpected,
+        inflated=inflated.kernels,
+        identities=inflated.identities,
+    )
+    return tensors, report
+
+
+def _fraction(candidate: tuple[dict[str, Tensor], LoadReport]) -> float:
+    return candidate[1].fraction
+
+
+def _below(prefix: str, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in found.items() if name.startswith(prefix)}
+
+
+def _copy(backbone: Backbone, tensors: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, tensor in backbone.state_dict().items():
-            theirs = found.get(prefix + name)
+            theirs = tensors.get(name)
             if theirs is not None and theirs.shape == tensor.shape:
                 tensor.copy_(theirs)
 
