@@ -18,7 +18,10 @@ class ClipBatch:
         views: one uint8 tensor a view, each B x 3 x T x H x W, RGB in [0, 255], not normalised.
         label: int64 (B,), class numbers, -1 where a video has none.
         index: int64 (B,), row numbers in the catalog.
-        motion: float B x T' x h x w in pixels a frame, or None.
+        motion: float32 B x T' x h x w, at least 0: ST-motion of what the first view shows, cropped and flipped like
+            its frames; the mean of both components of the motion boundary (`vidssl.motion.maps`). None without
+            motion.
+        starts: int64 (B, views), number of the frame in its video with which each view begins, or None.
         failures: (row number, reason) of the videos that could not be read and were replaced.
 
     Raises:
@@ -29,6 +32,7 @@ class ClipBatch:
     label: Tensor
     index: Tensor
     motion: Tensor | None = None
+    starts: Tensor | None = None
     failures: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -41,6 +45,14 @@ class ClipBatch:
                 )
         if self.label.shape != self.index.shape:
             raise VidsslError(f"ClipBatch.label has shape {tuple(self.label.shape)} for {batch_size} videos.")
+        if self.motion is not None and (self.motion.ndim != 4 or self.motion.shape[0] != batch_size):
+            raise VidsslError(
+                f"ClipBatch.motion must be of shape {batch_size} x T' x h x w, got {tuple(self.motion.shape)}."
+            )
+        if self.starts is not None and self.starts.shape != (batch_size, len(self.views)):
+            raise VidsslError(
+                f"ClipBatch.starts must be of shape {batch_size} x {len(self.views)}, got {tuple(self.starts.shape)}."
+            )
 
     def __len__(self) -> int:
         return len(self.index)
@@ -52,6 +64,7 @@ class ClipBatch:
             label=move(self.label),
             index=move(self.index),
             motion=None if self.motion is None else move(self.motion),
+            starts=None if self.starts is None else move(self.starts),
         )
 
     def to(self, *args, **kwargs) -> ClipBatch:

@@ -18,10 +18,12 @@ from torch.utils.data import DataLoader
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe
 from vidssl.data.catalog import Catalog
 from vidssl.data.dataset import ClipDataset, EvaluationClipDataset, collate
+from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configuration may name it)
 from vidssl.data.order import GlobalBatchSampler
 from vidssl.data.sampling import ClipSampler, EvenlySpacedSampler, IntervalSampler
 from vidssl.data.settings import EvaluationClips, Loading
 from vidssl.errors import VidsslError
+from vidssl.motion.source import MotionData
 from vidssl.types import ClipBatch
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ class VideoDataModule(LightningDataModule):
         batch_size: videos a step over all processes, so that a config means the same run on any number of them.
         sampler: chooses the frames of each view.
         augmentations: one recipe a view; None takes the two of CVRL.
+        motion: the motion of the videos, for sampling and cropping where things move and for objectives that learn from
+            it; None for none.
         evaluation: clips for evaluation.
         loading: workers, decoder and what happens to unreadable videos.
         seed: key of every draw; the command line sets it to `seed_everything`.
@@ -59,6 +63,7 @@ class VideoDataModule(LightningDataModule):
         batch_size: int = 32,
         sampler: ClipSampler | None = None,
         augmentations: list[AugmentationRecipe] | None = None,
+        motion: MotionData | None = None,
         evaluation: EvaluationClips = EvaluationClips(),
         loading: Loading = Loading(),
         seed: int = 0,
@@ -75,6 +80,7 @@ class VideoDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.sampler = IntervalSampler() if sampler is None else sampler
         self.augmentations = [CVRL_VIEW_1, CVRL_VIEW_2] if augmentations is None else augmentations
+        self.motion = motion
         self.evaluation = evaluation
         self.loading = loading
         self.seed = seed
@@ -82,7 +88,9 @@ class VideoDataModule(LightningDataModule):
         self._resume_at = (0, 0)
 
     def setup(self, stage: str) -> None:
-        """Check before training that there is something to evaluate on, if evaluation is wanted."""
+        """Check before training that the clips can be built, and that there is something to evaluate on if wanted."""
+        if stage == "fit":
+            self.train_dataset()
         if stage == "fit" and self.trainer is not None and self.trainer.limit_val_batches:
             self.val_dataloader()
 
@@ -97,6 +105,7 @@ class VideoDataModule(LightningDataModule):
             self.augmentations,
             seed=self.seed,
             decoder=self.loading.decoder,
+            motion=self.motion,
         )
 
     def train_dataloader(self) -> DataLoader:

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from vidssl.data.augmentation import AugmentationRecipe, apply, draw, evaluation_plan
+from vidssl.data.augmentation import AugmentationRecipe, Plan, apply, draw, evaluation_plan, transform_motion
 from vidssl.data.catalog import Catalog
 from vidssl.data.decoding import DecodingError, read_frames
 from vidssl.data.sampling import ClipSampler, EvenlySpacedSampler
 from vidssl.errors import VidsslError
+from vidssl.motion.maps import VideoMotion
+from vidssl.motion.source import MotionData, MotionSource
 from vidssl.types import ClipBatch
 
 # What a generator is keyed by, beside (seed, epoch, row): one number for each use, so that no two draws share a stream.
@@ -29,13 +31,34 @@ class ClipSample:
         clips: one uint8 array a view, each T x H x W x 3.
         label: class number, -1 for none.
         index: row number in the catalog.
+        starts: number of the first frame of each clip.
+        motion: float32 T' x h x w, ST-motion of what the first clip shows, or None.
         failures: (row number, reason) of the videos that were tried before and could not be read.
     """
 
     clips: list[np.ndarray]
     label: int
     index: int
+    starts: tuple[int, ...]
+    motion: np.ndarray | None = None
     failures: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass
+class DrawnViews:
+    """What was drawn for one video, and nothing applied yet.
+
+    Attributes:
+        indices: frame numbers of each view, int64 (T,).
+        frames: uint8, T x H x W x 3 for each view.
+        plans: one a view.
+        motion: of the whole video, or None where nothing asks for it.
+    """
+
+    indices: list[np.ndarray]
+    frames: list[np.ndarray]
+    plans: list[Plan]
+    motion: VideoMotion | None
 
 
 class ClipDataset(Dataset):
@@ -52,9 +75,11 @@ class ClipDataset(Dataset):
         recipes: one augmentation recipe a view, as many as the sampler gives clips.
         seed: key of every draw.
         decoder: name of the decoder.
+        motion: where the motion of the videos comes from; None for sampling, crops and batches without motion.
 
     Raises:
-        VidsslError: recipes and clips differ in number.
+        VidsslError: recipes and clips differ in number, there is no motion and something needs it, or its stored file
+            does not fit.
     """
 
     def __init__(
@@ -66,11 +91,18 @@ class ClipDataset(Dataset):
         *,
         seed: int,
         decoder: str = "auto",
+        motion: MotionData | None = None,
     ) -> None:
         if len(recipes) != sampler.num_clips:
             raise VidsslError(
                 f"data.augmentations has {len(recipes)} recipes, but data.sampler gives {sampler.num_clips} clips a "
                 "video: write one recipe a clip."
+            )
+        users = _users_of_motion(sampler, recipes)
+        if users and motion is None:
+            raise VidsslError(
+                f"{', '.join(users)}: this goes by the motion of the videos, and data.motion is null. Set data.motion "
+                "({} for the defaults), or do without (probability: 0 of the sampler, motion_crop: null)."
             )
         self.catalog = catalog
         self.rows = rows
@@ -78,6 +110,9 @@ class ClipDataset(Dataset):
         self.recipes = list(recipes)
         self.seed = seed
         self.decoder = decoder
+        self.target_shape = None if motion is None else motion.target_shape
+        # computing motion costs as much as decoding: only where something asks for it
+        self.motion = MotionSource(catalog, motion) if users or self.target_shape else None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -117,18 +152,44 @@ class ClipDataset(Dataset):
     def _sample(
         self, epoch: int, row: int, places: Sequence[np.ndarray | None], failures: tuple[tuple[int, str], ...]
     ) -> ClipSample:
+        views = self.draw_views(epoch, row)
+        clips = [apply(*drawn) for drawn in zip(views.frames, views.plans, places, strict=True)]
+        starts = tuple(int(indices[0]) for indices in views.indices)
+        return ClipSample(clips, int(self.catalog.labels[row]), row, starts, self._target(views), failures)
+
+    def draw_views(self, epoch: int, row: int) -> DrawnViews:
+        """Draw and decode the views of a video, as training sees them in `epoch`; `apply` makes the clips of them.
+
+        Raises:
+            DecodingError: the video, or its motion, cannot be read.
+        """
         video = self.catalog[row]
+        motion = None if self.motion is None else self.motion(row)
         sampling = np.random.default_rng([self.seed, epoch, row, SAMPLING_STREAM])
-        indices = self.sampler(video.num_frames, sampling)
+        indices = self.sampler(video.num_frames, sampling, motion)
         # One call for all views: frames that two clips share are decoded once.
         frames = read_frames(self.catalog.root / video.path, np.concatenate(indices), decoder=self.decoder)
-        clips = []
-        for view, (recipe, place) in enumerate(zip(self.recipes, places, strict=True)):
+        height, width = frames.shape[1:3]
+        plans = []
+        for view, recipe in enumerate(self.recipes):
             rng = np.random.default_rng([self.seed, epoch, row, FIRST_VIEW_STREAM + view])
-            clip = frames[view * self.sampler.num_frames : (view + 1) * self.sampler.num_frames]
-            plan = draw(recipe, rng, num_frames=len(clip), height=clip.shape[1], width=clip.shape[2])
-            clips.append(apply(clip, plan, place))
-        return ClipSample(clips, video.label, row, failures)
+            s_motion = None if recipe.motion_crop is None else motion.clip(indices[view], 1)[0]
+            num_frames = len(indices[view])
+            plans.append(draw(recipe, rng, num_frames=num_frames, height=height, width=width, motion=s_motion))
+        return DrawnViews(indices, np.split(frames, len(indices)), plans, motion)
+
+    def _target(self, views: DrawnViews) -> np.ndarray | None:
+        """Return the ST-motion of what the first view shows."""
+        if self.target_shape is None:
+            return None
+        steps, height, width = self.target_shape
+        return transform_motion(views.motion.clip(views.indices[0], steps), views.plans[0], height, width)
+
+
+def _users_of_motion(sampler: ClipSampler, recipes: Sequence[AugmentationRecipe]) -> list[str]:
+    """The keys that do not work without motion."""
+    users = [f"data.sampler ({type(sampler).__name__})"] if sampler.uses_motion else []
+    return users + [f"data.augmentations[{n}].motion_crop" for n, recipe in enumerate(recipes) if recipe.motion_crop]
 
 
 class EvaluationClipDataset(Dataset):
@@ -172,7 +233,7 @@ class EvaluationClipDataset(Dataset):
             len(frames), frames.shape[1], frames.shape[2], resize=self.resize, crop_size=self.crop_size
         )
         clips = np.split(apply(frames, plan), self.sampler.num_clips)
-        return ClipSample(clips, video.label, row)
+        return ClipSample(clips, video.label, row, tuple(int(clip[0]) for clip in indices))
 
 
 def collate(samples: Sequence[ClipSample] | ClipBatch) -> ClipBatch:
@@ -186,9 +247,12 @@ def collate(samples: Sequence[ClipSample] | ClipBatch) -> ClipBatch:
 
 def _batch(views: list[torch.Tensor], samples: Sequence[ClipSample]) -> ClipBatch:
     """Views B x T x H x W x 3 keep the frames' own memory order (channels last) as B x 3 x T x H x W."""
+    motions = [sample.motion for sample in samples]
     return ClipBatch(
         views=[view.permute(0, 4, 1, 2, 3) for view in views],
         label=torch.tensor([sample.label for sample in samples]),
         index=torch.tensor([sample.index for sample in samples]),
+        motion=None if motions[0] is None else torch.from_numpy(np.stack(motions)),
+        starts=torch.tensor([sample.starts for sample in samples]),
         failures=tuple(failure for sample in samples for failure in sample.failures),
     )
