@@ -36,7 +36,7 @@ def fake_motion(path, settings):
     if "bad" in name:
         raise DecodingError(path, "no frame decodes")
     rng = np.random.default_rng(list(name.encode()))
-    num_frames = 10 + len(name)
+    num_frames = 10 + len(name) + ("longer" in name)
     maps = rng.random((-(-num_frames // settings.stride), *settings.grid), np.float32)
     return VideoMotion(maps, settings.stride, num_frames)
 
@@ -61,7 +61,7 @@ def compute(job, number=0, count=1, **changes):
 
 
 def test_every_video_is_in_the_file_or_listed_with_its_reason(tmp_path):
-    job = make_job(tmp_path, ["a.avi", "bad.avi", "hang.avi", "segfault.avi", "b.avi"])
+    job = make_job(tmp_path, ["a.avi", "bad.avi", "hang.avi", "segfault.avi", "b.avi", "longer.avi"])
     told = []
     compute(job, watch=lambda *call: told.append(call))
     assert merge(job).num_missing == 0
@@ -70,10 +70,11 @@ def test_every_video_is_in_the_file_or_listed_with_its_reason(tmp_path):
         (1, "no frame decodes"),
         (2, "no answer within 2 s"),
         (3, "decoding crashed (signal 11)"),
+        (5, "its motion is that of 21 frames, the catalog counts 20"),
     ]
     expected = fake_motion(str(tmp_path / "b.avi"), SETTINGS).maps
     assert np.abs(store[4].maps - expected).max() < 1 / 255
-    assert (told[0], told[-1]) == ((0, 0), (5, 3))
+    assert (told[0], told[-1]) == ((0, 0), (6, 4))
     assert not job.folder.exists()
 
 

@@ -122,12 +122,20 @@ def compute_share(
         done, bad = len(rows) - len(row_of), 0
         watch(done, bad)
         for path, outcome in over_videos(row_of, work, processes):
-            if isinstance(outcome, str):
-                shard.add(row_of[path], {"reason": outcome})
-            else:
-                shard.add(row_of[path], *outcome)
-            done, bad = done + 1, bad + isinstance(outcome, str)
+            record = _checked(outcome, int(job.catalog.num_frames[row_of[path]]))
+            shard.add(row_of[path], *record)
+            done, bad = done + 1, bad + ("reason" in record[0])
             watch(done, bad)
+
+
+def _checked(outcome: tuple[dict[str, Any], bytes] | str, num_frames: int) -> tuple[dict[str, Any], bytes]:
+    """Return what is kept of an outcome: a reason where there is no motion, or that of another video than listed."""
+    if isinstance(outcome, str):
+        return {"reason": outcome}, b""
+    found = outcome[0]["num_frames"]
+    if found != num_frames:
+        return {"reason": f"its motion is that of {found} frames, the catalog counts {num_frames}"}, b""
+    return outcome
 
 
 def encode_video(
