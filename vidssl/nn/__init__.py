@@ -1,1 +1,1 @@
-"""Parts that several objectives share: heads and the distributed gather."""
+"""Parts that several objectives share: heads, momentum encoder, queue of keys, rows of all processes."""

@@ -1,4 +1,4 @@
-"""Rows of all processes, with gradients."""
+"""Rows of all processes, with and without gradients."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rows: Tensor) -> Tensor:
         ctx.num_rows = len(rows)
-        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
+        return gather(rows)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
@@ -35,6 +33,23 @@ def rank() -> int:
     return dist.get_rank() if world_size() > 1 else 0
 
 
+@torch.no_grad()
+def gather(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all processes, in the order of their ranks, without gradients.
+
+    Args:
+        rows: any dtype (B, ...), the same shape on every process.
+
+    Returns:
+        (world_size * B, ...); `rows`, detached, on one process.
+    """
+    if world_size() == 1:
+        return rows.detach()
+    parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
+
+
 def gather_with_gradients(rows: Tensor) -> Tensor:
     """Concatenate the rows of all processes, in the order of their ranks.
 
@@ -48,3 +63,9 @@ def gather_with_gradients(rows: Tensor) -> Tensor:
         float (world_size * B, ...); `rows` itself on one process.
     """
     return _Gather.apply(rows) if world_size() > 1 else rows
+
+
+@torch.no_grad()
+def mean_over_processes(value: Tensor) -> Tensor:
+    """Return the mean of every process's `value`, a scalar, without gradients."""
+    return gather(value.reshape(1)).mean()

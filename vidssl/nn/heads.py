@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 
 def mlp_head(input_dim: int, hidden_dims: list[int], output_dim: int, *, batch_norm: bool = True) -> nn.Sequential:
@@ -24,3 +27,25 @@ def mlp_head(input_dim: int, hidden_dims: list[int], output_dim: int, *, batch_n
         layers.append(nn.ReLU(inplace=True))
     last_hidden = hidden_dims[-1] if hidden_dims else input_dim
     return nn.Sequential(*layers, nn.Linear(last_hidden, output_dim))
+
+
+class ParallelHeads(nn.Module):
+    """Heads side by side on the same features, L2-normalised.
+
+    Args:
+        input_dim: width of the backbone's features.
+        hidden_dim: width of the hidden layer of each head (Linear, ReLU, Linear).
+        output_dim: width of each embedding.
+        names: one head each.
+    """
+
+    def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, names: Sequence[str]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict(
+            {name: mlp_head(input_dim, [hidden_dim], output_dim, batch_norm=False) for name in names}
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features (B, input_dim) into embeddings of length 1, float32 (B, heads, output_dim)."""
+        embeddings = torch.stack([head(features) for head in self.heads.values()], dim=1)
+        return F.normalize(embeddings.float(), dim=2)

@@ -1,0 +1,47 @@
+"""A copy of an encoder that follows it slowly.
+
+Source: He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020, eq. (2).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class MomentumEncoder(nn.Module):
+    """Encodes keys with an exponential moving average of the query encoder's parameters, without gradients.
+
+    Parameters follow by `update`. Buffers do not: BatchNorm normalises keys by the statistics of their own batch, as
+    long as the module is in training mode, and its running statistics are those of the keys that went through. They are
+    stored with the rest and used by nothing in training.
+
+    Args:
+        modules: the query encoder's parts, one applied after the other; they are copied as they are now.
+        momentum: share that is kept in every update, in [0, 1); 0.999 in the paper.
+    """
+
+    def __init__(self, *modules: nn.Module, momentum: float) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(*(copy.deepcopy(module) for module in modules)).requires_grad_(False)
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Encode keys; what goes in and out is what the parts take and give."""
+        return self.encoder(inputs)
+
+    @torch.no_grad()
+    def update(self, *modules: nn.Module) -> None:
+        """Move every parameter towards the query encoder's: momentum * own + (1 - momentum) * theirs.
+
+        Once after every step of the optimiser, before anything is saved.
+
+        Args:
+            modules: the parts that the constructor was given.
+        """
+        for own_part, part in zip(self.encoder, modules, strict=True):
+            for own, parameter in zip(own_part.parameters(), part.parameters(), strict=True):
+                own.lerp_(parameter, 1 - self.momentum)
