@@ -208,6 +208,14 @@ def test_without_motion_the_region_is_everything():
     lonely = np.zeros((7, 7))
     lonely[2, 3] = 1.0  # fewer moving cells than the percentile asks for
     assert moving_region(lonely) == Region(2, 3, 1, 1)
+    assert moving_region(lonely + 0.5) == Region(2, 3, 1, 1)
+
+
+def test_cells_that_move_alike_are_in_the_region_together():
+    many = np.zeros((7, 7))
+    many[1:4, 2:5] = 1.0  # more than the percentile asks for
+    assert moving_region(many) == Region(1, 2, 3, 3)
+    assert moving_region(many, percentile=0) == Region(0, 0, 7, 7)
 
 
 def test_coverage_is_the_share_of_rows_times_the_share_of_columns():

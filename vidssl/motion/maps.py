@@ -125,8 +125,8 @@ def moving_region(s_motion: np.ndarray, percentile: float = 90.0) -> Region:
     """Return the bounding box of the cells that move most.
 
     These are the ``floor((100 - percentile) / 100 * cells)`` strongest, at least one (4 of 7 x 7 in the released
-    code), and those that move as strongly as the last of them, but none without motion. Where nothing moves, the
-    region is the whole grid.
+    code), without those that move no more than the strongest of the rest. Where none is left, the strongest cells are
+    all alike, and the region is the box around these: the whole grid where nothing moves.
 
     Args:
         s_motion: float, rows x columns, at least 0.
@@ -136,10 +136,11 @@ def moving_region(s_motion: np.ndarray, percentile: float = 90.0) -> Region:
         whole cells.
     """
     num_cells = max(1, int(s_motion.size * (100.0 - percentile) / 100.0))
-    threshold = np.partition(s_motion, -num_cells, axis=None)[-num_cells]
-    moving = (s_motion >= threshold) & (s_motion > 0)
+    ranked = np.sort(s_motion, axis=None)
+    strongest_of_rest = ranked[-num_cells - 1] if num_cells < s_motion.size else -np.inf
+    moving = s_motion > strongest_of_rest
     if not moving.any():
-        return Region(0, 0, *s_motion.shape)
+        moving = s_motion == ranked[-1]
     rows, columns = (np.flatnonzero(moving.any(axis=axis)) for axis in (1, 0))
     return Region(int(rows[0]), int(columns[0]), int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
 
