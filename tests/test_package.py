@@ -44,7 +44,8 @@ STAGES = [
     "vidssl.evaluation",
     "vidssl.run_directory",
     "vidssl.reporting",
-    "vidssl.checkpoint_io vidssl.config_errors vidssl.resuming vidssl.data_group vidssl.motion.command",
+    "vidssl.checkpoint_io vidssl.config_errors vidssl.resuming",
+    "vidssl.data_group vidssl.motion.command vidssl.reporting.show",
     "vidssl.lightning_cli",
     "vidssl.cli",
 ]

@@ -20,6 +20,7 @@ TRAINER_VERBS = {
 OWN_VERBS = {
     "prepare": "read a data set, probe its videos and write the catalog that training reads",
     "motion": "compute the motion of a catalog's videos once, for training to read",
+    "show": "draw what a configuration makes of a few videos: motion, clips, crops, views",
     "export": "write the bare backbone of a checkpoint, with its provenance",
     "list": "objectives, backbones, samplers or decoders, by name",
 }
@@ -86,6 +87,12 @@ def _motion(args: Sequence[str]) -> int:
     return run_motion(args)
 
 
+def _show(args: Sequence[str]) -> int:
+    from vidssl.reporting.show import run_show
+
+    return run_show(args)
+
+
 def _export(args: Sequence[str]) -> int:
     from vidssl.backbones.export import add_export_arguments, run_export
 
@@ -119,6 +126,7 @@ def dispatch(args: Sequence[str]) -> int:
         **{verb: _trainer_verb(verb) for verb in TRAINER_VERBS},
         "prepare": _prepare,
         "motion": _motion,
+        "show": _show,
         "export": _export,
         "list": _list,
     }

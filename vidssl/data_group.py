@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 from omegaconf.errors import OmegaConfBaseException
 
-from vidssl.config_errors import check_config_files, explain
+from vidssl.config_errors import check_config_files, explain, own_message
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 
@@ -35,6 +35,23 @@ def data_parser(verb: str) -> ArgumentParser:
     for key in _OTHER_KEYS:
         parser.add_argument(f"--{key}", type=Any, default=None)
     return parser
+
+
+def build_data_module(verb: str, args: Sequence[str]) -> VideoDataModule:
+    """Parse as `parse_data` does, and build the data module.
+
+    Raises:
+        VidsslError: a mistake in a file or a flag, or a value that a constructor refuses.
+    """
+    parser = data_parser(verb)
+    config = parse_data(verb, args)
+    try:
+        return parser.instantiate(config).data
+    except ValueError as error:
+        message = own_message(error)
+        if message is None:
+            raise
+        raise VidsslError(message) from error
 
 
 def parse_data(verb: str, args: Sequence[str]) -> Namespace:
