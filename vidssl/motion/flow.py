@@ -1,8 +1,25 @@
-"""Optical flow of a whole video, whichever estimator computes it."""
+"""Optical flow of a whole video, whichever estimator computes it.
+
+An estimator is a class built with the settings' options; see :class:`vidssl.motion.estimator.FlowEstimator`. Plug-ins
+announce theirs under the entry point group ``vidssl.flow_estimators``.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Callable, Generator, Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vidssl.errors import VidsslError
+from vidssl.motion.estimator import FlowEstimator, NoMotionVectors
 from vidssl.registry import Registry
+
+if TYPE_CHECKING:
+    from vidssl.motion.settings import MotionSettings
 
 FLOW_ESTIMATORS = Registry("flow estimator", "vidssl.flow_estimators")
 FLOW_ESTIMATORS.register(
@@ -13,3 +30,53 @@ FLOW_ESTIMATORS.register("farneback", "vidssl.motion.image_flow:FarnebackFlow", 
 FLOW_ESTIMATORS.register(
     "tvl1", "vidssl.motion.image_flow:TVL1Flow", summary="TV-L1, the paper's; slow (needs opencv-contrib-python)"
 )
+
+
+def video_flows(path: str | os.PathLike, settings: MotionSettings) -> Iterator[np.ndarray]:
+    """Yield the flow from each frame of a video to the next, in display order and orientation.
+
+    Args:
+        path: the video.
+        settings: name the estimator.
+
+    Returns:
+        float32 h x w x 2 (u to the right, v down), in pixels a frame of the video's own size; h x w cells divide the
+        frame evenly. One fewer than the frames.
+
+    Raises:
+        DecodingError: as `vidssl.data.decoding.read_frames` does.
+        VidsslError: the estimator is not to be had, or rejects its options.
+    """
+    path = os.fspath(path)
+    return _with_fallback(path, settings, lambda estimator: estimator.flows(path, settings.short_side))
+
+
+def mean_flows(path: str, settings: MotionSettings) -> Generator[np.ndarray, None, int]:
+    """Yield the mean flow over the window around every `settings.stride`-th frame; return the number of flows."""
+    windows = {"window": settings.window, "stride": settings.stride}
+    return _with_fallback(path, settings, lambda estimator: estimator.mean_flows(path, settings.short_side, **windows))
+
+
+def _with_fallback(
+    path: str, settings: MotionSettings, run: Callable[[FlowEstimator], Generator[np.ndarray, None, int]]
+) -> Generator[np.ndarray, None, int]:
+    try:
+        return (yield from run(_built("options", settings.estimator, settings.options)))
+    except NoMotionVectors as reason:
+        _tell_fallback(str(reason), settings.estimator, settings.fallback)
+    return (yield from run(_built("fallback_options", settings.fallback, settings.fallback_options)))
+
+
+def _built(key: str, name: str, options: dict) -> FlowEstimator:
+    try:
+        return FLOW_ESTIMATORS.get(name)(**options)
+    except TypeError as error:
+        said = str(error).rpartition("__init__() ")[2]
+        raise VidsslError(f"data.motion.settings.{key}: the flow estimator {name!r} {said}.") from error
+
+
+@cache  # once for each kind of stream, not for every video
+def _tell_fallback(reason: str, estimator: str, fallback: str) -> None:
+    logging.getLogger("vidssl.motion").warning(
+        "Videos without motion vectors (%s): the flow estimator %r takes %r for them.", reason, estimator, fallback
+    )

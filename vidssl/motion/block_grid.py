@@ -1,0 +1,160 @@
+"""From the motion vectors of blocks to flow on a grid of cells.
+
+Encoders choose the vector that is cheapest to code, not the one that is true: in flat areas it is arbitrary, and along
+a straight edge (a rope, a horizon) its component along the edge is. So each cell's vector counts only as far as the
+picture there can tell: with T the cell's normalised structure tensor and f' the flow of a wider neighbourhood, the
+regularised flow minimises (f - v)' T (f - v) + PRIOR |f - f'|^2. Measured in docs/measurements.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import cv2
+import numpy as np
+
+# Half the smallest block that H.264 and MPEG-4 tell apart: 8 pixels in videos up to 360 high, more in larger ones.
+SMALLEST_CELL = 8
+CELLS_ON_SHORT_SIDE = 30
+TEXELS = 4  # texture is looked at on so many by so many points a cell
+# Squared gradient, in grey levels a pixel, at which a cell's texture is trusted by half.
+TEXTURE_NOISE = 16.0
+# Weight of the neighbourhood's flow against a perfectly textured cell's own vector (weight 1).
+PRIOR = 0.12
+# The same, of the whole frame's flow against that of the neighbourhood.
+FRAME_PRIOR = 0.02
+# Standard deviation of the neighbourhood, in cells.
+NEIGHBOURHOOD = 5.3
+
+
+@dataclass(frozen=True)
+class BlockGrid:
+    """Cells that divide a stored frame evenly.
+
+    Attributes:
+        height: of the frame, in pixels.
+        width: of the frame, in pixels.
+    """
+
+    height: int
+    width: int
+
+    @cached_property
+    def cell(self) -> int:
+        """Side of a cell in pixels, about: the least it is."""
+        return SMALLEST_CELL * max(1, round(min(self.height, self.width) / (SMALLEST_CELL * CELLS_ON_SHORT_SIDE)))
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return max(1, self.height // self.cell), max(1, self.width // self.cell)
+
+
+def splat(grid: BlockGrid, vectors: list[np.ndarray | None], weights: np.ndarray, max_speed: float) -> np.ndarray:
+    """Add up the motion vectors of frames over the cells of a grid.
+
+    Args:
+        grid: the cells.
+        vectors: FFmpeg's motion vectors of each frame (a structured array), None where it has none.
+        weights: float n x 2 x 2: for each frame, for vectors to the past and to the future, the factor that makes a
+            vector flow (1 over the signed distance in frames) and its weight.
+        max_speed: clip the flow to ± this many pixels a frame.
+
+    Returns:
+        float32 n x 3 x rows x columns: flow times weight (u, v), and weight; a block's weight is spread over its area,
+        so that a cell covered once has weight 1.
+    """
+    rows, columns = grid.shape
+    counts = [0 if found is None else len(found) for found in vectors]
+    sums = np.zeros((len(vectors) * rows * columns, 3), np.float32)
+    if sum(counts):
+        found = np.concatenate([one for one in vectors if one is not None])
+        frame = np.repeat(np.arange(len(vectors)), counts)
+        factor, weight = weights[frame, (found["source"] > 0).astype(np.intp)].T
+        factor = factor / np.maximum(found["motion_scale"], 1)
+        u = np.clip(found["motion_x"] * factor, -max_speed, max_speed)
+        v = np.clip(found["motion_y"] * factor, -max_speed, max_speed)
+        for index, share in _covered_cells(grid, found, frame):
+            mass = weight * share
+            for channel, value in enumerate((mass * u, mass * v, mass)):
+                sums[:, channel] += np.bincount(index, value, len(sums))
+    return np.moveaxis(sums.reshape(len(vectors), rows, columns, 3), -1, 1)
+
+
+def _covered_cells(grid: BlockGrid, found: np.ndarray, frame: np.ndarray):
+    """Yield (cell of each block, share of the cell that it covers) for each of the parts that blocks divide into."""
+    rows, columns = grid.shape
+    block_width, block_height = found["w"].astype(np.int32), found["h"].astype(np.int32)
+    x, y = found["dst_x"].astype(np.int32), found["dst_y"].astype(np.int32)
+    parts = 2 if grid.cell < 16 else 1
+    share = block_width * block_height / (parts * parts * grid.cell * grid.cell)
+    for part_y in range(parts):
+        part_row = y + (2 * part_y + 1 - parts) * block_height // (2 * parts)
+        for part_x in range(parts):
+            part_column = x + (2 * part_x + 1 - parts) * block_width // (2 * parts)
+            inside = (part_row >= 0) & (part_row < grid.height) & (part_column >= 0) & (part_column < grid.width)
+            row, column = part_row * rows // grid.height, part_column * columns // grid.width
+            cell = np.where(inside, (frame * rows + row) * columns + column, 0)
+            yield cell, share * inside
+
+
+def texture(grid: BlockGrid, luma: np.ndarray) -> np.ndarray:
+    """Return the normalised structure tensor of each cell of a frame.
+
+    Args:
+        grid: the cells.
+        luma: uint8 height x width.
+
+    Returns:
+        float32 3 x rows x columns: xx, xy, yy of a tensor whose trace is in [0, 1): near 0 where the picture is flat.
+    """
+    rows, columns = grid.shape
+    reduced = cv2.resize(luma, (columns * TEXELS, rows * TEXELS), interpolation=cv2.INTER_AREA)
+    across, down = cv2.spatialGradient(reduced)  # Sobel: 8 times the difference from texel to texel
+    products = [cv2.multiply(a, b, dtype=cv2.CV_32F) for a, b in ((across, across), (across, down), (down, down))]
+    tensor = np.stack([cv2.resize(product, (columns, rows), interpolation=cv2.INTER_AREA) for product in products])
+    noise = TEXTURE_NOISE * (8 * grid.cell / TEXELS) ** 2
+    return tensor / (tensor[0] + tensor[2] + np.float32(noise))
+
+
+def regularise(sums: np.ndarray, textures: np.ndarray) -> np.ndarray:
+    """Turn summed vectors into flow, trusting each cell as far as its coverage and its texture allow.
+
+    Args:
+        sums: float32 n x 3 x rows x columns, as from `splat`, summed over any number of frames.
+        textures: float32 n x 3 x rows x columns, as from `texture`.
+
+    Returns:
+        float32 n x rows x columns x 2, pixels a frame; where nothing is known, what is known nearby.
+    """
+    u, v, weight = np.moveaxis(sums, 1, 0)
+    covered = np.maximum(weight, 1e-6)
+    u, v = u / covered, v / covered
+    trust = weight / np.maximum(weight.max(axis=(1, 2), keepdims=True), 1e-6)
+    xx, xy, yy = np.moveaxis(textures, 1, 0) * trust
+    system = np.stack([xx, xy, yy, xx * u + xy * v, xy * u + yy * v], axis=1)
+    frame_flow = _solve(system.mean(axis=(2, 3), keepdims=True), 0.0, 1e-6)
+    nearby_flow = _solve(_blurred(system), frame_flow, FRAME_PRIOR)
+    return np.moveaxis(_solve(system, nearby_flow, PRIOR), 1, -1)
+
+
+def _solve(system: np.ndarray, prior_flow: np.ndarray | float, prior: float) -> np.ndarray:
+    """Solve T f + prior f = T v + prior prior_flow for f, n x 2 x ...; `system` holds T (xx, xy, yy) and T v."""
+    xx, xy, yy = system[:, 0] + prior, system[:, 1], system[:, 2] + prior
+    right = system[:, 3:] + prior * prior_flow
+    solution = np.stack([yy * right[:, 0] - xy * right[:, 1], xx * right[:, 1] - xy * right[:, 0]], axis=1)
+    return solution / (xx * yy - xy * xy)[:, None]
+
+
+def _blurred(planes: np.ndarray) -> np.ndarray:
+    rows, columns = planes.shape[-2:]
+    return _gaussian(rows) @ (planes @ _gaussian(columns).T)
+
+
+@lru_cache(maxsize=32)
+def _gaussian(length: int) -> np.ndarray:
+    """Return the matrix of a Gaussian mean over a line of cells, length x length, whole at its ends too."""
+    distance = np.subtract.outer(np.arange(length), np.arange(length))
+    weights = np.exp(-0.5 * (distance / NEIGHBOURHOOD) ** 2)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,122 @@
+"""Flow between grey frames, by the estimators of OpenCV."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from vidssl.data.decoders.reader import DecodingError
+from vidssl.errors import VidsslError, nearest
+from vidssl.motion.estimator import MAX_SPEED, FlowEstimator
+from vidssl.motion.stream import FrameStream
+
+DIS_PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+_SMALLEST_SIDE = 32  # OpenCV's pyramids fail on smaller pictures
+
+
+class ImageFlow(FlowEstimator):
+    """Flow computed from the pixels of two frames.
+
+    Args:
+        max_speed: flow is clipped to ± this many pixels a frame of the video's own size.
+    """
+
+    def __init__(self, *, max_speed: float = MAX_SPEED) -> None:
+        if max_speed <= 0:
+            raise VidsslError(f"data.motion.settings.options: max_speed must be above 0, got {max_speed}.")
+        self.max_speed = max_speed
+
+    @abstractmethod
+    def between(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
+        """Return the flow from one frame (uint8 h x w) to the next, float32 h x w x 2, in their own pixels."""
+
+    def flows(self, path: str, short_side: int | None) -> Iterator[np.ndarray]:
+        """See `FlowEstimator.flows`."""
+        with closing(FrameStream(path)) as stream:
+            for previous, following in pairwise(grey_frames(stream, short_side)):
+                flow = self.between(previous, following)
+                scale = np.float32([stream.width / flow.shape[1], stream.height / flow.shape[0]])
+                yield np.clip(flow * scale, -self.max_speed, self.max_speed)
+
+
+class TVL1Flow(ImageFlow):
+    """TV-L1 with OpenCV's defaults, which MCL uses."""
+
+    def __init__(self, *, max_speed: float = MAX_SPEED) -> None:
+        super().__init__(max_speed=max_speed)
+        if not hasattr(cv2, "optflow"):
+            raise VidsslError(
+                "The flow estimator 'tvl1' needs cv2.optflow, which this OpenCV lacks; install the package "
+                "opencv-contrib-python in place of opencv-python, or use estimator 'dis' or 'codec'."
+            )
+        self._estimator = cv2.optflow.DualTVL1OpticalFlow_create()
+
+    def between(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
+        """See `ImageFlow.between`."""
+        return self._estimator.calc(previous, following, None)
+
+
+class DISFlow(ImageFlow):
+    """Dense inverse search (Kroeger et al., ECCV 2016).
+
+    Args:
+        preset: ``ultrafast``, ``fast`` or ``medium``.
+        max_speed: see `ImageFlow`.
+    """
+
+    def __init__(self, *, preset: str = "fast", max_speed: float = MAX_SPEED) -> None:
+        super().__init__(max_speed=max_speed)
+        if preset not in DIS_PRESETS:
+            hint = f"{nearest(str(preset), DIS_PRESETS)} Known: {', '.join(DIS_PRESETS)}."
+            raise VidsslError(f"data.motion.settings.options: dis has no preset {preset!r}.{hint}")
+        self._estimator = cv2.DISOpticalFlow_create(DIS_PRESETS[preset])
+
+    def between(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
+        """See `ImageFlow.between`."""
+        return self._estimator.calc(previous, following, None)
+
+
+class FarnebackFlow(ImageFlow):
+    """Farneback's polynomial expansion, with the parameters of OpenCV's own example."""
+
+    def between(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
+        """See `ImageFlow.between`."""
+        return cv2.calcOpticalFlowFarneback(
+            previous,
+            following,
+            None,
+            pyr_scale=0.5,
+            levels=3,
+            winsize=15,
+            iterations=3,
+            poly_n=5,
+            poly_sigma=1.2,
+            flags=0,
+        )
+
+
+def grey_frames(stream: FrameStream, short_side: int | None) -> Iterator[np.ndarray]:
+    """Yield the frames as displayed, in grey, uint8 h x w, never enlarged except to what the estimators can bear."""
+    size = None
+    for frame in stream.frames():
+        grey = np.rot90(frame.reformat(format="gray", threads=1).to_ndarray(), stream.quarter_turns)
+        if size is None:
+            size = _reduced(*grey.shape, short_side)
+        same = size == (grey.shape[1], grey.shape[0])
+        yield np.ascontiguousarray(grey) if same else cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    if size is None:
+        raise DecodingError(stream.path, "no frame decodes")
+
+
+def _reduced(height: int, width: int, short_side: int | None) -> tuple[int, int]:
+    scale = 1.0 if short_side is None else min(1.0, short_side / min(height, width))
+    return max(_SMALLEST_SIDE, round(width * scale)), max(_SMALLEST_SIDE, round(height * scale))

@@ -1,0 +1,80 @@
+"""A video's frames one after another, without conversion to RGB, with or without their motion vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import av
+
+from vidssl.data.decoders.diagnosis import check_file, explain_unopened, open_container
+from vidssl.data.decoders.reader import DecodingError
+
+
+class FrameStream:
+    """An open video, read once from its first frame, with one thread. The caller closes it.
+
+    Args:
+        path: the video.
+        options: of the decoder, by FFmpeg's names.
+
+    Attributes:
+        width, height: pixels as displayed; known with the first frame.
+        quarter_turns: counterclockwise, from the stored frame to the displayed one; known with the first frame.
+        stream: PyAV's.
+
+    Raises:
+        DecodingError: the file cannot be read.
+    """
+
+    def __init__(self, path: str, options: dict[str, str] | None = None) -> None:
+        check_file(path)
+        self.path = path
+        try:
+            self.container = open_container(path)
+        except av.FFmpegError as error:
+            raise explain_unopened(path, "pyav", error) from error
+        self.stream = self._prepared(options or {})
+        self.width = self.height = self.quarter_turns = 0
+        self._stored_size: tuple[int, int] | None = None
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Yield all frames that decode.
+
+        Raises:
+            DecodingError: the frames change size.
+        """
+        try:
+            for frame in self.container.decode(self.stream):
+                yield self.checked(frame)
+        except av.FFmpegError:
+            return  # damaged from here on: what came before is what decodes
+
+    def checked(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Return a frame after noting its size, which must not change."""
+        size = (frame.height, frame.width)
+        if self._stored_size is None:
+            self._stored_size = size
+            self.quarter_turns = round(frame.rotation / 90) % 4
+            self.height, self.width = size[::-1] if self.quarter_turns % 2 else size
+        elif size != self._stored_size:
+            raise DecodingError(self.path, f"its frames change size: {self._stored_size} to {size}")
+        return frame
+
+    def close(self) -> None:
+        """Release the file."""
+        self.container.close()
+
+    def _prepared(self, options: dict[str, str]) -> av.VideoStream:
+        stream = self.container.streams.best("video")
+        if stream is None or stream.codec_context is None:
+            self.close()
+            reason = (
+                "no video stream"
+                if stream is None
+                else "cannot be opened: its codec is unknown, or its header is damaged"
+            )
+            raise DecodingError(self.path, reason)
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = options
+        return stream

@@ -1,0 +1,196 @@
+"""Motion vectors as they stand in a video file, frame by frame in display order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import av
+import numpy as np
+
+from vidssl.data.decoders.reader import DecodingError
+from vidssl.motion.block_grid import BlockGrid, texture
+from vidssl.motion.estimator import NoMotionVectors
+from vidssl.motion.stream import FrameStream
+
+# Decoders of FFmpeg that hand their motion vectors out.
+_VECTOR_CODECS = ("h264", "mpeg4", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv", "wmv1", "wmv2")
+# Those among them whose packets hold a frame each and whose vectors can be read without decoding what came before.
+_INDEPENDENT_CODECS = ("mpeg4", "msmpeg4", "h263", "flv", "wmv1", "wmv2")
+# MPEG-4 has packets saying "nothing changed" (about 7 bytes) for which no frame comes out.
+_EMPTY_FRAME_BYTES = 16
+# Two of four: in videos whose every second frame repeats the one before, one of them still moves.
+_READ_OF_FOUR = (1, 2)
+# A stream that starts with more frames without vectors has none.
+_MOST_LEADING_FRAMES = 64
+
+
+class _Inexact(Exception):
+    """Frames cannot be told apart without decoding all."""
+
+
+@dataclass(frozen=True)
+class CodedFrame:
+    """What a file says of the way from one frame to the next.
+
+    Attributes:
+        number: of the frame, from 0.
+        vectors: FFmpeg's structured array, or None: a key frame, or one that was not read.
+        weights: float 2 x 2; for vectors to the past and to the future: factor that makes a vector flow in pixels a
+            frame (before its own scale), and weight.
+        texture: of the picture, see `vidssl.motion.block_grid.texture`, or None where it was not looked at.
+    """
+
+    number: int
+    vectors: np.ndarray | None
+    weights: np.ndarray
+    texture: np.ndarray | None
+
+
+class VectorStream:
+    """A video's motion vectors. The caller closes it.
+
+    Args:
+        path: the video.
+        packets: ``half`` reads two frames of four where the codec allows that, ``all`` reads all.
+        texture_stride: frames from one look at the picture to the next.
+
+    Attributes:
+        grid: of the stored frame; known with the first frame.
+        quarter_turns: counterclockwise, from the stored frame to the displayed one; known with the first frame.
+
+    Raises:
+        DecodingError: the file cannot be read.
+        NoMotionVectors: its codec hands none out.
+    """
+
+    def __init__(self, path: str, *, packets: str, texture_stride: int) -> None:
+        self.path = path
+        self.texture_stride = texture_stride
+        self._open()
+        context = self._stream.stream.codec_context
+        self._codec = context.name
+        if not self._codec.startswith(_VECTOR_CODECS):
+            self.close()
+            raise NoMotionVectors(self._codec)
+        self._skips = packets == "half" and self._codec.startswith(_INDEPENDENT_CODECS) and not context.has_b_frames
+
+    def close(self) -> None:
+        """Release the file."""
+        self._stream.close()
+
+    def frames(self) -> Iterator[CodedFrame]:
+        """Yield all frames.
+
+        Raises:
+            DecodingError: no frame decodes, or they change size.
+            NoMotionVectors: there are none, which is told before the first frame is yielded.
+        """
+        leading: list[CodedFrame] = []
+        moved = False
+        for frame in self._with_distances():
+            if moved:
+                yield frame
+                continue
+            leading.append(frame)
+            moved = frame.vectors is not None
+            if moved:
+                yield from leading
+            elif len(leading) > _MOST_LEADING_FRAMES:
+                break
+        if not leading:
+            raise DecodingError(self.path, "no frame decodes")
+        if len(leading) == 1 and not moved:
+            yield from leading
+        elif not moved:
+            raise NoMotionVectors(f"{self._codec}, key frames only")
+
+    def _open(self) -> None:
+        # what the loop filter does to the picture does not matter here
+        self._stream = FrameStream(self.path, {"flags2": "+export_mvs", "skip_loop_filter": "all"})
+
+    def _with_distances(self) -> Iterator[CodedFrame]:
+        """Yield frames whose vectors count from the nearest frame that B-frames do not depend on."""
+        waiting: list[CodedFrame] = []
+        anchor = -1
+        for coded, bidirectional in self._read():
+            if bidirectional:
+                waiting.append(coded)
+                continue
+            yield from (_between(frame, anchor, coded.number) for frame in waiting)
+            waiting.clear()
+            yield _between(coded, anchor, coded.number + 1)
+            anchor = coded.number
+        yield from (_between(frame, anchor, frame.number + 1) for frame in waiting)
+
+    def _read(self) -> Iterator[tuple[CodedFrame, bool]]:
+        """Yield every frame and whether it is a B-frame; if leaving frames out goes wrong, start again without."""
+        start = 0
+        if self._skips:
+            try:
+                for number, frame in self._two_of_four():
+                    yield self._coded(number, frame), False
+                    start = number + 1
+                return
+            except _Inexact:
+                self.close()
+                self._open()
+        for number, frame in enumerate(self._stream.frames()):
+            if number >= start:
+                yield self._coded(number, frame), frame.pict_type == av.video.frame.PictureType.B
+
+    def _two_of_four(self) -> Iterator[tuple[int, av.VideoFrame | None]]:
+        """Yield every frame's number, and the frame where it was read."""
+        number, since_key_frame = 0, 0
+        for packet in self._stream.container.demux(self._stream.stream):
+            if packet.size == 0:  # PyAV marks the end so
+                return
+            if packet.size < _EMPTY_FRAME_BYTES:
+                continue
+            since_key_frame = 0 if packet.is_keyframe else since_key_frame + 1
+            frame = None
+            if number == 0 or since_key_frame == 0 or since_key_frame % 4 in _READ_OF_FOUR:
+                frame = self._stream.checked(_only_frame(packet))
+            yield number, frame
+            number += 1
+
+    def _coded(self, number: int, frame: av.VideoFrame | None) -> CodedFrame:
+        if frame is None:
+            return CodedFrame(number, None, _NO_WEIGHTS, None)
+        if number == 0:
+            self.grid = BlockGrid(frame.height, frame.width)
+            self.quarter_turns = self._stream.quarter_turns
+        found = frame.side_data.get("MOTION_VECTORS")
+        vectors = None if found is None else found.to_ndarray().copy()  # else it keeps the frame in memory
+        look = number % self.texture_stride == 0 or self._skips
+        return CodedFrame(number, vectors, _NO_WEIGHTS, texture(self.grid, _luma(frame)) if look else None)
+
+
+_NO_WEIGHTS = np.zeros((2, 2))
+
+
+def _only_frame(packet: av.Packet) -> av.VideoFrame:
+    try:
+        frames = packet.decode()
+    except av.FFmpegError as error:
+        raise _Inexact from error
+    if len(frames) != 1 or frames[0].is_corrupt:
+        raise _Inexact
+    return frames[0]
+
+
+def _between(frame: CodedFrame, past: int, future: int) -> CodedFrame:
+    """Return a frame whose weights fit references at the frame numbers `past` and `future`."""
+    to_past, to_future = max(1, frame.number - past), max(1, future - frame.number)
+    nearest = min(to_past, to_future)
+    # a vector over more frames is a worse measure of the motion here; and H.264 may have meant a nearer reference
+    weights = [[-1 / to_past, (nearest / to_past) ** 2], [1 / to_future, (nearest / to_future) ** 2]]
+    return replace(frame, weights=np.array(weights))
+
+
+def _luma(frame: av.VideoFrame) -> np.ndarray:
+    """Return the frame's brightness, uint8 height x width, without copying where its format allows that."""
+    if not frame.format.name.startswith(("yuv", "nv12", "gray")) or frame.format.components[0].bits != 8:
+        frame = frame.reformat(format="gray", threads=1)
+    plane = frame.planes[0]
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
