@@ -25,7 +25,9 @@ def batch_of(objective, num_videos=4, seed=0):
         for _ in range(objective.num_views)
     ]
     rows = torch.arange(num_videos)
-    return ClipBatch(views, label=rows, index=rows)
+    motion = torch.rand(num_videos, 4, 8, 8, generator=generator) if objective.needs_motion else None
+    starts = torch.arange(num_videos * objective.num_views).view(num_videos, -1)
+    return ClipBatch(views, label=rows, index=rows, motion=motion, starts=starts)
 
 
 def build(name, backbone="small", **settings):

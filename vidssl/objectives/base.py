@@ -94,7 +94,8 @@ class Objective(LightningModule):
     """Base of every method; a subclass owns its heads and its `training_step`.
 
     A subclass sets `num_views`, the clips of each video that its `training_step` needs, and builds its heads after
-    calling this constructor. `backbone(self.network_input(batch.views))` runs all views in one forward pass.
+    calling this constructor. `backbone(self.network_input(batch.views))` runs all views in one forward pass. One that
+    uses `batch.motion` sets `needs_motion`, as an attribute or as a property of its settings.
 
     Args:
         backbone: which network learns.
@@ -102,6 +103,7 @@ class Objective(LightningModule):
     """
 
     num_views: ClassVar[int] = 2
+    needs_motion: bool = False
 
     def __init__(self, backbone: BackboneSpec, optimizer: OptimizerSpec) -> None:
         super().__init__()
@@ -139,13 +141,20 @@ class Objective(LightningModule):
         if self._trainer is not None:
             self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=1)
 
+    def training_progress(self) -> float:
+        """Return the share of the run's optimiser steps that are done, 0 to below 1 in training; 0 outside a run."""
+        if self._trainer is None:
+            return 0.0
+        return self.trainer.global_step / self.trainer.estimated_stepping_batches
+
     # --- what Lightning calls ---
 
     def setup(self, stage: str) -> None:
         """Check that the data module delivers what the method needs, before anything runs.
 
         Raises:
-            VidsslError: the sampler gives another number of views than `num_views`.
+            VidsslError: the sampler gives another number of views than `num_views`, or there is no motion and the
+                method needs it.
         """
         data = self.trainer.datamodule
         if stage == "fit" and data is not None and data.sampler.num_clips != self.num_views:
@@ -153,9 +162,19 @@ class Objective(LightningModule):
                 f"{type(self).__name__} needs {self.num_views} views a video, data.sampler gives "
                 f"{data.sampler.num_clips}: choose another sampler (vidssl list samplers)."
             )
+        if stage == "fit" and data is not None and self.needs_motion:
+            self._check_motion(data.motion)
         if data is not None:
             self.hparams["catalog_digest"] = data.catalog.digest
             self.hparams["train_split"] = data.train_split
+
+    def _check_motion(self, motion: Any) -> None:
+        if motion is None or motion.target_shape is None:
+            key = "data.motion" if motion is None else "data.motion.target_shape"
+            raise VidsslError(
+                f"{type(self).__name__}, as it is set, learns from the motion of its clips, and {key} is null: set it "
+                "(data.motion {} takes the defaults), or switch off what needs it in the model."
+            )
 
     def on_fit_start(self) -> None:
         """Remember the run's seed, which keys every later draw."""

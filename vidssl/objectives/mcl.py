@@ -1,0 +1,221 @@
+"""MCL, start to finish on one page.
+
+Source: Li et al., "Motion-Focused Contrastive Learning of Video Representations", ICCV 2021 (arXiv 2201.04029), and the
+authors' released code, whose contrastive part follows Yao et al., "SeCo", AAAI 2021. The data module samples and crops
+where things move (section 3.2) and delivers the motion of the query; here clips are contrasted and aligned (3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidssl.errors import VidsslError, nearest
+from vidssl.losses.motion_alignment import (
+    FORMS,
+    GRADIENT_FORMS,
+    RELEASED_ATTENTION_SCALE,
+    TERMS,
+    alignment_terms,
+    motion_target,
+    prediction_map,
+    similarity_gradient,
+)
+from vidssl.losses.queue_info_nce import ContrastOutput, clip_info_nce, queue_info_nce
+from vidssl.losses.temporal_order import order_label, order_loss
+from vidssl.nn.heads import ParallelHeads
+from vidssl.nn.key_queue import KeyQueue
+from vidssl.nn.momentum_encoder import MomentumEncoder
+from vidssl.nn.shuffled_norm import encode_shuffled
+from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
+from vidssl.objectives.moco import DEFAULT_CONTRAST, DEFAULT_OPTIMIZER, MomentumContrast
+from vidssl.types import ClipBatch
+
+TASKS = ("inter", "intra", "order")
+
+
+def _check_names(key: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise VidsslError(f"{key}: unknown name {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
+    if len(set(names)) < len(names):
+        raise VidsslError(f"{key}: every name once, got {list(names)}.")
+
+
+@dataclass(frozen=True)
+class MotionAlignment:
+    """The motion alignment loss (section 3.3); the defaults are those of the paper's best row and the released code.
+
+    Attributes:
+        form: what is aligned: ``feature`` (eq. 3), ``weighted-feature`` (eq. 4 and 5) or ``weighted-gradient`` (eq. 6).
+        terms: any of ``st`` (over time and space), ``s`` (space), ``t`` (time); none switches the loss off.
+        weight: factor of the loss.
+        warmup_factor: further factor during the first epochs.
+        warmup_epochs: how many those are.
+        attention_scale: sharpness of the attention over time in ``st``; 0 switches the attention off. The default
+            gives that of the released code.
+
+    Raises:
+        VidsslError: an unknown form or term, a number out of its range; the message names the key.
+    """
+
+    form: str = "weighted-gradient"
+    terms: tuple[str, ...] = ("st", "s", "t")
+    weight: float = 1.0
+    warmup_factor: float = 2.0
+    warmup_epochs: int = 5
+    attention_scale: float = RELEASED_ATTENTION_SCALE
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            hint = f"{nearest(self.form, FORMS)} Known: {', '.join(FORMS)}."
+            raise VidsslError(f"model.alignment.form: unknown form {self.form!r}.{hint}")
+        _check_names("model.alignment.terms", self.terms, TERMS)
+        for name in ("weight", "warmup_factor", "warmup_epochs", "attention_scale"):
+            if not getattr(self, name) >= 0:
+                raise VidsslError(f"model.alignment.{name} must be 0 or more, got {getattr(self, name)}.")
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether the loss trains through second derivatives."""
+        return bool(self.terms) and self.form in GRADIENT_FORMS
+
+
+PAPER_BACKBONE = BackboneSpec(name="p3d_a_r50", pixel_mean=(0.485, 0.456, 0.406), pixel_std=(0.229, 0.224, 0.225))
+DEFAULT_ALIGNMENT = MotionAlignment()
+
+
+class MCL(Objective):
+    """Contrast clips of a video with a queue and with each other, and align what the network looks at with what moves.
+
+    The views are [query, key of the same clip, keys of two other clips]. The loss is that of the tasks plus that of the
+    alignment.
+
+    Args:
+        backbone: which network learns.
+        optimizer: how it learns.
+        contrast: embeddings, queue and momentum encoder.
+        tasks: any of ``inter`` (each key against the queue), ``intra`` (the key of the same clip against the other
+            two) and ``order`` (whether the query came before or after both other clips; its weight grows from 0 to 1
+            over the run). The paper uses ``order`` on UCF101 alone.
+        alignment: the motion alignment loss.
+
+    Raises:
+        VidsslError: unknown tasks, none, or a form of alignment without the task it needs; the message names the key.
+    """
+
+    num_views = 4
+
+    def __init__(
+        self,
+        backbone: BackboneSpec = PAPER_BACKBONE,
+        optimizer: OptimizerSpec = DEFAULT_OPTIMIZER,
+        contrast: MomentumContrast = DEFAULT_CONTRAST,
+        tasks: tuple[str, ...] = ("inter", "intra"),
+        alignment: MotionAlignment = DEFAULT_ALIGNMENT,
+    ) -> None:
+        _check_names("model.tasks", tasks, TASKS)
+        if not tasks or (alignment.needs_gradient and "inter" not in tasks):
+            raise VidsslError(
+                "model.tasks needs at least one task, and 'inter' where model.alignment.form is a weighted one, which "
+                f"aligns the gradient of that task's similarity. Got {list(tasks)}."
+            )
+        super().__init__(backbone, optimizer)
+        width = self.backbone.feature_dim
+        self.contrast, self.tasks, self.alignment = contrast, tuple(tasks), alignment
+        self.heads = ParallelHeads(width, contrast.hidden_dim or width, contrast.embedding_dim, tasks)
+        self.momentum_encoder = MomentumEncoder(self.backbone, self.heads, momentum=contrast.momentum)
+        self.queue = KeyQueue(contrast.queue_size, contrast.embedding_dim) if "inter" in tasks else None
+        self.order_classifier = nn.Linear(3 * contrast.embedding_dim, 2) if "order" in tasks else None
+
+    @property
+    def needs_motion(self) -> bool:
+        """Whether the alignment loss is switched on."""
+        return bool(self.alignment.terms)
+
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch with four views, each uint8 B x 3 x T x H x W, and the motion of the first."""
+        query, *key_views = batch.views
+        features, maps = self.backbone.forward_aligned(self.network_input([query]))
+        queries = dict(zip(self.tasks, self.heads(features).unbind(1), strict=True))
+        encoded = encode_shuffled(lambda views: self.momentum_encoder(self.network_input(views)), key_views)
+        keys = dict(zip(self.tasks, torch.stack(encoded, dim=1).unbind(2), strict=True))  # B x 3 x D each
+
+        compare = {"inter": self._inter, "intra": self._intra, "order": self._order}
+        outputs = {task: compare[task](queries[task], keys[task], batch) for task in self.tasks}
+        loss = sum(self._task_weight(task) * output.loss for task, output in outputs.items())
+        terms = {}
+        if self.alignment.terms:
+            similarity = (queries["inter"] * keys["inter"][:, 0]).sum(dim=1) if self.alignment.needs_gradient else None
+            terms = self._align(similarity, maps, batch.motion)
+            loss = loss + self._alignment_weight() * sum(terms.values())
+        self._log(loss, outputs, terms)
+        return loss
+
+    def _inter(self, queries: Tensor, keys: Tensor, batch: ClipBatch) -> ContrastOutput:
+        negatives = self.queue.keys(queries.device)
+        output = queue_info_nce(queries, keys, negatives, temperature=self.contrast.temperature)
+        # after contrasting: a key must not be its own negative; all keys of a video together, whatever the processes
+        self.queue.append(keys.flatten(0, 1))
+        return output
+
+    def _intra(self, queries: Tensor, keys: Tensor, batch: ClipBatch) -> ContrastOutput:
+        return clip_info_nce(queries, keys[:, 0], keys[:, 1:], temperature=self.contrast.temperature)
+
+    def _order(self, queries: Tensor, keys: Tensor, batch: ClipBatch) -> ContrastOutput:
+        together = torch.cat((queries, keys[:, 1:].flatten(1)), dim=1)
+        # embeddings are float32 in models of another precision too
+        logits = self.order_classifier(F.normalize(together, dim=1).to(self.order_classifier.weight.dtype))
+        return order_loss(logits, order_label(batch.starts[:, 0], batch.starts[:, 2:]))
+
+    def _align(self, similarity: Tensor | None, maps: Tensor, motion: Tensor) -> dict[str, Tensor]:
+        """Return the terms of the alignment of maps B x C x T' x H' x W' with motion B x T x h x w."""
+        gradients = None if similarity is None else similarity_gradient(similarity, maps)
+        prediction = prediction_map(self.alignment.form, maps, gradients)
+        target = motion_target(motion, tuple(maps.shape[2:]))
+        return alignment_terms(prediction, target, self.alignment.terms, attention_scale=self.alignment.attention_scale)
+
+    def _task_weight(self, task: str) -> float:
+        return self.training_progress() if task == "order" else 1.0
+
+    def _alignment_weight(self) -> float:
+        early = self.current_epoch < self.alignment.warmup_epochs
+        return self.alignment.weight * (self.alignment.warmup_factor if early else 1.0)
+
+    def _log(self, loss: Tensor, outputs: dict[str, ContrastOutput], terms: dict[str, Tensor]) -> None:
+        metrics = {"loss": loss.detach()}
+        for task, output in outputs.items():
+            accuracy = "contrastive_accuracy" if task == "inter" else f"{task}_accuracy"
+            metrics |= {f"{task}_loss": output.loss.detach(), accuracy: output.accuracy}
+        metrics |= {f"alignment_{term}_loss": value.detach() for term, value in terms.items()}
+        if terms:
+            metrics["alignment_weight"] = self._alignment_weight()
+        if "order" in outputs:
+            metrics["order_weight"] = self.training_progress()
+        if self.queue is not None:
+            metrics["queue_fill"] = self.queue.fill
+        self.log_training(**metrics)
+
+    def on_fit_start(self) -> None:
+        """Refuse synchronised BatchNorm where the loss needs a second derivative; torch's has none.
+
+        Raises:
+            VidsslError: trainer.sync_batchnorm with a weighted form of alignment.
+        """
+        super().on_fit_start()
+        synchronised = [name for name, module in self.named_modules() if isinstance(module, nn.SyncBatchNorm)]
+        if synchronised and self.alignment.needs_gradient:
+            raise VidsslError(
+                f"model.alignment.form {self.alignment.form!r} trains through second derivatives, which "
+                f"torch.nn.SyncBatchNorm ({synchronised[0]}, ...) does not have: set trainer.sync_batchnorm to false, "
+                "model.alignment.form to 'feature' or model.alignment.terms to []."
+            )
+
+    def optimizer_step(self, *args, **kwargs) -> None:
+        """Step, then let the key encoder follow: once for all batches that were accumulated."""
+        super().optimizer_step(*args, **kwargs)
+        self.momentum_encoder.update(self.backbone, self.heads)

@@ -1,0 +1,97 @@
+"""MoCo on video, start to finish on one page; the settings are shared with MCL.
+
+Source: He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020 (arXiv 1911.05722),
+with the two-layer head of MoCo v2 (arXiv 2003.04297). The two views are those that the data module draws of a video.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from vidssl.errors import VidsslError
+from vidssl.losses.queue_info_nce import queue_info_nce
+from vidssl.nn.heads import ParallelHeads
+from vidssl.nn.key_queue import KeyQueue
+from vidssl.nn.momentum_encoder import MomentumEncoder
+from vidssl.nn.shuffled_norm import encode_shuffled
+from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
+from vidssl.types import ClipBatch
+
+
+@dataclass(frozen=True)
+class MomentumContrast:
+    """Embeddings, queue and momentum encoder; the defaults are those of MCL's released code.
+
+    Attributes:
+        embedding_dim: width of the embeddings that are contrasted.
+        hidden_dim: width of the hidden layer of each head; None takes the backbone's feature width.
+        temperature: tau of InfoNCE.
+        queue_size: keys that every query is contrasted with; filled over the first steps.
+        momentum: share of the key encoder that is kept in every step of the optimiser.
+
+    Raises:
+        VidsslError: a number out of its range; the message names the key.
+    """
+
+    embedding_dim: int = 128
+    hidden_dim: int | None = None
+    temperature: float = 0.1
+    queue_size: int = 131072
+    momentum: float = 0.999
+
+    def __post_init__(self) -> None:
+        for name in ("embedding_dim", "hidden_dim", "queue_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise VidsslError(f"model.contrast.{name} must be at least 1, got {value}.")
+        if not self.temperature > 0:
+            raise VidsslError(f"model.contrast.temperature must be above 0, got {self.temperature}.")
+        if not 0 <= self.momentum < 1:
+            raise VidsslError(f"model.contrast.momentum must be at least 0 and below 1, got {self.momentum}.")
+
+
+DEFAULT_CONTRAST = MomentumContrast()
+DEFAULT_OPTIMIZER = OptimizerSpec(learning_rate=0.01, weight_decay=1e-4)
+"""MCL's on UCF101, for batches of 32 videos."""
+
+
+class MoCo(Objective):
+    """Find the key of the same video's other clip among a queue of keys of other videos.
+
+    Args:
+        backbone: which network learns.
+        optimizer: how it learns.
+        contrast: embeddings, queue and momentum encoder.
+    """
+
+    num_views = 2
+
+    def __init__(
+        self,
+        backbone: BackboneSpec = BackboneSpec(),
+        optimizer: OptimizerSpec = DEFAULT_OPTIMIZER,
+        contrast: MomentumContrast = DEFAULT_CONTRAST,
+    ) -> None:
+        super().__init__(backbone, optimizer)
+        width = self.backbone.feature_dim
+        self.contrast = contrast
+        self.heads = ParallelHeads(width, contrast.hidden_dim or width, contrast.embedding_dim, ["inter"])
+        self.momentum_encoder = MomentumEncoder(self.backbone, self.heads, momentum=contrast.momentum)
+        self.queue = KeyQueue(contrast.queue_size, contrast.embedding_dim)
+
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch with the views [query, key], each uint8 B x 3 x T x H x W."""
+        query, key = batch.views
+        queries = self.heads(self.backbone(self.network_input([query])))[:, 0]
+        (keys,) = encode_shuffled(lambda views: self.momentum_encoder(self.network_input(views)), [key])
+        output = queue_info_nce(queries, keys, self.queue.keys(queries.device), temperature=self.contrast.temperature)
+        self.queue.append(keys[:, 0])  # after contrasting: a key must not be its own negative
+        self.log_training(loss=output.loss.detach(), contrastive_accuracy=output.accuracy, queue_fill=self.queue.fill)
+        return output.loss
+
+    def optimizer_step(self, *args, **kwargs) -> None:
+        """Step, then let the key encoder follow: once for all batches that were accumulated."""
+        super().optimizer_step(*args, **kwargs)
+        self.momentum_encoder.update(self.backbone, self.heads)
