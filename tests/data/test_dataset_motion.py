@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidssl.data.augmentation import MCL_VIEW, transform_motion
+from vidssl.data.augmentation import MCL_VIEW, MotionCrop, transform_motion
 from vidssl.data.catalog import Catalog
 from vidssl.data.datamodule import EvaluationClips, Loading, VideoDataModule
 from vidssl.data.decoding import DecodingError
@@ -134,6 +134,17 @@ def test_crops_cover_where_their_own_clip_moves(synthetic_catalog, computed_moti
             top, left, height, width = plan.frames[0].crop
             assert top < middle < top + height or indices.max() in (10, 11)  # such a clip sees both
             assert left < middle < left + width or indices.max() in (10, 11)
+
+
+def test_one_key_turns_the_motion_crop_on_for_every_view(synthetic_catalog, stored_motion):
+    rule = MotionCrop(percentile=80)
+    views = [BLIND_VIEW, VIEW, BLIND_VIEW, BLIND_VIEW]
+    switched = data_module(
+        synthetic_catalog, motion=MotionData(SETTINGS, stored_motion, crop=rule), augmentations=views
+    )
+    assert [view.motion_crop for view in switched.train_dataset().recipes] == [rule, MotionCrop(), rule, rule]
+    as_written = data_module(synthetic_catalog, motion=MotionData(SETTINGS, stored_motion), augmentations=views)
+    assert as_written.train_dataset().recipes == views
 
 
 def test_motion_is_computed_once_a_video(synthetic_catalog, computed_motion):

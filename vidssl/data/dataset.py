@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -98,6 +98,8 @@ class ClipDataset(Dataset):
                 f"data.augmentations has {len(recipes)} recipes, but data.sampler gives {sampler.num_clips} clips a "
                 "video: write one recipe a clip."
             )
+        if motion is not None:
+            recipes = [replace(recipe, motion_crop=recipe.motion_crop or motion.crop) for recipe in recipes]
         users = _users_of_motion(sampler, recipes)
         if users and motion is None:
             raise VidsslError(

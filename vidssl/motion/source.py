@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from vidssl.data.catalog import Catalog
 from vidssl.data.decoding import DecodingError
+from vidssl.data.plan import MotionCrop
 from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
@@ -21,6 +22,8 @@ class MotionData:
             workers, every time a video is loaded.
         target_shape: time bins, rows and columns of `ClipBatch.motion`, the motion of view 0; None leaves it out,
             for training that only samples or crops by motion.
+        crop: draw the crops of all views where most moves, but for recipes with a `motion_crop` of their own; None
+            leaves it to the recipes.
 
     Raises:
         VidsslError: a target without cells.
@@ -29,6 +32,7 @@ class MotionData:
     settings: MotionSettings = field(default_factory=MotionSettings)
     store: str | None = None
     target_shape: tuple[int, int, int] | None = (8, 28, 28)
+    crop: MotionCrop | None = None
 
     def __post_init__(self) -> None:
         shape = self.target_shape
