@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from vidssl.data.catalog import Catalog, VideoRow, write_catalog
-from vidssl.data.decoding import DecodingError
+from vidssl.data.decoding import DecodingError, probe
 from vidssl.data.video_processes import Processes
 from vidssl.errors import VidsslError
+from vidssl.motion.extract import video_motion
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.shards import ShardWriter, read_records
@@ -156,6 +157,21 @@ def test_shards_of_other_settings_are_refused_by_name(tmp_path):
     compute(make_job(tmp_path, numbered(2)))
     with pytest.raises(VidsslError, match=r"dtype is 'uint8' there, 'float16' here. Delete that folder"):
         compute(make_job(tmp_path, numbered(2), dtype="float16"))
+
+
+def test_the_real_extraction_and_which_estimator_it_took(real_videos, tmp_path):
+    names = ["weizmann/bend/daria_bend.avi", "edge/derived/weizmann_walk_mjpeg.avi"]
+
+    rows = [VideoRow(name, -1, -1, probe(real_videos / name).num_frames, 25.0, 64, 48, 1.0) for name in names]
+    write_catalog(tmp_path / "x.catalog", rows, classes=[], group_names=[], splits={}, root=real_videos, source={})
+    job = MotionJob(Catalog.open(tmp_path / "x.catalog"), MotionSettings(), tmp_path / "x.motion")
+    compute_share(job, Share(), Processes(1, 60.0))
+    assert merge(job).num_missing == 0
+    store = MotionStore.open(job.output, job.catalog, job.settings)
+    assert [store.estimator(row) for row in range(2)] == ["codec", "dis"]
+    for row, name in enumerate(names):
+        expected = video_motion(real_videos / name, job.settings)
+        assert np.abs(store[row].maps - expected.maps).max() <= expected.maps.max() / 255
 
 
 def test_a_shard_has_one_writer(tmp_path):

@@ -138,7 +138,8 @@ def run_motion(args: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on from here.", file=sys.stderr)
         return INTERRUPTED
-    print(f"computed in {duration_text(time.monotonic() - started)}", flush=True)
+    seconds = time.monotonic() - started
+    print(f"computed in {duration_text(seconds) if seconds > 90 else f'{seconds:.0f} s'}", flush=True)
     return _finish(job, share)
 
 

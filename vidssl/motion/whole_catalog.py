@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,6 +18,8 @@ from vidssl.data.catalog import Catalog
 from vidssl.data.container import cannot_write
 from vidssl.data.video_processes import Processes, over_videos
 from vidssl.errors import VidsslError
+from vidssl.motion.estimator import NoMotionVectors
+from vidssl.motion.flow import FLOW_ESTIMATORS
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.quantisation import quantisation, quantise
 from vidssl.motion.settings import MotionSettings
@@ -146,13 +148,26 @@ def encode_video(
     Raises:
         DecodingError: the video cannot be read.
     """
-    if extract is None:
-        from vidssl.motion.extract import video_motion as extract
+    from vidssl.motion.extract import video_motion
+
     cv2.setNumThreads(1)  # the processes are the parallelism
-    motion = extract(path, settings)
+    motion = (extract or video_motion)(path, settings)
     shares, scales = quantise(motion.maps, dtype)
-    info = {"num_frames": motion.num_frames, "num_maps": len(scales), "estimator": settings.estimator}
+    estimator = settings.estimator if extract else estimator_of(path, settings)
+    info = {"num_frames": motion.num_frames, "num_maps": len(scales), "estimator": estimator}
     return info, scales.tobytes() + shares.tobytes()
+
+
+def estimator_of(path: str, settings: MotionSettings) -> str:
+    """Return the estimator that computes the motion of a readable video: the fallback where ``codec`` finds nothing."""
+    if settings.estimator != "codec":
+        return settings.estimator
+    try:
+        with closing(FLOW_ESTIMATORS.get("codec")(**settings.options).flows(path, settings.short_side)) as flows:
+            next(flows, None)  # it gives up before its first flow or not at all
+    except NoMotionVectors:
+        return settings.fallback
+    return settings.estimator
 
 
 def _rows_in(files: list[Path], about: Mapping[str, Any]) -> set[int]:
