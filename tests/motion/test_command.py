@@ -118,3 +118,30 @@ def test_help_imports_no_torch():
     assert told.endswith("False\n")
     assert "short_side" in told
     assert "srun --ntasks" in told
+
+
+def test_the_configuration_of_a_training_names_catalog_settings_and_file(folder, monkeypatch):
+    (folder / "mcl.yaml").write_text(
+        "run_dir: runs/x\nmodel: {class_path: NotLookedAt}\n"
+        "data: {catalog: x.catalog, batch_size: 4, motion: {store: '${run_dir}.motion', settings: {grid: [6, 6]}}}\n"
+    )
+    (folder / "more.yaml").write_text("run_dir: out\ndata: {motion: {settings: {stride: 2}}}\n")
+    words = ["--config", "mcl.yaml", "--config", "more.yaml", "--data.motion.settings.estimator", "dis"]
+    assert run_motion([*words, "--workers", "1", "--model.init_args.temperature", "0.2"]) == 0
+    settings = MotionSettings(estimator="dis", grid=(6, 6), stride=2)
+    assert len(MotionStore.open("out.motion", Catalog.open("x.catalog"), settings)) == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data.motion.settings.estimator", "diss"], "unknown flow estimator 'diss'. Did you mean 'dis'"),
+        (["--data.motion.settings.srtide", "2"], "Did you mean 'settings.stride'"),
+        (["--data.motion.settings.stride", "two"], "data.motion"),
+    ],
+)
+def test_mistakes_in_the_settings_name_their_key(folder, capsys, words, message):
+    assert cli.main(["motion", "--data.catalog", "x.catalog", "--output", "x.motion", *words]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
