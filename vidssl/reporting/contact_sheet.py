@@ -21,6 +21,7 @@ from vidssl.data.crops import REGION_GRID, required_coverage
 from vidssl.data.dataset import ClipDataset, DrawnViews
 from vidssl.data.motion_sampling import MotionSampler
 from vidssl.data.plan import MotionCrop
+from vidssl.data.sampling import ClipSampler
 from vidssl.motion.maps import Region, VideoMotion, block_means, coverage, moving_region, temporal_motion, time_bins
 
 WIDTH_INCHES = 15.0
@@ -116,7 +117,7 @@ def _draw_time(page: Page, place: SubplotSpec) -> None:
         curve = figure.add_subplot(cells[0])
         lanes = figure.add_subplot(cells[1], sharex=curve)
         curve.tick_params(labelbottom=False)
-        _draw_curve(curve, motion, page.dataset.sampler)
+        _draw_curve(curve, page.views, page.dataset.sampler)
     for view, indices in enumerate(page.views.indices):
         lanes.plot(indices, np.full(len(indices), view), "s", color=_colour(view), markersize=5)
     lanes.set_yticks(range(page.num_views), [_name(page, view) for view in range(page.num_views)], fontsize=8)
@@ -126,7 +127,8 @@ def _draw_time(page: Page, place: SubplotSpec) -> None:
     _tidy(lanes)
 
 
-def _draw_curve(axis: Axes, motion: VideoMotion, sampler: object) -> None:
+def _draw_curve(axis: Axes, views: DrawnViews, sampler: ClipSampler) -> None:
+    motion, title = views.motion, "When it moves"
     places = np.arange(len(motion.maps)) * motion.stride
     axis.fill_between(places, temporal_motion(motion.maps), color="0.85", label="T-motion of a moment")
     clip_motion = motion.clip_motion_of_starts(sampler.num_frames, sampler.stride)
@@ -134,10 +136,13 @@ def _draw_curve(axis: Axes, motion: VideoMotion, sampler: object) -> None:
     axis.plot(starts, clip_motion, color="0.25", linewidth=1.5, label="T-motion of the clip that starts there")
     if isinstance(sampler, MotionSampler) and sampler.uses_motion:
         _draw_thresholds(axis, clip_motion, sampler, motion)
+        kept = np.concatenate(sampler.focused_starts(motion.num_frames, motion))
+        if not np.isin([indices[0] for indices in views.indices], kept).all():
+            title += " (these clips were drawn without heeding motion)"
     axis.set_ylim(bottom=0)
     axis.set_ylabel(f"T-motion\n({MOTION_UNIT})", fontsize=9)
     axis.legend(fontsize=8, frameon=False, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
-    axis.set_title("When it moves", fontsize=10, loc="left")
+    axis.set_title(title, fontsize=10, loc="left")
     _tidy(axis)
 
 
