@@ -51,7 +51,9 @@ class BlockGrid:
         return max(1, self.height // self.cell), max(1, self.width // self.cell)
 
 
-def splat(grid: BlockGrid, vectors: list[np.ndarray | None], weights: np.ndarray, max_speed: float) -> np.ndarray:
+def splat(
+    grid: BlockGrid, vectors: list[np.ndarray | None], weights: np.ndarray, *, group: int, max_speed: float
+) -> np.ndarray:
     """Add up the motion vectors of frames over the cells of a grid.
 
     Args:
@@ -59,44 +61,53 @@ def splat(grid: BlockGrid, vectors: list[np.ndarray | None], weights: np.ndarray
         vectors: FFmpeg's motion vectors of each frame (a structured array), None where it has none.
         weights: float n x 2 x 2: for each frame, for vectors to the past and to the future, the factor that makes a
             vector flow (1 over the signed distance in frames) and its weight.
+        group: so many consecutive frames are added up to one.
         max_speed: clip the flow to ± this many pixels a frame.
 
     Returns:
-        float32 n x 3 x rows x columns: flow times weight (u, v), and weight; a block's weight is spread over its area,
-        so that a cell covered once has weight 1.
+        float32 ceil(n / group) x 3 x rows x columns: flow times weight (u, v), and weight; a block's weight is spread
+        over its area, so that a cell covered once has weight 1.
     """
     rows, columns = grid.shape
+    num_groups = -(-len(vectors) // group)
     counts = [0 if found is None else len(found) for found in vectors]
-    sums = np.zeros((len(vectors) * rows * columns, 3), np.float32)
-    if sum(counts):
-        found = np.concatenate([one for one in vectors if one is not None])
-        frame = np.repeat(np.arange(len(vectors)), counts)
-        factor, weight = weights[frame, (found["source"] > 0).astype(np.intp)].T
-        factor = factor / np.maximum(found["motion_scale"], 1)
-        u = np.clip(found["motion_x"] * factor, -max_speed, max_speed)
-        v = np.clip(found["motion_y"] * factor, -max_speed, max_speed)
-        for index, share in _covered_cells(grid, found, frame):
-            mass = weight * share
-            for channel, value in enumerate((mass * u, mass * v, mass)):
-                sums[:, channel] += np.bincount(index, value, len(sums))
-    return np.moveaxis(sums.reshape(len(vectors), rows, columns, 3), -1, 1)
+    if not any(counts):
+        return np.zeros((num_groups, 3, rows, columns), np.float32)
+    found = _joined([one for one in vectors if one is not None])
+    frame = np.repeat(np.arange(len(vectors)), counts)
+    factor, weight = weights[frame, (found["source"] > 0).astype(np.intp)].T
+    factor = factor / np.maximum(found["motion_scale"], 1)
+    flow = [np.clip(found[f"motion_{axis}"] * factor, -max_speed, max_speed) for axis in "xy"]
+    cells, mass = _covered_cells(grid, found, frame // group, weight)
+    parts, size = len(cells) // len(found), num_groups * rows * columns
+    sums = [np.bincount(cells, mass * np.tile(component, parts), size) for component in flow]
+    sums.append(np.bincount(cells, mass, size))
+    return np.stack([plane.reshape(num_groups, rows, columns) for plane in sums], axis=1).astype(np.float32)
 
 
-def _covered_cells(grid: BlockGrid, found: np.ndarray, frame: np.ndarray):
-    """Yield (cell of each block, share of the cell that it covers) for each of the parts that blocks divide into."""
+def _joined(vectors: list[np.ndarray]) -> np.ndarray:
+    # as bytes: joining structured arrays compares their fields one by one
+    return np.concatenate([one.view(np.uint8) for one in vectors]).view(vectors[0].dtype)
+
+
+def _covered_cells(
+    grid: BlockGrid, found: np.ndarray, plane: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cell of each part of each block (all first parts, then all second, ...), and the part's weight.
+
+    Blocks are divided into as many parts as cells fit into the largest; a part goes to the cell at its centre.
+    """
     rows, columns = grid.shape
     block_width, block_height = found["w"].astype(np.int32), found["h"].astype(np.int32)
-    x, y = found["dst_x"].astype(np.int32), found["dst_y"].astype(np.int32)
     parts = 2 if grid.cell < 16 else 1
-    share = block_width * block_height / (parts * parts * grid.cell * grid.cell)
-    for part_y in range(parts):
-        part_row = y + (2 * part_y + 1 - parts) * block_height // (2 * parts)
-        for part_x in range(parts):
-            part_column = x + (2 * part_x + 1 - parts) * block_width // (2 * parts)
-            inside = (part_row >= 0) & (part_row < grid.height) & (part_column >= 0) & (part_column < grid.width)
-            row, column = part_row * rows // grid.height, part_column * columns // grid.width
-            cell = np.where(inside, (frame * rows + row) * columns + column, 0)
-            yield cell, share * inside
+    steps = np.arange(1 - parts, parts, 2)[:, None]  # in units of half a part, from the block's centre
+    x = found["dst_x"] + steps * block_width // (2 * parts)
+    y = found["dst_y"] + steps * block_height // (2 * parts)
+    inside = ((y >= 0) & (y < grid.height))[:, None] & ((x >= 0) & (x < grid.width))
+    row = (plane * rows + np.clip(y * rows // grid.height, 0, rows - 1)) * columns
+    cells = row[:, None] + np.clip(x * columns // grid.width, 0, columns - 1)
+    share = weight * (block_width * block_height) / (parts * grid.cell) ** 2
+    return cells.ravel(), (inside * share).ravel()
 
 
 def texture(grid: BlockGrid, luma: np.ndarray) -> np.ndarray:

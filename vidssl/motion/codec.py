@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import islice
@@ -9,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from vidssl.errors import VidsslError
-from vidssl.motion.block_grid import regularise, splat
+from vidssl.motion.block_grid import BlockGrid, regularise, splat
 from vidssl.motion.estimator import MAX_SPEED, FlowEstimator, clipped_window, window_around
 from vidssl.motion.vectors import CodedFrame, VectorStream
 
@@ -38,76 +39,97 @@ class CodecFlow(FlowEstimator):
     def flows(self, path: str, short_side: int | None) -> Iterator[np.ndarray]:
         """See `FlowEstimator.flows`; at key frames the flow before is repeated. `short_side` is not used."""
         with closing(VectorStream(path, packets=self.packets, texture_stride=_TEXTURE_STRIDE)) as stream:
-            latest = None
-            for fields, textures in self._chunks(stream):
-                for number in range(len(fields)):
-                    known = fields[number, 2].any()
-                    latest = fields[number] if known or latest is None else latest
-                    fields[number] = latest
-                yield from _displayed(regularise(fields, textures), stream.quarter_turns)
+            held = _Held(1, _TEXTURE_STRIDE, self.max_speed)
+            known = None
+            for chunk in _chunks(stream.frames(), _CHUNK_FRAMES):
+                held.add(stream.grid, chunk)
+                for field in held.sums:
+                    known = field.copy() if known is None or field[2].any() else known
+                    field[:] = known
+                numbers = range(held.first, held.count)
+                yield from _displayed(held.means(numbers, window=1), stream.quarter_turns)
+                held.forget(held.count)
 
     def mean_flows(
         self, path: str, short_side: int | None, *, window: int, stride: int
     ) -> Generator[np.ndarray, None, int]:
         """See `FlowEstimator.mean_flows`; vectors are averaged before they are regularised."""
-        with closing(VectorStream(path, packets=self.packets, texture_stride=min(stride, _TEXTURE_STRIDE))) as stream:
-            held = _Held()
+        group = math.gcd(stride, *window_around(0, window))  # every window is made of whole groups
+        with closing(VectorStream(path, packets=self.packets, texture_stride=stride)) as stream:
+            held = _Held(group, stride, self.max_speed)
             frame = 0
-            for fields, textures in self._chunks(stream):
-                held.append(fields, textures)
-                ready = range(frame, held.count + 1, stride)
-                ready = [centre for centre in ready if window_around(centre, window)[1] <= held.count]
-                yield from _displayed(held.means(ready, window), stream.quarter_turns)
-                frame += stride * len(ready)
+            for chunk in _chunks(stream.frames(), group * max(1, _CHUNK_FRAMES // group)):
+                held.add(stream.grid, chunk)
+                centres = range(frame, held.count + 1, stride)
+                centres = [centre for centre in centres if window_around(centre, window)[1] <= held.count]
+                yield from _displayed(held.means(centres, window), stream.quarter_turns)
+                frame += stride * len(centres)
                 held.forget(window_around(frame, window)[0])
-            rest = range(frame, held.count + 1, stride) if held.count else []
-            yield from _displayed(held.means(rest, window), stream.quarter_turns)
+            centres = range(frame, held.count + 1, stride) if held.count else []
+            yield from _displayed(held.means(centres, window), stream.quarter_turns)
             return held.count
 
-    def _chunks(self, stream: VectorStream) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield summed vectors and textures (both n x 3 x rows x columns) of the flows, some dozens at once."""
-        texture, frames = None, stream.frames()
-        while chunk := list(islice(frames, _CHUNK_FRAMES)):
-            textures = []
-            for frame in chunk:
-                texture = frame.texture if frame.texture is not None else texture
-                textures.append(texture)
-            skip = chunk[0].number == 0
-            if len(chunk) > skip:
-                yield self._splatted(stream, chunk[skip:]), np.stack(textures[skip:])
 
-    def _splatted(self, stream: VectorStream, chunk: list[CodedFrame]) -> np.ndarray:
-        weights = np.stack([frame.weights for frame in chunk])
-        return splat(stream.grid, [frame.vectors for frame in chunk], weights, self.max_speed)
+def _chunks(frames: Iterator[CodedFrame], size: int) -> Iterator[list[CodedFrame]]:
+    """Yield the first frame, then the others `size` at a time."""
+    yield list(islice(frames, 1))
+    while chunk := list(islice(frames, size)):
+        yield chunk
 
 
 class _Held:
-    """The flows of the last frames, kept until every window over them is done."""
+    """The vectors of the last frames, summed over groups of frames, until every window over them is done.
 
-    def __init__(self) -> None:
-        self.first = self.count = 0  # the flows held are those from `first` to `count`
-        self.fields = self.textures = None
+    Args:
+        group: frames summed up to one.
+        texture_stride: frames from one look at the picture to the next.
+        max_speed: see `CodecFlow`.
 
-    def append(self, fields: np.ndarray, textures: np.ndarray) -> None:
-        self.fields = fields if self.fields is None else np.concatenate([self.fields, fields])
-        self.textures = textures if self.textures is None else np.concatenate([self.textures, textures])
-        self.count += len(fields)
+    Attributes:
+        first: number of the first flow held, a multiple of `group`.
+        count: number of flows so far.
+        sums: float32 groups x 3 x rows x columns, see `vidssl.motion.block_grid.splat`.
+    """
+
+    def __init__(self, group: int, texture_stride: int, max_speed: float) -> None:
+        self.group, self.texture_stride, self.max_speed = group, texture_stride, max_speed
+        self.first = self.count = 0
+        self.sums: np.ndarray | None = None
+        self._textures: dict[int, np.ndarray] = {}
+
+    def add(self, grid: BlockGrid, chunk: list[CodedFrame]) -> None:
+        """Take in frames; the first that is ever taken in has no flow leading to it."""
+        looked_at = {frame.number // self.texture_stride: frame.texture for frame in chunk if frame.texture is not None}
+        self._textures.update(looked_at)
+        flows = [frame for frame in chunk if frame.number > 0]
+        weights = np.array([frame.weights for frame in flows]).reshape(-1, 2, 2)
+        vectors = [frame.vectors for frame in flows]
+        sums = splat(grid, vectors, weights, group=self.group, max_speed=self.max_speed)
+        self.sums = sums if self.sums is None else np.concatenate([self.sums, sums])
+        self.count += len(flows)
 
     def forget(self, flow: int) -> None:
-        """Let go of the flows before this one."""
-        dropped = min(max(0, flow - self.first), len(self.fields) - 1)  # a last window needs one
-        self.fields, self.textures = self.fields[dropped:], self.textures[dropped:]
-        self.first += dropped
+        """Let go of the groups before the one of this flow, and of pictures that later windows cannot need."""
+        dropped = min(max(0, flow - self.first) // self.group, max(0, len(self.sums) - 1))  # a last window needs one
+        self.sums = self.sums[dropped:]
+        self.first += dropped * self.group
+        newest = max(self._textures)
+        keep = min(self.first // self.texture_stride, newest)
+        self._textures = {place: texture for place, texture in self._textures.items() if place >= keep}
 
     def means(self, centres: list[int] | range, window: int) -> np.ndarray:
         """Return the flow around each frame of `centres`, n x rows x columns x 2."""
         if len(centres) == 0:
             return np.zeros((0, 1, 1, 2), np.float32)
-        totals = np.cumsum(self.fields, axis=0, dtype=np.float32)
-        totals = np.concatenate([np.zeros_like(totals[:1]), totals])
-        windows = np.array([clipped_window(centre, window, self.count) for centre in centres]) - self.first
-        here = np.clip(np.array(centres) - 1 - self.first, 0, len(self.textures) - 1)  # flow i ends at frame i + 1
-        return regularise(totals[windows[:, 1]] - totals[windows[:, 0]], self.textures[here])
+        windows = [clipped_window(centre, window, self.count) for centre in centres]
+        groups = [((first - self.first) // self.group, -(-(end - self.first) // self.group)) for first, end in windows]
+        sums = np.stack([self.sums[first:end].sum(axis=0) for first, end in groups])
+        return regularise(sums, np.stack([self._texture_near(centre) for centre in centres]))
+
+    def _texture_near(self, frame: int) -> np.ndarray:
+        place = frame // self.texture_stride
+        nearest = min(self._textures, key=lambda known: abs(known - place))
+        return self._textures[nearest]
 
 
 def _displayed(flows: np.ndarray, quarter_turns: int) -> Iterator[np.ndarray]:

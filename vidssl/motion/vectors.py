@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -21,6 +22,9 @@ _INDEPENDENT_CODECS = ("mpeg4", "msmpeg4", "h263", "flv", "wmv1", "wmv2")
 _EMPTY_FRAME_BYTES = 16
 # Two of four: in videos whose every second frame repeats the one before, one of them still moves.
 _READ_OF_FOUR = (1, 2)
+_OPTIONS = {"flags2": "+export_mvs", "skip_loop_filter": "all"}
+# The picture is that of the last key frame, moved: enough to see where there is texture.
+_OPTIONS_OF_HALF = {"skip_idct": "nokey"}
 # A stream that starts with more frames without vectors has none.
 _MOST_LEADING_FRAMES = 64
 
@@ -29,8 +33,7 @@ class _Inexact(Exception):
     """Frames cannot be told apart without decoding all."""
 
 
-@dataclass(frozen=True)
-class CodedFrame:
+class CodedFrame(NamedTuple):
     """What a file says of the way from one frame to the next.
 
     Attributes:
@@ -67,13 +70,17 @@ class VectorStream:
     def __init__(self, path: str, *, packets: str, texture_stride: int) -> None:
         self.path = path
         self.texture_stride = texture_stride
+        self._looked_at = -1
+        self._skips = False
         self._open()
         context = self._stream.stream.codec_context
         self._codec = context.name
         if not self._codec.startswith(_VECTOR_CODECS):
             self.close()
             raise NoMotionVectors(self._codec)
-        self._skips = packets == "half" and self._codec.startswith(_INDEPENDENT_CODECS) and not context.has_b_frames
+        if packets == "half" and self._codec.startswith(_INDEPENDENT_CODECS) and not context.has_b_frames:
+            self._skips = True
+            context.options = {**_OPTIONS, **_OPTIONS_OF_HALF}
 
     def close(self) -> None:
         """Release the file."""
@@ -106,8 +113,7 @@ class VectorStream:
             raise NoMotionVectors(f"{self._codec}, key frames only")
 
     def _open(self) -> None:
-        # what the loop filter does to the picture does not matter here
-        self._stream = FrameStream(self.path, {"flags2": "+export_mvs", "skip_loop_filter": "all"})
+        self._stream = FrameStream(self.path, _OPTIONS)
 
     def _with_distances(self) -> Iterator[CodedFrame]:
         """Yield frames whose vectors count from the nearest frame that B-frames do not depend on."""
@@ -134,6 +140,7 @@ class VectorStream:
                 return
             except _Inexact:
                 self.close()
+                self._skips = False
                 self._open()
         for number, frame in enumerate(self._stream.frames()):
             if number >= start:
@@ -162,8 +169,10 @@ class VectorStream:
             self.quarter_turns = self._stream.quarter_turns
         found = frame.side_data.get("MOTION_VECTORS")
         vectors = None if found is None else found.to_ndarray().copy()  # else it keeps the frame in memory
-        look = number % self.texture_stride == 0 or self._skips
-        return CodedFrame(number, vectors, _NO_WEIGHTS, texture(self.grid, _luma(frame)) if look else None)
+        if number // self.texture_stride == self._looked_at:
+            return CodedFrame(number, vectors, _NO_WEIGHTS, None)
+        self._looked_at = number // self.texture_stride
+        return CodedFrame(number, vectors, _NO_WEIGHTS, texture(self.grid, _luma(frame)))
 
 
 _NO_WEIGHTS = np.zeros((2, 2))
@@ -181,11 +190,14 @@ def _only_frame(packet: av.Packet) -> av.VideoFrame:
 
 def _between(frame: CodedFrame, past: int, future: int) -> CodedFrame:
     """Return a frame whose weights fit references at the frame numbers `past` and `future`."""
-    to_past, to_future = max(1, frame.number - past), max(1, future - frame.number)
+    return frame._replace(weights=_weights(max(1, frame.number - past), max(1, future - frame.number)))
+
+
+@cache
+def _weights(to_past: int, to_future: int) -> np.ndarray:
     nearest = min(to_past, to_future)
     # a vector over more frames is a worse measure of the motion here; and H.264 may have meant a nearer reference
-    weights = [[-1 / to_past, (nearest / to_past) ** 2], [1 / to_future, (nearest / to_future) ** 2]]
-    return replace(frame, weights=np.array(weights))
+    return np.array([[-1 / to_past, (nearest / to_past) ** 2], [1 / to_future, (nearest / to_future) ** 2]])
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:
