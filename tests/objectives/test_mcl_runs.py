@@ -1,5 +1,9 @@
 """Whole runs of MCL: motion computed on the way, a kill in mid-epoch, two processes, accumulated batches."""
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
@@ -12,6 +16,8 @@ from vidssl.errors import VidsslError
 from vidssl.lightning_cli import VidsslCLI
 from vidssl.reporting.metrics_csv import read_metrics
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "objectives.md"
+ABLATIONS = re.findall(r"^\| .* \| `(--.*)` \|$", PAGE.read_text(), re.MULTILINE)
 METRICS = (
     "loss contrastive_accuracy inter_loss intra_loss intra_accuracy order_loss order_accuracy order_weight "
     "alignment_st_loss alignment_s_loss alignment_t_loss alignment_weight queue_fill"
@@ -111,3 +117,15 @@ def test_missing_motion_is_told_before_anything_runs(mcl_config, change, monkeyp
     built = VidsslCLI("fit", ["--config", str(mcl_config), "--model.alignment.terms", "[]", "--trainer.max_steps", "1"])
     built.run_verb()
     assert torch.isfinite(built.trainer.callback_metrics["train/loss"])
+
+
+@pytest.mark.parametrize("overrides", ABLATIONS)
+def test_documented_ablations_train(mcl_config, overrides, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    built = VidsslCLI("fit", ["--config", str(mcl_config), *shlex.split(overrides), "--trainer.max_steps", "1"])
+    built.run_verb()
+    assert torch.isfinite(built.trainer.callback_metrics["train/loss"])
+
+
+def test_there_are_ablations():
+    assert len(ABLATIONS) == 12
