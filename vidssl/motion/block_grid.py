@@ -17,7 +17,7 @@ import numpy as np
 # Half the smallest block that H.264 and MPEG-4 tell apart: 8 pixels in videos up to 360 high, more in larger ones.
 SMALLEST_CELL = 8
 CELLS_ON_SHORT_SIDE = 30
-TEXELS = 4  # texture is looked at on so many by so many points a cell
+TEXELS = 4  # texture is looked at on 4 x 4 points a cell
 # Squared gradient, in grey levels a pixel, at which a cell's texture is trusted by half.
 TEXTURE_NOISE = 16.0
 # Weight of the neighbourhood's flow against a perfectly textured cell's own vector (weight 1).
@@ -122,11 +122,18 @@ def texture(grid: BlockGrid, luma: np.ndarray) -> np.ndarray:
     """
     rows, columns = grid.shape
     reduced = cv2.resize(luma, (columns * TEXELS, rows * TEXELS), interpolation=cv2.INTER_AREA)
-    across, down = cv2.spatialGradient(reduced)  # Sobel: 8 times the difference from texel to texel
-    products = [cv2.multiply(a, b, dtype=cv2.CV_32F) for a, b in ((across, across), (across, down), (down, down))]
-    tensor = np.stack([cv2.resize(product, (columns, rows), interpolation=cv2.INTER_AREA) for product in products])
+    # Sobel: 8 times the difference from texel to texel
+    across, down = (gradient.astype(np.float32) for gradient in cv2.spatialGradient(reduced))
+    tensor = np.stack([_quartered(product) for product in (across * across, across * down, down * down)])
     noise = TEXTURE_NOISE * (8 * grid.cell / TEXELS) ** 2
     return tensor / (tensor[0] + tensor[2] + np.float32(noise))
+
+
+def _quartered(plane: np.ndarray) -> np.ndarray:
+    """Average over 4 x 4 points; halving twice is twice as fast as one step."""
+    for _ in range(2):
+        plane = cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return plane
 
 
 def regularise(sums: np.ndarray, textures: np.ndarray) -> np.ndarray:

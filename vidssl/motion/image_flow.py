@@ -73,7 +73,7 @@ class DISFlow(ImageFlow):
         max_speed: see `ImageFlow`.
     """
 
-    def __init__(self, *, preset: str = "fast", max_speed: float = MAX_SPEED) -> None:
+    def __init__(self, *, preset: str = "medium", max_speed: float = MAX_SPEED) -> None:
         super().__init__(max_speed=max_speed)
         if preset not in DIS_PRESETS:
             hint = f"{nearest(str(preset), DIS_PRESETS)} Known: {', '.join(DIS_PRESETS)}."
