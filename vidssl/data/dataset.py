@@ -127,7 +127,8 @@ class ClipDataset(Dataset):
         shapes = [
             (len(keys), self.sampler.num_frames, recipe.crop_size, recipe.crop_size, 3) for recipe in self.recipes
         ]
-        views = [torch.empty(shape, dtype=torch.uint8) for shape in shapes]
+        # numpy asks for huge pages, torch does not: a large batch is written several times faster
+        views = [torch.from_numpy(np.empty(shape, np.uint8)) for shape in shapes]
         if torch.utils.data.get_worker_info() is not None:
             for view in views:  # where the training process will read it, so that it is not copied there
                 view.share_memory_()
