@@ -124,16 +124,15 @@ def texture(grid: BlockGrid, luma: np.ndarray) -> np.ndarray:
     reduced = cv2.resize(luma, (columns * TEXELS, rows * TEXELS), interpolation=cv2.INTER_AREA)
     # Sobel: 8 times the difference from texel to texel
     across, down = (gradient.astype(np.float32) for gradient in cv2.spatialGradient(reduced))
-    tensor = np.stack([_quartered(product) for product in (across * across, across * down, down * down)])
+    products = np.empty((3, *reduced.shape), np.float32)
+    for product, first, second in zip(products, (across, across, down), (across, down, down), strict=True):
+        np.multiply(first, second, out=product)
+    means = products.reshape(-1, reduced.shape[1])  # one above the other, for fewer calls
+    for side in (TEXELS // 2, 1):  # halving twice is faster than one step
+        means = cv2.resize(means, (columns * side, 3 * rows * side), interpolation=cv2.INTER_AREA)
+    tensor = means.reshape(3, rows, columns)
     noise = TEXTURE_NOISE * (8 * grid.cell / TEXELS) ** 2
     return tensor / (tensor[0] + tensor[2] + np.float32(noise))
-
-
-def _quartered(plane: np.ndarray) -> np.ndarray:
-    """Average over 4 x 4 points; halving twice is twice as fast as one step."""
-    for _ in range(2):
-        plane = cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    return plane
 
 
 def regularise(sums: np.ndarray, textures: np.ndarray) -> np.ndarray:
@@ -167,7 +166,8 @@ def _solve(system: np.ndarray, prior_flow: np.ndarray | float, prior: float) -> 
 
 def _blurred(planes: np.ndarray) -> np.ndarray:
     rows, columns = planes.shape[-2:]
-    return _gaussian(rows) @ (planes @ _gaussian(columns).T)
+    across = (planes.reshape(-1, columns) @ _gaussian(columns).T).reshape(planes.shape)
+    return _gaussian(rows) @ across
 
 
 @lru_cache(maxsize=32)

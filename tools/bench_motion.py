@@ -1,0 +1,216 @@
+"""Measure the flow estimators against TV-L1 on real videos: what they cost, and whether they see the same motion.
+
+    python tools/bench_motion.py --videos FOLDER... [--limit N] [--frames N] [--json FILE]
+
+Of each video the first frames are copied to a file of their own, still compressed, so that TV-L1 (about a second a
+frame) comes to an end; every estimator computes the motion maps of that file, and the maps are compared on 7 x 7 cells.
+The milliseconds are those one core worked for this process, on the whole video except for TV-L1, decoding included;
+only their ratios mean anything on another machine. Decoding is `read_frames` of all frames to RGB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vidssl.data.decoders.diagnosis import open_container
+from vidssl.data.decoding import probe, read_frames
+from vidssl.data.listing.files import scan_videos
+from vidssl.motion.extract import video_motion
+from vidssl.motion.maps import (
+    Region,
+    VideoMotion,
+    block_means,
+    coverage,
+    moving_region,
+    spatial_motion,
+    temporal_motion,
+)
+from vidssl.motion.settings import MotionSettings
+
+REFERENCE = "tvl1"
+ESTIMATORS = {
+    "codec": MotionSettings(),
+    "codec all": MotionSettings(options={"packets": "all"}),
+    "dis": MotionSettings(estimator="dis"),
+    "dis fast": MotionSettings(estimator="dis", options={"preset": "fast"}, short_side=None),
+    "farneback": MotionSettings(estimator="farneback"),
+    REFERENCE: MotionSettings(estimator="tvl1", short_side=None),
+}
+COMPARED_CELLS = 7  # the crop and the alignment of the last feature map see no finer
+CLIP_FRAMES = 16
+REPEATS = 5
+# Kinetics-400: training videos, of 10 seconds.
+KINETICS_VIDEOS, KINETICS_FRAMES = 240_436, 300
+
+
+def main() -> None:
+    """Parse the command line, measure, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--videos", nargs="+", type=Path, required=True, help="folders of videos")
+    parser.add_argument("--limit", type=int, default=12, help="videos of each folder, evenly picked")
+    parser.add_argument("--frames", type=int, default=48, help="first frames of each video that are compared")
+    parser.add_argument("--estimators", nargs="+", default=list(ESTIMATORS), choices=list(ESTIMATORS))
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    results = measure(arguments)
+    print_table(results)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run every estimator on every video and return the figures."""
+    names = [name for name in arguments.estimators if name != REFERENCE] + [REFERENCE]
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    decode_ms, full_frames = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for video in pick_videos(arguments.videos, arguments.limit):
+            piece = copy_start(video, Path(folder) / f"piece{video.suffix}", arguments.frames)
+            milliseconds, figures, num_frames = measure_one(video, piece, names)
+            full_frames.append(num_frames)
+            decode_ms.append(milliseconds)
+            for name in names:
+                measured[name].append(figures[name])
+            print(f"{len(full_frames)} {video.name}", flush=True)
+    decode = float(np.mean(decode_ms))
+    rows = {name: summary(figures, decode, full_frames, ESTIMATORS[name]) for name, figures in measured.items()}
+    return {
+        "videos": len(full_frames),
+        "frames_compared": arguments.frames,
+        "decode_ms_per_frame": decode,
+        "estimators": rows,
+    }
+
+
+def measure_one(video: Path, piece: Path, names: list[str]) -> tuple[float, dict[str, dict[str, float]], int]:
+    """Measure the cost of each estimator on a whole video (of TV-L1 on a piece of it) and its agreement on the piece.
+
+    Returns:
+        milliseconds a frame of decoding, the figures of each estimator, frames of the whole video.
+    """
+    num_frames = probe(video).num_frames
+    works = {name: partial(video_motion, video, ESTIMATORS[name]) for name in names if name != REFERENCE}
+    seconds = take_turns({"decoding": partial(read_frames, video, range(num_frames)), **works})
+    milliseconds = {name: 1000 * taken / num_frames for name, taken in seconds.items()}
+    start = time.process_time()
+    reference = video_motion(piece, ESTIMATORS[REFERENCE])
+    milliseconds[REFERENCE] = 1000 * (time.process_time() - start) / reference.num_frames
+    figures = {}
+    for name in names:
+        motion = reference if name == REFERENCE else video_motion(piece, ESTIMATORS[name])
+        figures[name] = {"ms_per_frame": milliseconds[name], **agreement(motion, reference)}
+    return milliseconds["decoding"], figures, num_frames
+
+
+def pick_videos(folders: list[Path], limit: int) -> Iterator[Path]:
+    """Yield at most `limit` videos of each folder."""
+    for folder in folders:
+        names = scan_videos(folder)
+        for number in np.unique(np.linspace(0, len(names) - 1, limit).astype(int)):
+            yield folder / names[number]
+
+
+def copy_start(video: Path, target: Path, num_frames: int) -> Path:
+    """Copy the first frames of a video to another file as they are coded."""
+    import av
+
+    with open_container(os.fspath(video)) as source, av.open(os.fspath(target), "w") as output:
+        stream = source.streams.best("video")
+        copied = output.add_stream_from_template(stream)
+        for packet in islice(source.demux(stream), num_frames):
+            if packet.size > 0:  # PyAV marks the end by an empty one
+                packet.stream = copied
+                output.mux(packet)
+    return target
+
+
+def take_turns(works: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Return the least seconds of several runs of each work, all taking turns."""
+    best = dict.fromkeys(works, np.inf)
+    for _ in range(REPEATS):
+        for name, work in works.items():
+            start = time.process_time()
+            work()
+            best[name] = min(best[name], time.process_time() - start)
+    return best
+
+
+# --- agreement ---
+
+
+def agreement(motion: VideoMotion, reference: VideoMotion) -> dict[str, float]:
+    """Compare the motion of one video by an estimator with the reference's."""
+    ours, theirs = (block_means(one.maps, COMPARED_CELLS, COMPARED_CELLS) for one in (motion, reference))
+    regions = [moving_region(spatial_motion(maps)) for maps in (ours, theirs)]
+    starts = [above_median(one.clip_motion_of_starts(CLIP_FRAMES, 1)) for one in (motion, reference)]
+    return {
+        "s_correlation": correlation(spatial_motion(ours), spatial_motion(theirs)),
+        "t_correlation": correlation(temporal_motion(ours), temporal_motion(theirs)),
+        "st_correlation": correlation(ours, theirs),
+        "clip_t_correlation": correlation(*(one.clip_motion_of_starts(CLIP_FRAMES, 1) for one in (motion, reference))),
+        "starts_in_common": float((starts[0] & starts[1]).sum() / starts[1].sum()),
+        "region_iou": intersection_over_union(*regions),
+    }
+
+
+def above_median(values: np.ndarray) -> np.ndarray:
+    """Tell which values are at or above their median."""
+    return values >= np.median(values)
+
+
+def correlation(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Return Pearson's correlation; NaN where one of them does not vary."""
+    ours, theirs = ours.ravel() - ours.mean(), theirs.ravel() - theirs.mean()
+    norm = np.sqrt((ours @ ours) * (theirs @ theirs))
+    return float(ours @ theirs / norm) if norm > 0 else float("nan")
+
+
+def intersection_over_union(ours: Region, theirs: Region) -> float:
+    """Return the share of two rectangles' union that both hold."""
+    common = coverage(ours, theirs) * ours.height * ours.width
+    return common / (ours.height * ours.width + theirs.height * theirs.width - common)
+
+
+# --- figures ---
+
+
+def summary(
+    figures: list[dict[str, float]], decode_ms: float, full_frames: list[int], settings: MotionSettings
+) -> dict[str, float]:
+    """Return the means over the videos, and what follows from them."""
+    means = {key: float(np.nanmean([one[key] for one in figures])) for key in figures[0]}
+    maps_a_video = float(np.mean(-(-np.array(full_frames) // settings.stride)))
+    return {
+        **means,
+        "decode_ms_per_frame": decode_ms,
+        "times_decoding": means["ms_per_frame"] / decode_ms,
+        "bytes_a_video": maps_a_video * settings.grid[0] * settings.grid[1],
+        "kinetics400_core_hours": means["ms_per_frame"] * KINETICS_VIDEOS * KINETICS_FRAMES / 3.6e6,
+    }
+
+
+def print_table(results: dict[str, Any]) -> None:
+    """Print one line an estimator."""
+    print(f"{results['videos']} videos; decoding to RGB {results['decode_ms_per_frame']:.3f} ms a frame")
+    keys = ["ms_per_frame", "times_decoding", "s_correlation", "t_correlation", "clip_t_correlation"]
+    keys += ["st_correlation", "starts_in_common", "region_iou", "bytes_a_video", "kinetics400_core_hours"]
+    print(f"{'estimator':<12}" + "".join(f"{key.replace('correlation', 'corr')[:17]:>18}" for key in keys))
+    for name, row in results["estimators"].items():
+        print(f"{name:<12}" + "".join(f"{row[key]:>18,.3f}" for key in keys))
+
+
+if __name__ == "__main__":
+    main()
