@@ -47,7 +47,7 @@ class CodecFlow(FlowEstimator):
                     known = field.copy() if known is None or field[2].any() else known
                     field[:] = known
                 numbers = range(held.first, held.count)
-                yield from _displayed(held.means(numbers, window=1), stream.quarter_turns)
+                yield from displayed(held.means(numbers, window=1), stream.quarter_turns)
                 held.forget(held.count)
 
     def mean_flows(
@@ -62,11 +62,11 @@ class CodecFlow(FlowEstimator):
                 held.add(stream.grid, chunk)
                 centres = range(frame, held.count + 1, stride)
                 centres = [centre for centre in centres if window_around(centre, window)[1] <= held.count]
-                yield from _displayed(held.means(centres, window), stream.quarter_turns)
+                yield from displayed(held.means(centres, window), stream.quarter_turns)
                 frame += stride * len(centres)
-                held.forget(window_around(frame, window)[0])
+                held.forget(min(window_around(frame, window)[0], held.count - 1))  # a last window needs one
             centres = range(frame, held.count + 1, stride) if held.count else []
-            yield from _displayed(held.means(centres, window), stream.quarter_turns)
+            yield from displayed(held.means(centres, window), stream.quarter_turns)
             return held.count
 
 
@@ -110,11 +110,10 @@ class _Held:
 
     def forget(self, flow: int) -> None:
         """Let go of the groups before the one of this flow, and of pictures that later windows cannot need."""
-        dropped = min(max(0, flow - self.first) // self.group, max(0, len(self.sums) - 1))  # a last window needs one
+        dropped = max(0, flow - self.first) // self.group
         self.sums = self.sums[dropped:]
         self.first += dropped * self.group
-        newest = max(self._textures)
-        keep = min(self.first // self.texture_stride, newest)
+        keep = min(self.first // self.texture_stride, max(self._textures))
         self._textures = {place: texture for place, texture in self._textures.items() if place >= keep}
 
     def means(self, centres: list[int] | range, window: int) -> np.ndarray:
@@ -132,7 +131,7 @@ class _Held:
         return self._textures[nearest]
 
 
-def _displayed(flows: np.ndarray, quarter_turns: int) -> Iterator[np.ndarray]:
+def displayed(flows: np.ndarray, quarter_turns: int) -> Iterator[np.ndarray]:
     """Yield flows n x h x w x 2 turned counterclockwise, vectors included."""
     for _ in range(quarter_turns):
         flows = np.rot90(flows, axes=(1, 2))

@@ -11,7 +11,7 @@ import numpy as np
 from vidssl.motion.boundary import motion_boundary
 from vidssl.motion.estimator import windowed_means
 from vidssl.motion.flow import mean_flows, video_flows
-from vidssl.motion.maps import VideoMotion, area_weights
+from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
 
 
@@ -84,6 +84,7 @@ def pooled(boundary: np.ndarray, grid: tuple[int, int], border_fraction: float) 
 @lru_cache(maxsize=64)
 def _pooling(length: int, parts: int, border_fraction: float) -> np.ndarray:
     """Return the weights (parts x length) of a mean over parts, what lies in the border weighing nothing."""
-    border, cells = border_fraction * length, np.arange(length)
-    inside = np.minimum(cells + 1, length - border) - np.maximum(cells, border)
-    return area_weights(length, parts) * np.clip(inside, 0, 1).astype(np.float32)
+    border, cells, edges = border_fraction * length, np.arange(length), np.linspace(0, length, parts + 1)
+    edges_inside = np.clip(edges, border, length - border)
+    overlap = np.minimum(edges_inside[1:, None], cells + 1) - np.maximum(edges_inside[:-1, None], cells)
+    return (np.maximum(overlap, 0) * parts / length).astype(np.float32)

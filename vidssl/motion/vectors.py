@@ -14,8 +14,10 @@ from vidssl.motion.block_grid import BlockGrid, texture
 from vidssl.motion.estimator import NoMotionVectors
 from vidssl.motion.stream import FrameStream
 
-# Decoders of FFmpeg that hand their motion vectors out.
+# Decoders of FFmpeg that export motion vectors.
 _VECTOR_CODECS = ("h264", "mpeg4", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv", "wmv1", "wmv2")
+# FFmpeg's other decoders export zeros in place of a B-frame's vectors.
+_KNOWS_B_FRAMES = "h264"
 # Those among them whose packets hold a frame each and whose vectors can be read without decoding what came before.
 _INDEPENDENT_CODECS = ("mpeg4", "msmpeg4", "h263", "flv", "wmv1", "wmv2")
 # MPEG-4 has packets saying "nothing changed" (about 7 bytes) for which no frame comes out.
@@ -123,11 +125,19 @@ class VectorStream:
             if bidirectional:
                 waiting.append(coded)
                 continue
-            yield from (_between(frame, anchor, coded.number) for frame in waiting)
+            yield from (self._before(frame, anchor, coded) for frame in waiting)
             waiting.clear()
             yield _between(coded, anchor, coded.number + 1)
             anchor = coded.number
         yield from (_between(frame, anchor, frame.number + 1) for frame in waiting)
+
+    def _before(self, frame: CodedFrame, anchor: int, following: CodedFrame) -> CodedFrame:
+        """Return a B-frame between two others; where its own vectors are unknown, with those that lead past it."""
+        if self._codec == _KNOWS_B_FRAMES:
+            return _between(frame, anchor, following.number)
+        return frame._replace(
+            vectors=following.vectors, weights=_between(following, anchor, following.number + 1).weights
+        )
 
     def _read(self) -> Iterator[tuple[CodedFrame, bool]]:
         """Yield every frame and whether it is a B-frame; if leaving frames out goes wrong, start again without."""

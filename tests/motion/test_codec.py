@@ -1,0 +1,159 @@
+import logging
+
+import motion_scenes as scenes
+import numpy as np
+import pytest
+
+from vidssl.data.decoding import probe
+from vidssl.errors import VidsslError
+from vidssl.motion import flow as flow_module
+from vidssl.motion.block_grid import BlockGrid, regularise, splat, texture
+from vidssl.motion.extract import video_motion
+from vidssl.motion.flow import video_flows
+from vidssl.motion.maps import VideoMotion
+from vidssl.motion.settings import MotionSettings
+from vidssl.motion.vectors import VectorStream
+
+X264 = {"crf": "12", "preset": "medium", "refs": "1", "b-pyramid": "none"}
+KINDS = {
+    "mpeg4": {"codec": "mpeg4"},
+    "mpeg4 with B-frames": {"codec": "mpeg4", "b_frames": 2},
+    "h264": {"codec": "libx264", "options": {**X264, "bf": "0"}},
+    "h264 with B-frames": {"codec": "libx264", "b_frames": 2, "options": {**X264, "bf": "2", "b-adapt": "0"}},
+}
+
+
+@pytest.mark.parametrize("packets", ["all", "half"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("speed", [(3, 0), (-2, 1), (0, -4)])
+def test_a_pan_is_recovered_in_pixels_a_frame(tmp_path, kind, speed, packets):
+    """Over 24 frames with key frames in between, whatever the distance to the frames that vectors refer to."""
+    path = scenes.encode(tmp_path / "pan.avi", scenes.pan(24, speed), **KINDS[kind])
+    flows = list(video_flows(path, MotionSettings(options={"packets": packets})))
+    assert len(flows) == 23
+    assert flows[0].shape == (18, 24, 2)
+    assert flows[0].dtype == np.float32
+    inner = np.stack(flows)[1:, 3:-3, 3:-3]  # what comes in at the edges has no past
+    np.testing.assert_allclose(np.median(inner, axis=(1, 2)), np.broadcast_to(np.negative(speed), (22, 2)), atol=0.3)
+
+
+def test_an_object_moves_where_it_is(tmp_path):
+    path = scenes.encode(tmp_path / "object.avi", scenes.pan(12, (0, 0), object_speed=(2, 0)))
+    flow = list(video_flows(path, MotionSettings()))[5]
+    assert np.median(flow[7:11, 11:15, 0]) == pytest.approx(2, abs=0.5)  # what stands still around it pulls
+    assert np.abs(flow[:4]).max() < 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_leaving_packets_out_changes_no_vector(tmp_path, kind):
+    path = scenes.encode(tmp_path / "pan.avi", scenes.pan(30, (2, 1), object_speed=(1, -1)), **KINDS[kind])
+    whole, part = (list(open_vectors(path, packets)) for packets in ("all", "half"))
+    assert [frame.number for frame in part] == [frame.number for frame in whole] == list(range(30))
+    read = [(few, all_) for few, all_ in zip(part, whole, strict=True) if few.vectors is not None]
+    assert all(np.array_equal(few.vectors, all_.vectors) for few, all_ in read)
+    expected = 30 if kind != "mpeg4" else 15  # the others refer to one another in ways that need them all
+    assert len(read) <= expected
+    assert len(read) >= 9
+
+
+def open_vectors(path, packets):
+    stream = VectorStream(str(path), packets=packets, texture_stride=4)
+    yield from stream.frames()
+    stream.close()
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "libvpx-vp9"])
+def test_streams_without_vectors_fall_back_and_say_so_once(tmp_path, caplog, codec):
+    flow_module._tell_fallback.cache_clear()
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = scenes.encode(tmp_path / "still.mkv", scenes.pan(6, (1, 0)), codec=codec, pixel_format=pixels)
+    settings = MotionSettings(fallback="farneback")
+    with caplog.at_level(logging.WARNING, "vidssl.motion"):
+        motions = [video_motion(path, settings) for _ in range(2)]
+    wanted = video_motion(path, MotionSettings(estimator="farneback"))
+    assert [record.getMessage() for record in caplog.records] == [caplog.records[0].getMessage()]
+    assert "'codec' takes 'farneback'" in caplog.text
+    for motion in motions:
+        np.testing.assert_array_equal(motion.maps, wanted.maps)
+
+
+def test_key_frames_alone_are_no_motion_vectors(tmp_path):
+    frames = scenes.pan(6, (1, 0))
+    path = scenes.encode(tmp_path / "intra.avi", frames, codec="libx264", options={"g": "1", "crf": "20"})
+    motion = video_motion(path, MotionSettings(fallback="farneback"))
+    np.testing.assert_array_equal(motion.maps, video_motion(path, MotionSettings(estimator="farneback")).maps)
+
+
+def test_unknown_packets_are_refused():
+    with pytest.raises(VidsslError, match=r"settings\.options: packets is one of half, all, got 'third'"):
+        list(video_flows("any.avi", MotionSettings(options={"packets": "third"})))
+
+
+# --- the grid ---
+
+
+def one_block(x, y, w, h, motion, source=-1, scale=2):
+    names = ["source", "w", "h", "dst_x", "dst_y", "motion_x", "motion_y", "motion_scale"]
+    block = np.zeros(1, [(name, np.int32) for name in names])
+    block[0] = (source, w, h, x, y, *motion, scale)
+    return block
+
+
+def test_a_block_fills_the_cells_that_it_covers():
+    grid = BlockGrid(64, 80)
+    weights = np.array([[[-1.0, 1.0], [0.5, 1.0]]])
+    sums = splat(grid, [one_block(24, 8, 16, 16, (6, -2))], weights, group=1, max_speed=20.0)[0]
+    expected = np.zeros((3, 8, 10))
+    expected[:, 0:2, 2:4] = np.reshape([-3, 1, 1], (3, 1, 1))
+    np.testing.assert_allclose(sums, expected)
+    small = splat(grid, [one_block(20, 12, 8, 8, (6, -2), source=1)], weights, group=1, max_speed=20.0)[0]
+    assert small[:, 1, 2] == pytest.approx([1.5, -0.5, 1])
+    assert np.count_nonzero(small) == 3
+
+
+def test_groups_add_frames_up_and_speed_is_clipped():
+    grid = BlockGrid(64, 80)
+    weights = np.broadcast_to([[-1.0, 1.0], [1.0, 1.0]], (3, 2, 2))
+    blocks = [one_block(8, 8, 16, 16, (-2, 0)), None, one_block(8, 8, 16, 16, (-200, 0))]
+    sums = splat(grid, blocks, weights, group=2, max_speed=20.0)
+    assert sums.shape == (2, 3, 8, 10)
+    assert sums[:, :, 0, 0].tolist() == [[1, 0, 1], [20, 0, 1]]
+
+
+def test_vectors_in_flat_areas_and_along_edges_give_way_to_their_surroundings():
+    grid = BlockGrid(128, 128)
+    picture = scenes.textured(128, 128)
+    picture[32:96, 32:96] = 100  # flat
+    picture[60:68, 32:96] = 200  # but for a bar across
+    sums = np.zeros((1, 3, *grid.shape), np.float32)
+    sums[:, 0], sums[:, 2] = 2.0, 1.0
+    sums[0, :2, 5, 5] = 9, 9  # flat
+    sums[0, :2, 7, 8] = 9, -5  # on the edge of the bar: only v can be seen
+    flow = regularise(sums, texture(grid, picture)[None])[0]
+    assert flow[5, 5] == pytest.approx([2, 0], abs=0.8)
+    assert flow[7, 8, 0] == pytest.approx(2, abs=1)
+    assert flow[7, 8, 1] == pytest.approx(-5, abs=1)
+    assert flow[1, 1] == pytest.approx([2, 0], abs=0.05)
+
+
+def test_cells_without_vectors_are_filled_and_nothing_at_all_is_no_motion():
+    grid = BlockGrid(128, 128)
+    look = texture(grid, scenes.textured(128, 128))[None]
+    sums = np.zeros((1, 3, *grid.shape), np.float32)
+    assert not regularise(sums, look).any()
+    sums[:, 0], sums[:, 2] = 3.0, 1.0
+    sums[:, :, 6:9, 6:9] = 0  # coded without vectors
+    assert regularise(sums, look)[0, ..., 0] == pytest.approx(np.full(grid.shape, 3), abs=0.1)
+
+
+# --- real files ---
+
+
+def test_every_frame_counts_however_a_real_video_was_coded(real_videos):
+    paths = sorted(real_videos.glob("singles/ucf101/*.avi"))[:2] + sorted(real_videos.glob("weizmann/walk/*.avi"))[:2]
+    for path in paths:
+        motion = video_motion(path, MotionSettings())
+        assert isinstance(motion, VideoMotion)
+        assert motion.num_frames == probe(path).num_frames
+        assert np.isfinite(motion.maps).all()
+        assert motion.maps.max() > 0
