@@ -101,21 +101,21 @@ def one_block(x, y, w, h, motion, source=-1, scale=2):
 
 def test_a_block_fills_the_cells_that_it_covers():
     grid = BlockGrid(64, 80)
-    weights = np.array([[[-1.0, 1.0], [0.5, 1.0]]])
-    sums = splat(grid, [one_block(24, 8, 16, 16, (6, -2))], weights, group=1, max_speed=20.0)[0]
+    factors = np.array([[-1.0, 0.5]])
+    sums = splat(grid, [one_block(24, 8, 16, 16, (6, -2))], factors, group=1, max_speed=20.0)[0]
     expected = np.zeros((3, 8, 10))
     expected[:, 0:2, 2:4] = np.reshape([-3, 1, 1], (3, 1, 1))
     np.testing.assert_allclose(sums, expected)
-    small = splat(grid, [one_block(20, 12, 8, 8, (6, -2), source=1)], weights, group=1, max_speed=20.0)[0]
+    small = splat(grid, [one_block(20, 12, 8, 8, (6, -2), source=1)], factors, group=1, max_speed=20.0)[0]
     assert small[:, 1, 2] == pytest.approx([1.5, -0.5, 1])
     assert np.count_nonzero(small) == 3
 
 
 def test_groups_add_frames_up_and_speed_is_clipped():
     grid = BlockGrid(64, 80)
-    weights = np.broadcast_to([[-1.0, 1.0], [1.0, 1.0]], (3, 2, 2))
+    factors = np.broadcast_to([-1.0, 1.0], (3, 2))
     blocks = [one_block(8, 8, 16, 16, (-2, 0)), None, one_block(8, 8, 16, 16, (-200, 0))]
-    sums = splat(grid, blocks, weights, group=2, max_speed=20.0)
+    sums = splat(grid, blocks, factors, group=2, max_speed=20.0)
     assert sums.shape == (2, 3, 8, 10)
     assert sums[:, :, 0, 0].tolist() == [[1, 0, 1], [20, 0, 1]]
 

@@ -52,21 +52,21 @@ class BlockGrid:
 
 
 def splat(
-    grid: BlockGrid, vectors: list[np.ndarray | None], weights: np.ndarray, *, group: int, max_speed: float
+    grid: BlockGrid, vectors: list[np.ndarray | None], factors: np.ndarray, *, group: int, max_speed: float
 ) -> np.ndarray:
     """Add up the motion vectors of frames over the cells of a grid.
 
     Args:
         grid: the cells.
         vectors: FFmpeg's motion vectors of each frame (a structured array), None where it has none.
-        weights: float n x 2 x 2: for each frame, for vectors to the past and to the future, the factor that makes a
-            vector flow (1 over the signed distance in frames) and its weight.
+        factors: float n x 2: for each frame, what makes vectors to the past and to the future flow: 1 over the signed
+            distance in frames.
         group: so many consecutive frames are added up to one.
         max_speed: clip the flow to ± this many pixels a frame.
 
     Returns:
-        float32 ceil(n / group) x 3 x rows x columns: flow times weight (u, v), and weight; a block's weight is spread
-        over its area, so that a cell covered once has weight 1.
+        float32 ceil(n / group) x 3 x rows x columns: flow times coverage (u, v), and coverage: 1 for a cell that a
+        block covers once.
     """
     rows, columns = grid.shape
     num_groups = -(-len(vectors) // group)
@@ -75,13 +75,12 @@ def splat(
         return np.zeros((num_groups, 3, rows, columns), np.float32)
     found = _joined([one for one in vectors if one is not None])
     frame = np.repeat(np.arange(len(vectors)), counts)
-    factor, weight = weights[frame, (found["source"] > 0).astype(np.intp)].T
-    factor = factor / np.maximum(found["motion_scale"], 1)
+    factor = factors[frame, (found["source"] > 0).astype(np.intp)] / np.maximum(found["motion_scale"], 1)
     flow = [np.clip(found[f"motion_{axis}"] * factor, -max_speed, max_speed) for axis in "xy"]
-    cells, mass = _covered_cells(grid, found, frame // group, weight)
+    cells, coverage = _covered_cells(grid, found, frame // group)
     parts, size = len(cells) // len(found), num_groups * rows * columns
-    sums = [np.bincount(cells, mass * np.tile(component, parts), size) for component in flow]
-    sums.append(np.bincount(cells, mass, size))
+    sums = [np.bincount(cells, coverage * np.tile(component, parts), size) for component in flow]
+    sums.append(np.bincount(cells, coverage, size))
     return np.stack([plane.reshape(num_groups, rows, columns) for plane in sums], axis=1).astype(np.float32)
 
 
@@ -90,10 +89,8 @@ def _joined(vectors: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([one.view(np.uint8) for one in vectors]).view(vectors[0].dtype)
 
 
-def _covered_cells(
-    grid: BlockGrid, found: np.ndarray, plane: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cell of each part of each block (all first parts, then all second, ...), and the part's weight.
+def _covered_cells(grid: BlockGrid, found: np.ndarray, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cell of each part of each block (all first parts, then all second, ...), and how much it covers of it.
 
     Blocks are divided into as many parts as cells fit into the largest; a part goes to the cell at its centre.
     """
@@ -106,7 +103,7 @@ def _covered_cells(
     inside = ((y >= 0) & (y < grid.height))[:, None] & ((x >= 0) & (x < grid.width))
     row = (plane * rows + np.clip(y * rows // grid.height, 0, rows - 1)) * columns
     cells = row[:, None] + np.clip(x * columns // grid.width, 0, columns - 1)
-    share = weight * (block_width * block_height) / (parts * grid.cell) ** 2
+    share = block_width * block_height / (parts * grid.cell) ** 2
     return cells.ravel(), (inside * share).ravel()
 
 

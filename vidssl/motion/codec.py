@@ -102,9 +102,9 @@ class _Held:
         looked_at = {frame.number // self.texture_stride: frame.texture for frame in chunk if frame.texture is not None}
         self._textures.update(looked_at)
         flows = [frame for frame in chunk if frame.number > 0]
-        weights = np.array([frame.weights for frame in flows]).reshape(-1, 2, 2)
+        factors = np.array([frame.factors for frame in flows]).reshape(-1, 2)
         vectors = [frame.vectors for frame in flows]
-        sums = splat(grid, vectors, weights, group=self.group, max_speed=self.max_speed)
+        sums = splat(grid, vectors, factors, group=self.group, max_speed=self.max_speed)
         self.sums = sums if self.sums is None else np.concatenate([self.sums, sums])
         self.count += len(flows)
 

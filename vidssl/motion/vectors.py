@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from typing import NamedTuple
 
 import av
@@ -41,14 +40,13 @@ class CodedFrame(NamedTuple):
     Attributes:
         number: of the frame, from 0.
         vectors: FFmpeg's structured array, or None: a key frame, or one that was not read.
-        weights: float 2 x 2; for vectors to the past and to the future: factor that makes a vector flow in pixels a
-            frame (before its own scale), and weight.
+        factors: what makes a vector to the past, or to the future, flow in pixels a frame, but for its own scale.
         texture: of the picture, see `vidssl.motion.block_grid.texture`, or None where it was not looked at.
     """
 
     number: int
     vectors: np.ndarray | None
-    weights: np.ndarray
+    factors: tuple[float, float]
     texture: np.ndarray | None
 
 
@@ -136,7 +134,7 @@ class VectorStream:
         if self._codec == _KNOWS_B_FRAMES:
             return _between(frame, anchor, following.number)
         return frame._replace(
-            vectors=following.vectors, weights=_between(following, anchor, following.number + 1).weights
+            vectors=following.vectors, factors=_between(following, anchor, following.number + 1).factors
         )
 
     def _read(self) -> Iterator[tuple[CodedFrame, bool]]:
@@ -173,19 +171,19 @@ class VectorStream:
 
     def _coded(self, number: int, frame: av.VideoFrame | None) -> CodedFrame:
         if frame is None:
-            return CodedFrame(number, None, _NO_WEIGHTS, None)
+            return CodedFrame(number, None, _NO_FACTORS, None)
         if number == 0:
             self.grid = BlockGrid(frame.height, frame.width)
             self.quarter_turns = self._stream.quarter_turns
         found = frame.side_data.get("MOTION_VECTORS")
         vectors = None if found is None else found.to_ndarray().copy()  # else it keeps the frame in memory
         if number // self.texture_stride == self._looked_at:
-            return CodedFrame(number, vectors, _NO_WEIGHTS, None)
+            return CodedFrame(number, vectors, _NO_FACTORS, None)
         self._looked_at = number // self.texture_stride
-        return CodedFrame(number, vectors, _NO_WEIGHTS, texture(self.grid, _luma(frame)))
+        return CodedFrame(number, vectors, _NO_FACTORS, texture(self.grid, _luma(frame)))
 
 
-_NO_WEIGHTS = np.zeros((2, 2))
+_NO_FACTORS = (0.0, 0.0)
 
 
 def _only_frame(packet: av.Packet) -> av.VideoFrame:
@@ -199,15 +197,8 @@ def _only_frame(packet: av.Packet) -> av.VideoFrame:
 
 
 def _between(frame: CodedFrame, past: int, future: int) -> CodedFrame:
-    """Return a frame whose weights fit references at the frame numbers `past` and `future`."""
-    return frame._replace(weights=_weights(max(1, frame.number - past), max(1, future - frame.number)))
-
-
-@cache
-def _weights(to_past: int, to_future: int) -> np.ndarray:
-    nearest = min(to_past, to_future)
-    # a vector over more frames is a worse measure of the motion here; and H.264 may have meant a nearer reference
-    return np.array([[-1 / to_past, (nearest / to_past) ** 2], [1 / to_future, (nearest / to_future) ** 2]])
+    """Return a frame whose factors fit references at the frame numbers `past` and `future`."""
+    return frame._replace(factors=(-1 / max(1, frame.number - past), 1 / max(1, future - frame.number)))
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:
