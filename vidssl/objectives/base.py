@@ -112,8 +112,9 @@ class Objective(LightningModule):
         self.backbone = build_backbone(backbone.name, **backbone.options)
         if backbone.weights is not None:
             rank_zero_only(print)(load_weights(self.backbone, backbone.weights))
-        for name, values in (("pixel_mean", backbone.pixel_mean), ("pixel_std", backbone.pixel_std)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1, 1), persistent=False)
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1, 1) for values in (backbone.pixel_mean, backbone.pixel_std))
+        self.register_buffer("pixel_scale", 1.0 / (PIXEL_RANGE * std), persistent=False)
+        self.register_buffer("pixel_shift", -mean / std, persistent=False)
         # Plain values only: a checkpoint must load with weights_only=True and say how to build its backbone.
         self.save_hyperparameters(
             {
@@ -132,7 +133,8 @@ class Objective(LightningModule):
     def network_input(self, views: list[Tensor]) -> Tensor:
         """Concatenate uint8 views (B x 3 x T x H x W each) and normalise them: float, one view after the other."""
         clips = torch.cat(views) if len(views) > 1 else views[0]
-        return (clips.float() / PIXEL_RANGE - self.pixel_mean) / self.pixel_std
+        # (clips / 255 - mean) / std, in place: fresh memory for every step of it took a tenth of a small network's time
+        return clips.float().mul_(self.pixel_scale).add_(self.pixel_shift)
 
     def log_training(self, **metrics: Tensor | float) -> None:
         """Log scalars of a training step as ``train/<name>``, means over the processes, and the learning rate."""
