@@ -23,8 +23,9 @@ class CodecFlow(FlowEstimator):
     """Motion vectors, regularised on a grid of cells of 8 pixels (more in videos above 360 high).
 
     Args:
-        packets: ``half`` reads two frames of four in MPEG-4 without B-frames, whose vectors do not depend on other
-            frames, and takes their flow for the others'; ``all`` reads all.
+        packets: ``half`` leaves out frames that it can do without: two of four in MPEG-4 without B-frames, whose
+            vectors do not depend on other frames, and in H.264 the B-frames that no other frame refers to; ``all``
+            reads all.
         max_speed: vectors are clipped to ± this many pixels a frame.
     """
 

@@ -60,6 +60,10 @@ class FrameStream:
             raise DecodingError(self.path, f"its frames change size: {self._stored_size} to {size}")
         return frame
 
+    def set_options(self, options: dict[str, str]) -> None:
+        """Give the decoder more options, before the first frame."""
+        self.stream.codec_context.options = {**self.stream.codec_context.options, **options}
+
     def close(self) -> None:
         """Release the file."""
         self.container.close()

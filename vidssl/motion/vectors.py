@@ -11,27 +11,16 @@ import numpy as np
 from vidssl.data.decoders.reader import DecodingError
 from vidssl.motion.block_grid import BlockGrid, texture
 from vidssl.motion.estimator import NoMotionVectors
+from vidssl.motion.packets import Inexact, reference_frames, shortcut_for
 from vidssl.motion.stream import FrameStream
 
 # Decoders of FFmpeg that export motion vectors.
 _VECTOR_CODECS = ("h264", "mpeg4", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv", "wmv1", "wmv2")
 # FFmpeg's other decoders export zeros in place of a B-frame's vectors.
 _KNOWS_B_FRAMES = "h264"
-# Those among them whose packets hold a frame each and whose vectors can be read without decoding what came before.
-_INDEPENDENT_CODECS = ("mpeg4", "msmpeg4", "h263", "flv", "wmv1", "wmv2")
-# MPEG-4 has packets saying "nothing changed" (about 7 bytes) for which no frame comes out.
-_EMPTY_FRAME_BYTES = 16
-# Two of four: in videos whose every second frame repeats the one before, one of them still moves.
-_READ_OF_FOUR = (1, 2)
 _OPTIONS = {"flags2": "+export_mvs", "skip_loop_filter": "all"}
-# The picture is that of the last key frame, moved: enough to see where there is texture.
-_OPTIONS_OF_HALF = {"skip_idct": "nokey"}
 # A stream that starts with more frames without vectors has none.
 _MOST_LEADING_FRAMES = 64
-
-
-class _Inexact(Exception):
-    """Frames cannot be told apart without decoding all."""
 
 
 class CodedFrame(NamedTuple):
@@ -55,7 +44,7 @@ class VectorStream:
 
     Args:
         path: the video.
-        packets: ``half`` reads two frames of four where the codec allows that, ``all`` reads all.
+        packets: ``half`` leaves out what `vidssl.motion.packets` can do without, ``all`` reads all.
         texture_stride: frames from one look at the picture to the next.
 
     Attributes:
@@ -71,16 +60,12 @@ class VectorStream:
         self.path = path
         self.texture_stride = texture_stride
         self._looked_at = -1
-        self._skips = False
         self._open()
-        context = self._stream.stream.codec_context
-        self._codec = context.name
+        self._codec = self._stream.stream.codec_context.name
         if not self._codec.startswith(_VECTOR_CODECS):
             self.close()
             raise NoMotionVectors(self._codec)
-        if packets == "half" and self._codec.startswith(_INDEPENDENT_CODECS) and not context.has_b_frames:
-            self._skips = True
-            context.options = {**_OPTIONS, **_OPTIONS_OF_HALF}
+        self._shortcut = shortcut_for(self._stream) if packets == "half" else None
 
     def close(self) -> None:
         """Release the file."""
@@ -130,8 +115,8 @@ class VectorStream:
         yield from (_between(frame, anchor, frame.number + 1) for frame in waiting)
 
     def _before(self, frame: CodedFrame, anchor: int, following: CodedFrame) -> CodedFrame:
-        """Return a B-frame between two others; where its own vectors are unknown, with those that lead past it."""
-        if self._codec == _KNOWS_B_FRAMES:
+        """Return a B-frame between two others; where its own vectors are unknown, with those that pass it by."""
+        if self._codec == _KNOWS_B_FRAMES and frame.vectors is not None:
             return _between(frame, anchor, following.number)
         return frame._replace(
             vectors=following.vectors, factors=_between(following, anchor, following.number + 1).factors
@@ -140,34 +125,19 @@ class VectorStream:
     def _read(self) -> Iterator[tuple[CodedFrame, bool]]:
         """Yield every frame and whether it is a B-frame; if leaving frames out goes wrong, start again without."""
         start = 0
-        if self._skips:
+        if self._shortcut:
             try:
-                for number, frame in self._two_of_four():
-                    yield self._coded(number, frame), False
+                for number, frame in self._shortcut(self._stream):
+                    left_out = frame is None and self._shortcut is reference_frames
+                    yield self._coded(number, frame), left_out or _is_bidirectional(frame)
                     start = number + 1
                 return
-            except _Inexact:
+            except Inexact:
                 self.close()
-                self._skips = False
                 self._open()
         for number, frame in enumerate(self._stream.frames()):
             if number >= start:
-                yield self._coded(number, frame), frame.pict_type == av.video.frame.PictureType.B
-
-    def _two_of_four(self) -> Iterator[tuple[int, av.VideoFrame | None]]:
-        """Yield every frame's number, and the frame where it was read."""
-        number, since_key_frame = 0, 0
-        for packet in self._stream.container.demux(self._stream.stream):
-            if packet.size == 0:  # PyAV marks the end so
-                return
-            if packet.size < _EMPTY_FRAME_BYTES:
-                continue
-            since_key_frame = 0 if packet.is_keyframe else since_key_frame + 1
-            frame = None
-            if number == 0 or since_key_frame == 0 or since_key_frame % 4 in _READ_OF_FOUR:
-                frame = self._stream.checked(_only_frame(packet))
-            yield number, frame
-            number += 1
+                yield self._coded(number, frame), _is_bidirectional(frame)
 
     def _coded(self, number: int, frame: av.VideoFrame | None) -> CodedFrame:
         if frame is None:
@@ -186,14 +156,8 @@ class VectorStream:
 _NO_FACTORS = (0.0, 0.0)
 
 
-def _only_frame(packet: av.Packet) -> av.VideoFrame:
-    try:
-        frames = packet.decode()
-    except av.FFmpegError as error:
-        raise _Inexact from error
-    if len(frames) != 1 or frames[0].is_corrupt:
-        raise _Inexact
-    return frames[0]
+def _is_bidirectional(frame: av.VideoFrame | None) -> bool:
+    return frame is not None and frame.pict_type == av.video.frame.PictureType.B
 
 
 def _between(frame: CodedFrame, past: int, future: int) -> CodedFrame:

@@ -1,0 +1,106 @@
+"""Reading only some packets of a video, where the motion vectors of the others can be done without.
+
+All frames are counted nevertheless, those that are not read too. Where frames cannot be told apart without decoding
+them all, :class:`Inexact` is raised, and the caller reads everything.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import av
+
+from vidssl.motion.stream import FrameStream
+
+# Codecs whose packets hold a frame each and whose vectors can be read without decoding what came before.
+_INDEPENDENT_CODECS = ("mpeg4", "msmpeg4", "h263", "flv", "wmv1", "wmv2")
+# MPEG-4 has packets saying "nothing changed" (about 7 bytes) for which no frame comes out.
+_EMPTY_FRAME_BYTES = 16
+# Two of four: in videos whose every second frame repeats the one before, one of them still moves.
+_READ_OF_FOUR = (1, 2)
+# Containers in which every packet has a presentation time and holds a whole frame of H.264.
+_TIMED_CONTAINERS = ("mov", "matroska")
+_MAX_REORDER_PACKETS = 16
+
+FrameNumbers = Iterator[tuple[int, av.VideoFrame | None]]
+
+
+class Inexact(Exception):
+    """Frames cannot be told apart without decoding all; never leaves `vidssl.motion.vectors`."""
+
+
+def shortcut_for(stream: FrameStream) -> Callable[[FrameStream], FrameNumbers] | None:
+    """Return the function that reads some of the packets, or None if this video allows none."""
+    context = stream.stream.codec_context
+    if context.name.startswith(_INDEPENDENT_CODECS) and not context.has_b_frames:
+        return two_of_four
+    if context.name == "h264" and context.has_b_frames and stream.container.format.name.startswith(_TIMED_CONTAINERS):
+        return reference_frames
+    return None
+
+
+def two_of_four(stream: FrameStream) -> FrameNumbers:
+    """Yield every frame's number, and the frame of the key frames and two of four others."""
+    # the picture is that of the last key frame, moved: enough to see where there is texture
+    stream.set_options({"skip_idct": "nokey"})
+    number, since_key_frame = 0, 0
+    for packet in stream.container.demux(stream.stream):
+        if packet.size == 0:  # PyAV marks the end so
+            return
+        if packet.size < _EMPTY_FRAME_BYTES:
+            continue
+        since_key_frame = 0 if packet.is_keyframe else since_key_frame + 1
+        frame = None
+        if number == 0 or since_key_frame == 0 or since_key_frame % 4 in _READ_OF_FOUR:
+            frames = _decoded(stream, packet)
+            if len(frames) != 1:
+                raise Inexact
+            frame = frames[0]
+        yield number, frame
+        number += 1
+
+
+def reference_frames(stream: FrameStream) -> FrameNumbers:
+    """Yield every frame's number, and the frame of those that others refer to."""
+    stream.stream.codec_context.skip_frame = "NONREF"
+    times: list[int] = []
+    expected = 0
+    for frame in _once_overtaken(stream, times):
+        number = bisect_left(times, frame.pts) if frame.pts is not None else -1
+        if number < expected or number == len(times) or times[number] != frame.pts or number > expected == 0:
+            raise Inexact
+        yield from ((skipped, None) for skipped in range(expected, number))
+        yield number, frame
+        expected = number + 1
+    yield from ((skipped, None) for skipped in range(expected, len(times)))
+
+
+def _once_overtaken(stream: FrameStream, times: list[int]) -> Iterator[av.VideoFrame]:
+    """Yield frames when all packets shown before them are in `times` (ascending), to which all are added."""
+    waiting: deque[tuple[int, av.VideoFrame]] = deque()
+    for count, packet in enumerate(stream.container.demux(stream.stream)):
+        if packet.size > 0:  # PyAV marks the end by an empty one
+            _note_time(packet, times)
+        waiting.extend((count, frame) for frame in _decoded(stream, packet))
+        while waiting and waiting[0][0] + _MAX_REORDER_PACKETS < count:
+            yield waiting.popleft()[1]
+    yield from (frame for _, frame in waiting)
+
+
+def _note_time(packet: av.Packet, times: list[int]) -> None:
+    hidden = packet.pts is None or packet.is_discard
+    if hidden or (times and packet.pts <= times[0]) or not (times or packet.is_keyframe):
+        raise Inexact  # frames before the first key frame, or outside an edit list, may not be shown
+    insort(times, packet.pts)
+
+
+def _decoded(stream: FrameStream, packet: av.Packet) -> list[av.VideoFrame]:
+    try:
+        frames = packet.decode()
+    except av.FFmpegError as error:
+        raise Inexact from error
+    if any(frame.is_corrupt for frame in frames):
+        raise Inexact
+    return [stream.checked(frame) for frame in frames]
