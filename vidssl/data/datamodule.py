@@ -42,7 +42,7 @@ class VideoDataModule(LightningDataModule):
         train_split: split to train on; its labels are never used.
         batch_size: videos a step over all processes, so that a config means the same run on any number of them.
         sampler: chooses the frames of each view.
-        augmentations: one recipe a view; None takes the two of CVRL.
+        augmentations: one recipe a view, or a single one for all views; None takes the two of CVRL.
         motion: the motion of the videos, for sampling and cropping where things move and for objectives that learn from
             it; None for none.
         evaluation: clips for evaluation.
@@ -79,7 +79,9 @@ class VideoDataModule(LightningDataModule):
         self.train_rows = self.catalog.split(train_split)
         self.batch_size = batch_size
         self.sampler = IntervalSampler() if sampler is None else sampler
-        self.augmentations = [CVRL_VIEW_1, CVRL_VIEW_2] if augmentations is None else augmentations
+        self.augmentations = [CVRL_VIEW_1, CVRL_VIEW_2] if augmentations is None else list(augmentations)
+        if len(self.augmentations) == 1:
+            self.augmentations *= self.sampler.num_clips
         self.motion = motion
         self.evaluation = evaluation
         self.loading = loading

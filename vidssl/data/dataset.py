@@ -96,7 +96,7 @@ class ClipDataset(Dataset):
         if len(recipes) != sampler.num_clips:
             raise VidsslError(
                 f"data.augmentations has {len(recipes)} recipes, but data.sampler gives {sampler.num_clips} clips a "
-                "video: write one recipe a clip."
+                "video: write one recipe a clip, or a single one for all."
             )
         if motion is not None:
             recipes = [replace(recipe, motion_crop=recipe.motion_crop or motion.crop) for recipe in recipes]
