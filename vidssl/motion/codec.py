@@ -24,8 +24,8 @@ class CodecFlow(FlowEstimator):
 
     Args:
         packets: ``half`` leaves out frames that it can do without: two of four in MPEG-4 without B-frames, whose
-            vectors do not depend on other frames, and in H.264 the B-frames that no other frame refers to; ``all``
-            reads all.
+            vectors do not depend on other frames, the B-frames of MPEG-4, and in H.264 those that no other frame refers
+            to; ``all`` reads all.
         max_speed: vectors are clipped to ± this many pixels a frame.
     """
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 import av
+from av.bitstream import BitStreamFilterContext
 
 from vidssl.motion.stream import FrameStream
 
@@ -18,6 +19,7 @@ from vidssl.motion.stream import FrameStream
 _INDEPENDENT_CODECS = ("mpeg4", "msmpeg4", "h263", "flv", "wmv1", "wmv2")
 # MPEG-4 has packets saying "nothing changed" (about 7 bytes) for which no frame comes out.
 _EMPTY_FRAME_BYTES = 16
+_MPEG4_FRAME = b"\x00\x00\x01\xb6"  # the start code; two bits after it tell I, P, B and S apart
 # Two of four: in videos whose every second frame repeats the one before, one of them still moves.
 _READ_OF_FOUR = (1, 2)
 # Containers in which every packet has a presentation time and holds a whole frame of H.264.
@@ -36,6 +38,8 @@ def shortcut_for(stream: FrameStream) -> Callable[[FrameStream], FrameNumbers] |
     context = stream.stream.codec_context
     if context.name.startswith(_INDEPENDENT_CODECS) and not context.has_b_frames:
         return two_of_four
+    if context.name == "mpeg4":
+        return anchor_frames
     if context.name == "h264" and context.has_b_frames and stream.container.format.name.startswith(_TIMED_CONTAINERS):
         return reference_frames
     return None
@@ -60,6 +64,46 @@ def two_of_four(stream: FrameStream) -> FrameNumbers:
             frame = frames[0]
         yield number, frame
         number += 1
+
+
+def anchor_frames(stream: FrameStream) -> FrameNumbers:
+    """Yield every frame's number, and the frame of those of MPEG-4 that are no B-frames.
+
+    B-frames follow the frame in the file that they precede on the screen. Many files pack both into one packet and let
+    an empty one follow; the filter takes them apart.
+    """
+    unpack = BitStreamFilterContext("mpeg4_unpack_bframes", stream.stream)
+    packets = (part for packet in stream.container.demux(stream.stream) for part in _unpacked(unpack, packet))
+    number, left_out, fed = 0, 0, 0
+    for packet in packets:
+        if packet.size > 0 and _is_b_frame(packet):
+            left_out += 1
+            continue
+        frames = _decoded(stream, packet)
+        # each comes out when the next goes in
+        if len(frames) != min(fed, 1) or (fed < 2 and left_out):
+            raise Inexact
+        fed += 1
+        for frame in frames:
+            yield from ((skipped, None) for skipped in range(number, number + left_out))
+            yield number + left_out, frame
+            number, left_out = number + left_out + 1, 0
+
+
+def _unpacked(unpack: BitStreamFilterContext, packet: av.Packet) -> list[av.Packet]:
+    if packet.size == 0:  # PyAV marks the end so
+        return [packet]
+    try:
+        return unpack.filter(packet)
+    except av.FFmpegError as error:
+        raise Inexact from error
+
+
+def _is_b_frame(packet: av.Packet) -> bool:
+    data = bytes(packet)
+    if data.count(_MPEG4_FRAME) != 1 or len(data) < _EMPTY_FRAME_BYTES:
+        raise Inexact
+    return data[data.index(_MPEG4_FRAME) + len(_MPEG4_FRAME)] >> 6 == 2
 
 
 def reference_frames(stream: FrameStream) -> FrameNumbers:
@@ -98,7 +142,7 @@ def _note_time(packet: av.Packet, times: list[int]) -> None:
 
 def _decoded(stream: FrameStream, packet: av.Packet) -> list[av.VideoFrame]:
     try:
-        frames = packet.decode()
+        frames = stream.stream.codec_context.decode(packet if packet.size else None)
     except av.FFmpegError as error:
         raise Inexact from error
     if any(frame.is_corrupt for frame in frames):

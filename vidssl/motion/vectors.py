@@ -11,7 +11,7 @@ import numpy as np
 from vidssl.data.decoders.reader import DecodingError
 from vidssl.motion.block_grid import BlockGrid, texture
 from vidssl.motion.estimator import NoMotionVectors
-from vidssl.motion.packets import Inexact, reference_frames, shortcut_for
+from vidssl.motion.packets import Inexact, shortcut_for, two_of_four
 from vidssl.motion.stream import FrameStream
 
 # Decoders of FFmpeg that export motion vectors.
@@ -128,7 +128,7 @@ class VectorStream:
         if self._shortcut:
             try:
                 for number, frame in self._shortcut(self._stream):
-                    left_out = frame is None and self._shortcut is reference_frames
+                    left_out = frame is None and self._shortcut is not two_of_four
                     yield self._coded(number, frame), left_out or _is_bidirectional(frame)
                     start = number + 1
                 return
