@@ -37,12 +37,15 @@ class ParallelHeads(nn.Module):
         hidden_dim: width of the hidden layer of each head (Linear, ReLU, Linear).
         output_dim: width of each embedding.
         names: one head each.
+        batch_norm: whether a BatchNorm follows the first Linear.
     """
 
-    def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, names: Sequence[str]) -> None:
+    def __init__(
+        self, input_dim: int, hidden_dim: int, output_dim: int, names: Sequence[str], *, batch_norm: bool = False
+    ) -> None:
         super().__init__()
         self.heads = nn.ModuleDict(
-            {name: mlp_head(input_dim, [hidden_dim], output_dim, batch_norm=False) for name in names}
+            {name: mlp_head(input_dim, [hidden_dim], output_dim, batch_norm=batch_norm) for name in names}
         )
 
     def forward(self, features: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ class Objective(LightningModule):
         """Concatenate uint8 views (B x 3 x T x H x W each) and normalise them: float, one view after the other."""
         clips = torch.cat(views) if len(views) > 1 else views[0]
         # (clips / 255 - mean) / std, in place: fresh memory for every step of it took a tenth of a small network's time
-        return clips.float().mul_(self.pixel_scale).add_(self.pixel_shift)
+        return clips.to(self.pixel_scale.dtype).mul_(self.pixel_scale).add_(self.pixel_shift)
 
     def log_training(self, **metrics: Tensor | float) -> None:
         """Log scalars of a training step as ``train/<name>``, means over the processes, and the learning rate."""

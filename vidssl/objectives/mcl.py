@@ -27,7 +27,6 @@ from vidssl.losses.motion_alignment import (
 )
 from vidssl.losses.queue_info_nce import ContrastOutput, clip_info_nce, queue_info_nce
 from vidssl.losses.temporal_order import order_label, order_loss
-from vidssl.nn.heads import ParallelHeads
 from vidssl.nn.key_queue import KeyQueue
 from vidssl.nn.momentum_encoder import MomentumEncoder
 from vidssl.nn.shuffled_norm import encode_shuffled
@@ -125,9 +124,8 @@ class MCL(Objective):
                 f"aligns the gradient of that task's similarity. Got {list(tasks)}."
             )
         super().__init__(backbone, optimizer)
-        width = self.backbone.feature_dim
         self.contrast, self.tasks, self.alignment = contrast, tuple(tasks), alignment
-        self.heads = ParallelHeads(width, contrast.hidden_dim or width, contrast.embedding_dim, tasks)
+        self.heads = contrast.heads(self.backbone.feature_dim, tasks)
         self.momentum_encoder = MomentumEncoder(self.backbone, self.heads, momentum=contrast.momentum)
         self.queue = KeyQueue(contrast.queue_size, contrast.embedding_dim) if "inter" in tasks else None
         self.order_classifier = nn.Linear(3 * contrast.embedding_dim, 2) if "order" in tasks else None

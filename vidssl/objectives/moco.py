@@ -6,6 +6,7 @@ with the two-layer head of MoCo v2 (arXiv 2003.04297). The two views are those t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -27,6 +28,8 @@ class MomentumContrast:
     Attributes:
         embedding_dim: width of the embeddings that are contrasted.
         hidden_dim: width of the hidden layer of each head; None takes the backbone's feature width.
+        batch_norm: whether the hidden layer is normalised, as in MoCo v3 (arXiv 2104.02057); it is not in MoCo v2 and
+            MCL. Short runs of small networks learn little without.
         temperature: tau of InfoNCE.
         queue_size: keys that every query is contrasted with; filled over the first steps.
         momentum: share of the key encoder that is kept in every step of the optimiser.
@@ -37,6 +40,7 @@ class MomentumContrast:
 
     embedding_dim: int = 128
     hidden_dim: int | None = None
+    batch_norm: bool = False
     temperature: float = 0.1
     queue_size: int = 131072
     momentum: float = 0.999
@@ -50,6 +54,11 @@ class MomentumContrast:
             raise VidsslError(f"model.contrast.temperature must be above 0, got {self.temperature}.")
         if not 0 <= self.momentum < 1:
             raise VidsslError(f"model.contrast.momentum must be at least 0 and below 1, got {self.momentum}.")
+
+    def heads(self, feature_dim: int, names: Sequence[str]) -> ParallelHeads:
+        """Build one head of each name on features of width `feature_dim`."""
+        hidden_dim = self.hidden_dim or feature_dim
+        return ParallelHeads(feature_dim, hidden_dim, self.embedding_dim, names, batch_norm=self.batch_norm)
 
 
 DEFAULT_CONTRAST = MomentumContrast()
@@ -75,9 +84,8 @@ class MoCo(Objective):
         contrast: MomentumContrast = DEFAULT_CONTRAST,
     ) -> None:
         super().__init__(backbone, optimizer)
-        width = self.backbone.feature_dim
         self.contrast = contrast
-        self.heads = ParallelHeads(width, contrast.hidden_dim or width, contrast.embedding_dim, ["inter"])
+        self.heads = contrast.heads(self.backbone.feature_dim, ["inter"])
         self.momentum_encoder = MomentumEncoder(self.backbone, self.heads, momentum=contrast.momentum)
         self.queue = KeyQueue(contrast.queue_size, contrast.embedding_dim)
 
