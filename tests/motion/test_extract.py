@@ -107,3 +107,38 @@ def test_what_is_no_video_is_said(tmp_path):
     (tmp_path / "text.avi").write_text("not a video")
     with pytest.raises(DecodingError, match="not a video"):
         video_motion(tmp_path / "text.avi", MotionSettings(estimator="dis"))
+
+
+# --- to the last bit ---
+
+
+def moved_in_memory(array, offset):
+    """Return a copy that begins so many bytes behind a multiple of 64."""
+    room = np.empty(array.nbytes + 128, np.uint8)
+    start = -room.ctypes.data % 64 + offset
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+@pytest.mark.parametrize("size", [(18, 22), (30, 40)])
+def test_maps_do_not_depend_on_where_flows_lie_in_memory(size):
+    rng = np.random.default_rng(0)
+    flows = rng.normal(size=(8, *size, 2)).astype(np.float32)
+    between = []  # what is allocated between two runs moves what they allocate
+    expected = motion_boundary(flows[:1]), motion_boundary(flows), pooled(motion_boundary(flows), (28, 28), 8 / 224)
+    for offset in range(0, 64, 4):
+        between.append(np.empty(rng.integers(1, 200_000), np.uint8))
+        moved = moved_in_memory(flows, offset)
+        boundary = motion_boundary(moved)
+        maps = pooled(moved_in_memory(boundary, offset), (28, 28), 8 / 224)
+        for ours, theirs in zip((motion_boundary(moved[:1]), boundary, maps), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_repeated_runs_give_the_same_maps_to_the_last_bit(videos):
+    rng = np.random.default_rng(0)
+    expected, between = video_motion(videos["object under a pan"], MotionSettings()).maps, []
+    for _ in range(20):
+        between.append(np.empty(rng.integers(1, 200_000), np.uint8))
+        np.testing.assert_array_equal(video_motion(videos["object under a pan"], MotionSettings()).maps, expected)

@@ -10,14 +10,9 @@ authors' released code; where the two differ, `pool` chooses. All magnitudes are
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from vidssl.errors import VidsslError, nearest
-
-# The 3x3 Prewitt kernel for d/dx is SMOOTH (down) times DIFFERENCE (across); for d/dy the other way round.
-DIFFERENCE = np.array([-1.0, 0.0, 1.0], np.float32)
-SMOOTH = np.ones(3, np.float32)
 
 
 def prewitt_gradients(flow: np.ndarray) -> np.ndarray:
@@ -29,23 +24,27 @@ def prewitt_gradients(flow: np.ndarray) -> np.ndarray:
     Returns:
         float32, ... x h x w x 2 x 2: the component (u, v), then the direction (d/dx, d/dy).
     """
-    flow = _as_flow(flow)
-    gradients = np.empty((*flow.shape, 2), np.float32)
-    for position in np.ndindex(flow.shape[:-3]):
-        gradients[position][..., 0], gradients[position][..., 1] = _gradients(flow[position])
-    return gradients
+    return np.stack(_gradients(_as_flow(flow)), axis=-1)
 
 
 def _gradients(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return d/dx and d/dy of one float32 flow field, each h x w x 2."""
-    across = cv2.sepFilter2D(flow, cv2.CV_32F, DIFFERENCE, SMOOTH, borderType=cv2.BORDER_REPLICATE)
-    down = cv2.sepFilter2D(flow, cv2.CV_32F, SMOOTH, DIFFERENCE, borderType=cv2.BORDER_REPLICATE)
+    """Return d/dx and d/dy of float32 flow fields, each ... x h x w x 2.
+
+    Sums in a fixed order: unlike OpenCV's filters and magnitude, the same to the last bit wherever the array lies.
+    """
+    sides = [(0, 0)] * (flow.ndim - 3) + [(1, 1), (1, 1), (0, 0)]
+    padded = np.pad(flow, sides, mode="edge")
+    smooth_down = padded[..., :-2, :, :] + padded[..., 1:-1, :, :] + padded[..., 2:, :, :]
+    smooth_across = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+    across = smooth_down[..., 2:, :] - smooth_down[..., :-2, :]
+    down = smooth_across[..., 2:, :, :] - smooth_across[..., :-2, :, :]
     return across, down
 
 
 def _boundary(flow: np.ndarray) -> np.ndarray:
-    """Magnitude of the gradient of each component, float32 h x w x 2."""
-    return cv2.magnitude(*_gradients(flow))
+    """Magnitude of the gradient of each component, float32 ... x h x w x 2."""
+    across, down = _gradients(flow)
+    return np.sqrt(across * across + down * down)
 
 
 def _pool_signed(flows: np.ndarray) -> np.ndarray:
