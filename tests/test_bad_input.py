@@ -1,5 +1,6 @@
 """Bad input and a bad environment at run time: exit code 2 and one message, no traceback."""
 
+import csv
 import errno
 import os
 import pickle
@@ -65,6 +66,9 @@ def test_damaged_videos_below_the_limit_are_replaced(damaged_config, capsys):
     # audio only, index missing, not a video, empty: never readable; the others as far as their frames go
     replaced = int(capsys.readouterr().out.split(" videos could not be read and were replaced")[0].split()[-1])
     assert 4 <= replaced <= 8
+    with next(damaged_config.parent.glob("runs/*/metrics.csv")).open() as file:
+        counts = [row["data/unreadable_videos"] for row in csv.DictReader(file)]
+    assert float([count for count in counts if count][-1]) == replaced
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -183,9 +183,15 @@ class Objective(LightningModule):
         self._run_seed = torch.initial_seed() & 0xFFFFFFFF
 
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
-        """Key torch's generators by (seed, step, rank): a killed run draws on as if nothing had happened."""
+        """Key torch's generators by (seed, step, rank): a killed run draws on as if nothing had happened.
+
+        Also logs how many videos the first process could not read so far, once there is one.
+        """
         key = [self._run_seed, self.trainer.fit_loop.epoch_loop.total_batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        unreadable = getattr(self.trainer.datamodule, "unreadable", None)
+        if unreadable:
+            self.log("data/unreadable_videos", float(len(unreadable)), batch_size=1, rank_zero_only=True)
 
     def features(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Frozen features of a batch of evaluation clips.
