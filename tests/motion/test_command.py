@@ -35,14 +35,14 @@ def test_it_tells_before_what_it_needs_and_after_what_there_is(folder, capsys):
     assert motion("--output", "out/x.motion") == 0
     told = capsys.readouterr()
     assert "motion of 8 videos, 129 frames, by codec (where it finds nothing: dis)" in told.out
-    assert "33 of 28 x 28, one every 4 frames, uint8" in told.out
-    assert "0.03 MB (3.3 kB a video), 0.05 MB while it is made;" in told.out
+    assert "17 of 28 x 28, one every 8 frames, uint8" in told.out
+    assert "0.01 MB (1.7 kB a video), 0.03 MB while it is made;" in told.out
     assert "processes  1, at most 1800 s a video" in told.out
     assert "motion of  7 of 8 videos (7 by codec)" in told.out
     assert "bad.avi: no frame decodes" in told.out
     assert "motion of 8 of 8 videos, 1 bad" in told.err
     store = MotionStore.open("out/x.motion", Catalog.open("x.catalog"), MotionSettings())
-    assert store[3].maps.shape == (4, 28, 28)
+    assert store[3].maps.shape == (2, 28, 28)
     assert [path.name for path in (folder / "out").iterdir()] == ["x.motion"]
 
 
@@ -75,8 +75,8 @@ def test_the_processes_of_a_launcher_share_the_work_and_the_last_one_ends_it(fol
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(folder, monkeypatch):
     usage = shutil.disk_usage(folder)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=40_000))
-    with pytest.raises(VidsslError, match=r"0.05 MB will be written .* and 0.04 MB are free there. Choose another"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=20_000))
+    with pytest.raises(VidsslError, match=r"0.03 MB will be written .* and 0.02 MB are free there. Choose another"):
         motion("--output", "x.motion")
     assert sorted(path.name for path in folder.iterdir()) == ["x.catalog"]
 

@@ -90,8 +90,8 @@ def test_any_reader_of_safetensors_opens_it_and_it_takes_the_bytes_it_should(tmp
     arrays = load_file(tmp_path / "x.motion")
     assert arrays["maps"].shape == (9, 5, 7)
     assert arrays["maps"].nbytes + arrays["scale"].nbytes == 9 * bytes_per_map(SETTINGS, "uint8")
-    # the default: a Kinetics video of 300 frames in 59.1 kB
-    assert num_maps(300, MotionSettings().stride) * bytes_per_map(MotionSettings(), "uint8") == 75 * (784 + 4)
+    # the default: a Kinetics video of 300 frames in 29.9 kB
+    assert num_maps(300, MotionSettings().stride) * bytes_per_map(MotionSettings(), "uint8") == 38 * (784 + 4)
 
 
 def test_another_catalog_is_refused(tmp_path):

@@ -8,6 +8,7 @@ regularised flow minimises (f - v)' T (f - v) + PRIOR |f - f'|^2. Measured in do
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -52,59 +53,66 @@ class BlockGrid:
 
 
 def splat(
-    grid: BlockGrid, vectors: list[np.ndarray | None], factors: np.ndarray, *, group: int, max_speed: float
+    grid: BlockGrid, vectors: list[np.ndarray], factors: np.ndarray, planes: np.ndarray, *, max_speed: float
 ) -> np.ndarray:
     """Add up the motion vectors of frames over the cells of a grid.
 
     Args:
         grid: the cells.
-        vectors: FFmpeg's motion vectors of each frame (a structured array), None where it has none.
+        vectors: FFmpeg's motion vectors of each frame (a structured array).
         factors: float n x 2: for each frame, what makes vectors to the past and to the future flow: 1 over the signed
             distance in frames.
-        group: so many consecutive frames are added up to one.
+        planes: int n: frames of the same number, ascending from 0, are added up.
         max_speed: clip the flow to ± this many pixels a frame.
 
     Returns:
-        float32 ceil(n / group) x 3 x rows x columns: flow times coverage (u, v), and coverage: 1 for a cell that a
-        block covers once.
+        float32 planes x 3 x rows x columns, up to the last of `planes`: flow times coverage (u, v), and coverage: 1 for
+        a cell that a block covers once.
     """
     rows, columns = grid.shape
-    num_groups = -(-len(vectors) // group)
-    counts = [0 if found is None else len(found) for found in vectors]
-    if not any(counts):
-        return np.zeros((num_groups, 3, rows, columns), np.float32)
-    found = _joined([one for one in vectors if one is not None])
-    frame = np.repeat(np.arange(len(vectors)), counts)
+    found = _joined(vectors)
+    frame = np.repeat(np.arange(len(vectors)), [len(one) for one in vectors])
     factor = factors[frame, (found["source"] > 0).astype(np.intp)] / np.maximum(found["motion_scale"], 1)
-    flow = [np.clip(found[f"motion_{axis}"] * factor, -max_speed, max_speed) for axis in "xy"]
-    cells, coverage = _covered_cells(grid, found, frame // group)
-    parts, size = len(cells) // len(found), num_groups * rows * columns
-    sums = [np.bincount(cells, coverage * np.tile(component, parts), size) for component in flow]
-    sums.append(np.bincount(cells, coverage, size))
-    return np.stack([plane.reshape(num_groups, rows, columns) for plane in sums], axis=1).astype(np.float32)
+    parts = 2 if grid.cell < 16 else 1  # blocks are divided into as many as cells fit into the largest
+    share = (found["w"].astype(np.float32) * found["h"]) / np.float32((parts * grid.cell) ** 2)
+    flow = [np.clip(found[f"motion_{axis}"] * factor, -max_speed, max_speed).astype(np.float32) for axis in "xy"]
+    added = [component * share for component in flow] + [share]
+    sums = np.zeros((int(planes[-1]) + 1, 3, rows, columns), np.float32)
+    totals = [sums.reshape(-1)[component * rows * columns :] for component in range(3)]  # all views of the same
+    first_cells = planes[frame] * (3 * rows * columns)
+    for cells, inside in _cells_of_parts(grid, found, parts):
+        cells = (first_cells + cells)[inside]
+        for total, values in zip(totals, added, strict=True):
+            np.add.at(total, cells, values[inside])
+    return sums
 
 
 def _joined(vectors: list[np.ndarray]) -> np.ndarray:
     # as bytes: joining structured arrays compares their fields one by one
-    return np.concatenate([one.view(np.uint8) for one in vectors]).view(vectors[0].dtype)
+    return np.frombuffer(b"".join(vectors), vectors[0].dtype)
 
 
-def _covered_cells(grid: BlockGrid, found: np.ndarray, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cell of each part of each block (all first parts, then all second, ...), and how much it covers of it.
+def _cells_of_parts(grid: BlockGrid, found: np.ndarray, parts: int) -> Iterator[tuple[np.ndarray, np.ndarray | slice]]:
+    """Yield the cell at the centre of the first part of each block, of the second, ..., of parts x parts.
 
-    Blocks are divided into as many parts as cells fit into the largest; a part goes to the cell at its centre.
+    With each comes which of them lie inside the frame.
     """
     rows, columns = grid.shape
-    block_width, block_height = found["w"].astype(np.int32), found["h"].astype(np.int32)
-    parts = 2 if grid.cell < 16 else 1
-    steps = np.arange(1 - parts, parts, 2)[:, None]  # in units of half a part, from the block's centre
-    x = found["dst_x"] + steps * block_width // (2 * parts)
-    y = found["dst_y"] + steps * block_height // (2 * parts)
-    inside = ((y >= 0) & (y < grid.height))[:, None] & ((x >= 0) & (x < grid.width))
-    row = (plane * rows + np.clip(y * rows // grid.height, 0, rows - 1)) * columns
-    cells = row[:, None] + np.clip(x * columns // grid.width, 0, columns - 1)
-    share = block_width * block_height / (parts * grid.cell) ** 2
-    return cells.ravel(), (inside * share).ravel()
+    across = list(_places_along(found["dst_x"], found["w"], grid.width, columns, parts))
+    for row, inside_down in _places_along(found["dst_y"], found["h"], grid.height, rows, parts):
+        for column, inside_across in across:
+            inside = inside_down & inside_across
+            yield row * columns + column, slice(None) if inside.all() else inside
+
+
+def _places_along(
+    centre: np.ndarray, size: np.ndarray, length: int, cells: int, parts: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the row or column of the first part of each block, ..., and whether it lies inside the frame."""
+    centre, size = centre.astype(np.int32), size.astype(np.int32)
+    for step in range(1 - parts, parts, 2):  # in units of half a part, from the block's centre
+        place = centre + step * size // (2 * parts)
+        yield np.clip(place * cells // length, 0, cells - 1), (place >= 0) & (place < length)
 
 
 def texture(grid: BlockGrid, luma: np.ndarray) -> np.ndarray:
@@ -121,13 +129,11 @@ def texture(grid: BlockGrid, luma: np.ndarray) -> np.ndarray:
     reduced = cv2.resize(luma, (columns * TEXELS, rows * TEXELS), interpolation=cv2.INTER_AREA)
     # Sobel: 8 times the difference from texel to texel
     across, down = (gradient.astype(np.float32) for gradient in cv2.spatialGradient(reduced))
-    products = np.empty((3, *reduced.shape), np.float32)
-    for product, first, second in zip(products, (across, across, down), (across, down, down), strict=True):
-        np.multiply(first, second, out=product)
-    means = products.reshape(-1, reduced.shape[1])  # one above the other, for fewer calls
-    for side in (TEXELS // 2, 1):  # halving twice is faster than one step
-        means = cv2.resize(means, (columns * side, 3 * rows * side), interpolation=cv2.INTER_AREA)
-    tensor = means.reshape(3, rows, columns)
+    tensor = np.empty((3, rows, columns), np.float32)
+    for mean, first, second in zip(tensor, (across, across, down), (across, down, down), strict=True):
+        # halving twice is faster than one step
+        halved = cv2.resize(first * second, (2 * columns, 2 * rows), interpolation=cv2.INTER_AREA)
+        mean[...] = cv2.resize(halved, (columns, rows), interpolation=cv2.INTER_AREA)
     noise = TEXTURE_NOISE * (8 * grid.cell / TEXELS) ** 2
     return tensor / (tensor[0] + tensor[2] + np.float32(noise))
 
@@ -142,29 +148,33 @@ def regularise(sums: np.ndarray, textures: np.ndarray) -> np.ndarray:
     Returns:
         float32 n x rows x columns x 2, pixels a frame; where nothing is known, what is known nearby.
     """
-    u, v, weight = np.moveaxis(sums, 1, 0)
-    covered = np.maximum(weight, 1e-6)
-    u, v = u / covered, v / covered
-    trust = weight / np.maximum(weight.max(axis=(1, 2), keepdims=True), 1e-6)
-    xx, xy, yy = np.moveaxis(textures, 1, 0) * trust
-    system = np.stack([xx, xy, yy, xx * u + xy * v, xy * u + yy * v], axis=1)
-    frame_flow = _solve(system.mean(axis=(2, 3), keepdims=True), 0.0, 1e-6)
-    nearby_flow = _solve(_blurred(system), frame_flow, FRAME_PRIOR)
-    return np.moveaxis(_solve(system, nearby_flow, PRIOR), 1, -1)
+    strongest = np.maximum(sums[:, 2].max(axis=(1, 2), keepdims=True), 1e-6)
+    u, v, trust = np.moveaxis(sums / strongest[:, None], 1, 0)  # u and v times trust
+    xx, xy, yy = np.moveaxis(textures, 1, 0)
+    system = np.empty((len(sums), 5, *sums.shape[2:]), np.float32)
+    np.multiply(textures, trust[:, None], out=system[:, :3])
+    np.add(xx * u, xy * v, out=system[:, 3])
+    np.add(xy * u, yy * v, out=system[:, 4])
+    frame_flow = _solve(system.mean(axis=(2, 3), keepdims=True), np.float32(0), np.float32(1e-6))
+    nearby_flow = _solve(_blurred(system), frame_flow, np.float32(FRAME_PRIOR))
+    return np.moveaxis(_solve(system, nearby_flow, np.float32(PRIOR)), 1, -1)
 
 
-def _solve(system: np.ndarray, prior_flow: np.ndarray | float, prior: float) -> np.ndarray:
+def _solve(system: np.ndarray, prior_flow: np.ndarray, prior: np.float32) -> np.ndarray:
     """Solve T f + prior f = T v + prior prior_flow for f, n x 2 x ...; `system` holds T (xx, xy, yy) and T v."""
     xx, xy, yy = system[:, 0] + prior, system[:, 1], system[:, 2] + prior
     right = system[:, 3:] + prior * prior_flow
-    solution = np.stack([yy * right[:, 0] - xy * right[:, 1], xx * right[:, 1] - xy * right[:, 0]], axis=1)
-    return solution / (xx * yy - xy * xy)[:, None]
+    solution = np.empty_like(right)
+    np.subtract(yy * right[:, 0], xy * right[:, 1], out=solution[:, 0])
+    np.subtract(xx * right[:, 1], xy * right[:, 0], out=solution[:, 1])
+    solution /= (xx * yy - xy * xy)[:, None]
+    return solution
 
 
 def _blurred(planes: np.ndarray) -> np.ndarray:
+    # plane by plane: a large matrix product is shared among threads, whose number changes its last bits
     rows, columns = planes.shape[-2:]
-    across = (planes.reshape(-1, columns) @ _gaussian(columns).T).reshape(planes.shape)
-    return _gaussian(rows) @ across
+    return _gaussian(rows) @ (planes @ _gaussian(columns).T)
 
 
 @lru_cache(maxsize=32)

@@ -90,6 +90,19 @@ def motion_boundary(flows: np.ndarray, *, pool: str = "signed", combine: str = "
     return np.float32(factor) * (boundary[..., 0] + boundary[..., 1])
 
 
+def boundary_of_each(flows: np.ndarray) -> np.ndarray:
+    """Return the motion boundary of each of many flows, the mean of both components.
+
+    Args:
+        flows: float, ... x h x w x 2, pixels a frame.
+
+    Returns:
+        float32, ... x h x w, at least 0.
+    """
+    boundary = _boundary(_as_flow(flows))
+    return np.float32(COMBINES["mean"]) * (boundary[..., 0] + boundary[..., 1])
+
+
 def flow_windows(num_flows: int, *, window: int, stride: int) -> list[tuple[int, int]]:
     """Return the flows around every `stride`-th frame, as (first, end), of a video of `num_flows` + 1 frames.
 

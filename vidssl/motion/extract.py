@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 
 import numpy as np
 
-from vidssl.motion.boundary import motion_boundary
+from vidssl.motion.boundary import boundary_of_each
 from vidssl.motion.estimator import windowed_means
 from vidssl.motion.flow import mean_flows, video_flows
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
+
+# So many numbers of small flows are turned into maps together; a flow of 240 x 320 goes alone.
+_VALUES_AT_ONCE = 120_000
 
 
 def video_motion(path: str | os.PathLike, settings: MotionSettings) -> VideoMotion:
@@ -50,41 +53,70 @@ def yield_into(collected: list[np.ndarray], arrays: Generator[np.ndarray, None, 
 
 def _pool_signed(path: str, settings: MotionSettings) -> Generator[np.ndarray, None, int]:
     # differentiating is linear: the signed derivatives over a window are those of its mean flow
-    flows = mean_flows(path, settings)
-    while True:
-        try:
-            flow = next(flows)
-        except StopIteration as end:
-            return end.value
-        yield pooled(motion_boundary(flow[None]), settings.grid, settings.border_fraction)
+    return (yield from _boundary_maps(mean_flows(path, settings), settings))
 
 
 def _pool_magnitude(path: str, settings: MotionSettings) -> Generator[np.ndarray, None, int]:
-    maps = (
-        pooled(motion_boundary(flow[None]), settings.grid, settings.border_fraction)
-        for flow in video_flows(path, settings)
-    )
+    maps = _boundary_maps(video_flows(path, settings), settings)
     return (yield from windowed_means(maps, window=settings.window, stride=settings.stride))
+
+
+def _boundary_maps(flows: Iterator[np.ndarray], settings: MotionSettings) -> Generator[np.ndarray, None, int | None]:
+    """Yield the map of each flow, computed together where flows are small; return what `flows` returns."""
+    waiting: list[np.ndarray] = []
+    while True:
+        try:
+            waiting.append(next(flows))
+        except StopIteration as end:
+            yield from _maps_of(waiting, settings)
+            return end.value
+        if len(waiting) * waiting[0].size >= _VALUES_AT_ONCE:
+            yield from _maps_of(waiting, settings)
+            waiting.clear()
+
+
+def _maps_of(flows: list[np.ndarray], settings: MotionSettings) -> Iterator[np.ndarray]:
+    if flows:
+        yield from pooled(boundary_of_each(np.stack(flows)), settings.grid, settings.border_fraction)
 
 
 _POOLED = {"signed": _pool_signed, "magnitude": _pool_magnitude}
 
 
 def pooled(boundary: np.ndarray, grid: tuple[int, int], border_fraction: float) -> np.ndarray:
-    """Zero the border of a map h x w and average the rest over a grid; both may cut a pixel.
+    """Zero the border of maps ... x h x w and average the rest over a grid; both may cut a pixel.
 
     Returns:
-        float32 rows x columns.
+        float32 ... x rows x columns.
     """
-    down = _pooling(boundary.shape[0], grid[0], border_fraction)
-    across = _pooling(boundary.shape[1], grid[1], border_fraction)
-    return down @ boundary @ across.T
+    down, across = (
+        _pooling(length, parts, border_fraction) for length, parts in zip(boundary.shape[-2:], grid, strict=True)
+    )
+    return _weighted(_weighted(boundary.swapaxes(-2, -1), down).swapaxes(-2, -1), across)
+
+
+def _weighted(maps: np.ndarray, pooling: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Add up weighted cells along the last axis in a fixed order; a matrix product's varies with the threads."""
+    total = np.float32(0)
+    for cells, weights in pooling:
+        total = total + maps[..., cells] * weights
+    return total
 
 
 @lru_cache(maxsize=64)
-def _pooling(length: int, parts: int, border_fraction: float) -> np.ndarray:
-    """Return the weights (parts x length) of a mean over parts, what lies in the border weighing nothing."""
+def _pooling(length: int, parts: int, border_fraction: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return a mean over parts, what lies in the border weighing nothing.
+
+    Returns:
+        a list with the first cell of each part and its weight, the second cell of each, and so on.
+    """
     border, cells, edges = border_fraction * length, np.arange(length), np.linspace(0, length, parts + 1)
     edges_inside = np.clip(edges, border, length - border)
     overlap = np.minimum(edges_inside[1:, None], cells + 1) - np.maximum(edges_inside[:-1, None], cells)
-    return (np.maximum(overlap, 0) * parts / length).astype(np.float32)
+    weights = (np.maximum(overlap, 0) * parts / length).astype(np.float32)
+    firsts, part = (weights > 0).argmax(axis=1), np.arange(parts)
+    pooling = []
+    for step in range(int((weights > 0).sum(axis=1).max())):
+        cells = np.minimum(firsts + step, length - 1)
+        pooling.append((cells, np.where(firsts + step < length, weights[part, cells], np.float32(0))))
+    return pooling

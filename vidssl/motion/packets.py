@@ -9,19 +9,24 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import av
 from av.bitstream import BitStreamFilterContext
 
 from vidssl.motion.stream import FrameStream
 
+PACKETS = ("some", "all")
+
 # Codecs whose packets hold a frame each and whose vectors can be read without decoding what came before.
 _INDEPENDENT_CODECS = ("mpeg4", "msmpeg4", "h263", "flv", "wmv1", "wmv2")
 # MPEG-4 has packets saying "nothing changed" (about 7 bytes) for which no frame comes out.
 _EMPTY_FRAME_BYTES = 16
 _MPEG4_FRAME = b"\x00\x00\x01\xb6"  # the start code; two bits after it tell I, P, B and S apart
-# Two of four: in videos whose every second frame repeats the one before, one of them still moves.
-_READ_OF_FOUR = (1, 2)
+# Which of eight frames are read. In some videos every second frame repeats the one before, so odd and even ones.
+_READ_OF_EIGHT = (1, 3, 6)
+# Key frames show where there is texture, and are expensive to read: not one so few frames after another.
+_KEY_FRAME_DISTANCE = 16
 # Containers in which every packet has a presentation time and holds a whole frame of H.264.
 _TIMED_CONTAINERS = ("mov", "matroska")
 _MAX_REORDER_PACKETS = 16
@@ -33,31 +38,49 @@ class Inexact(Exception):
     """Frames cannot be told apart without decoding all; never leaves `vidssl.motion.vectors`."""
 
 
-def shortcut_for(stream: FrameStream) -> Callable[[FrameStream], FrameNumbers] | None:
-    """Return the function that reads some of the packets, or None if this video allows none."""
+class Shortcut(NamedTuple):
+    """A way to read some of the packets.
+
+    Attributes:
+        frames: yields every frame's number, and the frame if it was read.
+        leaves_out_b_frames: nothing but these.
+    """
+
+    frames: Callable[[FrameStream], FrameNumbers]
+    leaves_out_b_frames: bool
+
+
+def shortcut_for(stream: FrameStream, packets: str) -> Shortcut | None:
+    """Return the way to read the packets named, or None if all are to be read, or this video allows no other way."""
     context = stream.stream.codec_context
+    if packets == "all":
+        return None
     if context.name.startswith(_INDEPENDENT_CODECS) and not context.has_b_frames:
-        return two_of_four
+        return Shortcut(three_of_eight, leaves_out_b_frames=False)
     if context.name == "mpeg4":
-        return anchor_frames
+        return Shortcut(anchor_frames, leaves_out_b_frames=True)
     if context.name == "h264" and context.has_b_frames and stream.container.format.name.startswith(_TIMED_CONTAINERS):
-        return reference_frames
+        return Shortcut(reference_frames, leaves_out_b_frames=True)
     return None
 
 
-def two_of_four(stream: FrameStream) -> FrameNumbers:
-    """Yield every frame's number, and the frame of the key frames and two of four others."""
+def three_of_eight(stream: FrameStream) -> FrameNumbers:
+    """Yield every frame's number, and the frame of three of eight, of the first, and of some key frames."""
     # the picture is that of the last key frame, moved: enough to see where there is texture
     stream.set_options({"skip_idct": "nokey"})
-    number, since_key_frame = 0, 0
+    number, key_frame = 0, -_KEY_FRAME_DISTANCE
     for packet in stream.container.demux(stream.stream):
         if packet.size == 0:  # PyAV marks the end so
             return
         if packet.size < _EMPTY_FRAME_BYTES:
             continue
-        since_key_frame = 0 if packet.is_keyframe else since_key_frame + 1
         frame = None
-        if number == 0 or since_key_frame == 0 or since_key_frame % 4 in _READ_OF_FOUR:
+        if packet.is_keyframe:
+            is_read = number - key_frame >= _KEY_FRAME_DISTANCE
+            key_frame = number if is_read else key_frame
+        else:
+            is_read = number == 0 or number % 8 in _READ_OF_EIGHT
+        if is_read:
             frames = _decoded(stream, packet)
             if len(frames) != 1:
                 raise Inexact

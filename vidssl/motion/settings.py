@@ -44,7 +44,7 @@ class MotionSettings:
     options: dict[str, Any] = field(default_factory=dict)
     fallback_options: dict[str, Any] = field(default_factory=dict)
     grid: tuple[int, int] = (28, 28)
-    stride: int = 4
+    stride: int = 8
     window: int = 8
     pool: str = "signed"
     border_fraction: float = 8 / 224

@@ -11,7 +11,7 @@ import numpy as np
 from vidssl.data.decoders.reader import DecodingError
 from vidssl.motion.block_grid import BlockGrid, texture
 from vidssl.motion.estimator import NoMotionVectors
-from vidssl.motion.packets import Inexact, shortcut_for, two_of_four
+from vidssl.motion.packets import Inexact, shortcut_for
 from vidssl.motion.stream import FrameStream
 
 # Decoders of FFmpeg that export motion vectors.
@@ -21,6 +21,7 @@ _KNOWS_B_FRAMES = "h264"
 _OPTIONS = {"flags2": "+export_mvs", "skip_loop_filter": "all"}
 # A stream that starts with more frames without vectors has none.
 _MOST_LEADING_FRAMES = 64
+_LOOK_DISTANCE = 8  # frames from one look at the picture to the next
 
 
 class CodedFrame(NamedTuple):
@@ -28,7 +29,7 @@ class CodedFrame(NamedTuple):
 
     Attributes:
         number: of the frame, from 0.
-        vectors: FFmpeg's structured array, or None: a key frame, or one that was not read.
+        vectors: FFmpeg's structured array, or None: a key frame.
         factors: what makes a vector to the past, or to the future, flow in pixels a frame, but for its own scale.
         texture: of the picture, see `vidssl.motion.block_grid.texture`, or None where it was not looked at.
     """
@@ -44,35 +45,36 @@ class VectorStream:
 
     Args:
         path: the video.
-        packets: ``half`` leaves out what `vidssl.motion.packets` can do without, ``all`` reads all.
-        texture_stride: frames from one look at the picture to the next.
+        packets: which are read, one of `vidssl.motion.packets.PACKETS`.
 
     Attributes:
         grid: of the stored frame; known with the first frame.
         quarter_turns: counterclockwise, from the stored frame to the displayed one; known with the first frame.
+        num_frames: counted so far, whether read or not.
 
     Raises:
         DecodingError: the file cannot be read.
         NoMotionVectors: its codec hands none out.
     """
 
-    def __init__(self, path: str, *, packets: str, texture_stride: int) -> None:
+    def __init__(self, path: str, *, packets: str) -> None:
         self.path = path
-        self.texture_stride = texture_stride
-        self._looked_at = -1
+        self.num_frames = 0
+        self._looked_at: int | None = None
+        self._layout: np.dtype | None = None
         self._open()
         self._codec = self._stream.stream.codec_context.name
         if not self._codec.startswith(_VECTOR_CODECS):
             self.close()
             raise NoMotionVectors(self._codec)
-        self._shortcut = shortcut_for(self._stream) if packets == "half" else None
+        self._shortcut = shortcut_for(self._stream, packets)
 
     def close(self) -> None:
         """Release the file."""
         self._stream.close()
 
     def frames(self) -> Iterator[CodedFrame]:
-        """Yield all frames.
+        """Yield the frames that something is known of.
 
         Raises:
             DecodingError: no frame decodes, or they change size.
@@ -88,11 +90,11 @@ class VectorStream:
             moved = frame.vectors is not None
             if moved:
                 yield from leading
-            elif len(leading) > _MOST_LEADING_FRAMES:
+            elif frame.number >= _MOST_LEADING_FRAMES:
                 break
         if not leading:
             raise DecodingError(self.path, "no frame decodes")
-        if len(leading) == 1 and not moved:
+        if self.num_frames == 1 and not moved:
             yield from leading
         elif not moved:
             raise NoMotionVectors(f"{self._codec}, key frames only")
@@ -103,16 +105,17 @@ class VectorStream:
     def _with_distances(self) -> Iterator[CodedFrame]:
         """Yield frames whose vectors count from the nearest frame that B-frames do not depend on."""
         waiting: list[CodedFrame] = []
-        anchor = -1
         for coded, bidirectional in self._read():
             if bidirectional:
                 waiting.append(coded)
-                continue
-            yield from (self._before(frame, anchor, coded) for frame in waiting)
-            waiting.clear()
-            yield _between(coded, anchor, coded.number + 1)
-            anchor = coded.number
-        yield from (_between(frame, anchor, frame.number + 1) for frame in waiting)
+            elif waiting:
+                anchor = waiting[0].number - 1
+                yield from (self._before(frame, anchor, coded) for frame in waiting)
+                waiting.clear()
+                yield _between(coded, anchor, coded.number + 1)
+            else:
+                yield coded
+        yield from (_between(frame, waiting[0].number - 1, frame.number + 1) for frame in waiting)
 
     def _before(self, frame: CodedFrame, anchor: int, following: CodedFrame) -> CodedFrame:
         """Return a B-frame between two others; where its own vectors are unknown, with those that pass it by."""
@@ -123,41 +126,51 @@ class VectorStream:
         )
 
     def _read(self) -> Iterator[tuple[CodedFrame, bool]]:
-        """Yield every frame and whether it is a B-frame; if leaving frames out goes wrong, start again without."""
+        """Yield frames and whether each is a B-frame; if leaving frames out goes wrong, start again without.
+
+        A B-frame that was left out is yielded without vectors, other frames that were left out are not.
+        """
         start = 0
         if self._shortcut:
             try:
-                for number, frame in self._shortcut(self._stream):
-                    left_out = frame is None and self._shortcut is not two_of_four
-                    yield self._coded(number, frame), left_out or _is_bidirectional(frame)
-                    start = number + 1
+                for number, frame in self._shortcut.frames(self._stream):
+                    self.num_frames = start = number + 1
+                    if frame is not None:
+                        yield self._coded(number, frame), _is_bidirectional(frame)
+                    elif self._shortcut.leaves_out_b_frames:
+                        yield CodedFrame(number, None, _NEXT_TO, None), True
                 return
             except Inexact:
                 self.close()
                 self._open()
         for number, frame in enumerate(self._stream.frames()):
             if number >= start:
+                self.num_frames = number + 1
                 yield self._coded(number, frame), _is_bidirectional(frame)
 
-    def _coded(self, number: int, frame: av.VideoFrame | None) -> CodedFrame:
-        if frame is None:
-            return CodedFrame(number, None, _NO_FACTORS, None)
+    def _coded(self, number: int, frame: av.VideoFrame) -> CodedFrame:
         if number == 0:
             self.grid = BlockGrid(frame.height, frame.width)
             self.quarter_turns = self._stream.quarter_turns
         found = frame.side_data.get("MOTION_VECTORS")
-        vectors = None if found is None else found.to_ndarray().copy()  # else it keeps the frame in memory
-        if number // self.texture_stride == self._looked_at:
-            return CodedFrame(number, vectors, _NO_FACTORS, None)
-        self._looked_at = number // self.texture_stride
-        return CodedFrame(number, vectors, _NO_FACTORS, texture(self.grid, _luma(frame)))
+        vectors = None if found is None else self._copied(found)
+        if self._looked_at is not None and number - self._looked_at < _LOOK_DISTANCE:
+            return CodedFrame(number, vectors, _NEXT_TO, None)
+        self._looked_at = number
+        return CodedFrame(number, vectors, _NEXT_TO, texture(self.grid, _luma(frame)))
+
+    def _copied(self, found: av.sidedata.motionvectors.MotionVectors) -> np.ndarray:
+        """Return vectors that do not keep their frame in memory; copied as bytes, not field by field."""
+        if self._layout is None:
+            self._layout = found.to_ndarray().dtype
+        return np.frombuffer(bytes(found), self._layout)
 
 
-_NO_FACTORS = (0.0, 0.0)
+_NEXT_TO = (-1.0, 1.0)  # references at the frame before and the frame after
 
 
-def _is_bidirectional(frame: av.VideoFrame | None) -> bool:
-    return frame is not None and frame.pict_type == av.video.frame.PictureType.B
+def _is_bidirectional(frame: av.VideoFrame) -> bool:
+    return frame.pict_type == av.video.frame.PictureType.B
 
 
 def _between(frame: CodedFrame, past: int, future: int) -> CodedFrame:
