@@ -3,7 +3,8 @@
     python tools/bench_motion.py --videos FOLDER... [--limit N] [--frames N] [--json FILE]
 
 Of each video the first frames are copied to a file of their own, still compressed, so that TV-L1 (about a second a
-frame) comes to an end; every estimator computes the motion maps of that file, and the maps are compared on 7 x 7 cells.
+frame) comes to an end; every estimator computes the motion maps of that file, and those nearest to each frame are
+compared on 7 x 7 cells.
 The milliseconds are those one core worked for this process, on the whole video except for TV-L1, decoding included;
 only their ratios mean anything on another machine. Decoding is `read_frames` of all frames to RGB.
 """
@@ -42,11 +43,12 @@ from vidssl.motion.settings import MotionSettings
 REFERENCE = "tvl1"
 ESTIMATORS = {
     "codec": MotionSettings(),
-    "codec all": MotionSettings(options={"packets": "all"}),
+    "codec 4": MotionSettings(stride=4),
+    "codec all 4": MotionSettings(stride=4, options={"packets": "all"}),
     "dis": MotionSettings(estimator="dis"),
     "dis fast": MotionSettings(estimator="dis", options={"preset": "fast"}, short_side=None),
     "farneback": MotionSettings(estimator="farneback"),
-    REFERENCE: MotionSettings(estimator="tvl1", short_side=None),
+    REFERENCE: MotionSettings(estimator="tvl1", short_side=None, stride=4),
 }
 COMPARED_CELLS = 7  # the crop and the alignment of the last feature map see no finer
 CLIP_FRAMES = 16
@@ -153,7 +155,7 @@ def take_turns(works: dict[str, Callable[[], Any]]) -> dict[str, float]:
 
 def agreement(motion: VideoMotion, reference: VideoMotion) -> dict[str, float]:
     """Compare the motion of one video by an estimator with the reference's."""
-    ours, theirs = (block_means(one.maps, COMPARED_CELLS, COMPARED_CELLS) for one in (motion, reference))
+    ours, theirs = (maps_of_frames(one) for one in (motion, reference))
     regions = [moving_region(spatial_motion(maps)) for maps in (ours, theirs)]
     starts = [above_median(one.clip_motion_of_starts(CLIP_FRAMES, 1)) for one in (motion, reference)]
     return {
@@ -164,6 +166,12 @@ def agreement(motion: VideoMotion, reference: VideoMotion) -> dict[str, float]:
         "starts_in_common": float((starts[0] & starts[1]).sum() / starts[1].sum()),
         "region_iou": intersection_over_union(*regions),
     }
+
+
+def maps_of_frames(motion: VideoMotion) -> np.ndarray:
+    """Return the map nearest to each frame, so that maps may be compared that lie at different distances."""
+    maps = block_means(motion.maps, COMPARED_CELLS, COMPARED_CELLS)
+    return maps[motion.nearest_map(np.arange(motion.num_frames))]
 
 
 def above_median(values: np.ndarray) -> np.ndarray:

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import motion_scenes as scenes
 import numpy as np
 import pytest
@@ -142,3 +146,24 @@ def test_repeated_runs_give_the_same_maps_to_the_last_bit(videos):
     for _ in range(20):
         between.append(np.empty(rng.integers(1, 200_000), np.uint8))
         np.testing.assert_array_equal(video_motion(videos["object under a pan"], MotionSettings()).maps, expected)
+
+
+def test_the_number_of_threads_changes_nothing():
+    program = (
+        "import sys; import numpy as np; from vidssl.motion.block_grid import regularise;"
+        "from vidssl.motion.extract import pooled; random = np.random.default_rng(0).random;"
+        "flow = regularise(*random((2, 16, 3, 30, 40), np.float32));"
+        "pool = pooled(random((240, 320), np.float32), (28, 28), 8 / 224);"
+        "sys.stdout.buffer.write(flow.tobytes() + pool.tobytes())"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert len(runs[0]) == 4 * (16 * 30 * 40 * 2 + 28 * 28)
+    assert runs[0] == runs[1]

@@ -15,7 +15,8 @@ from vidssl.motion.estimator import MAX_SPEED, FlowEstimator, clipped_window, wi
 from vidssl.motion.packets import PACKETS
 from vidssl.motion.vectors import CodedFrame, VectorStream
 
-_CHUNK_FRAMES = 64  # worked on together
+_CHUNK_FRAMES = 64  # whose vectors are added up together
+_FLOWS_AT_ONCE = 32  # regularised together, if as many are wanted
 
 
 class CodecFlow(FlowEstimator):
@@ -62,6 +63,8 @@ class CodecFlow(FlowEstimator):
                 held.add(stream.grid, chunk, end)
                 centres = range(frame, held.count + 1, stride)
                 centres = [centre for centre in centres if window_around(centre, window)[1] <= held.count]
+                if len(centres) < _FLOWS_AT_ONCE:
+                    continue
                 yield from displayed(held.means(centres, window), stream.quarter_turns)
                 frame += stride * len(centres)
                 held.forget(min(window_around(frame, window)[0], held.count - 1))  # a last window needs one

@@ -168,6 +168,7 @@ def _decoded(stream: FrameStream, packet: av.Packet) -> list[av.VideoFrame]:
         frames = stream.stream.codec_context.decode(packet if packet.size else None)
     except av.FFmpegError as error:
         raise Inexact from error
-    if any(frame.is_corrupt for frame in frames):
-        raise Inexact
-    return [stream.checked(frame) for frame in frames]
+    for frame in frames:
+        if stream.checked(frame).is_corrupt:
+            raise Inexact
+    return frames
