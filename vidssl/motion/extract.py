@@ -21,8 +21,8 @@ _VALUES_AT_ONCE = 120_000
 def video_motion(path: str | os.PathLike, settings: MotionSettings) -> VideoMotion:
     """Compute the motion maps of a video.
 
-    Memory holds one window of flows (with ``codec`` some dozens of block grids), and the maps. The same file and settings
-    give the same maps to the last bit, whatever the process and the number of threads.
+    Memory holds one window of flows (with ``codec`` some dozens of block grids), and the maps. With ``codec``, the
+    same file and settings give the same maps to the last bit, whatever the process and its number of threads.
 
     Args:
         path: the video.
