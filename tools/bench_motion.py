@@ -3,8 +3,8 @@
     python tools/bench_motion.py --videos FOLDER... [--limit N] [--frames N] [--json FILE]
 
 Of each video the first frames are copied to a file of their own, still compressed, so that TV-L1 (about a second a
-frame) comes to an end; every estimator computes the motion maps of that file, and those nearest to each frame are
-compared on 7 x 7 cells.
+frame) comes to an end; every estimator computes the motion maps of that file, and those of each frame (see
+`VideoMotion.maps_of`) are compared on 7 x 7 cells.
 The milliseconds are those one core worked for this process, on the whole video except for TV-L1, decoding included;
 only their ratios mean anything on another machine. Decoding is `read_frames` of all frames to RGB.
 """
@@ -169,9 +169,8 @@ def agreement(motion: VideoMotion, reference: VideoMotion) -> dict[str, float]:
 
 
 def maps_of_frames(motion: VideoMotion) -> np.ndarray:
-    """Return the map nearest to each frame, so that maps may be compared that lie at different distances."""
-    maps = block_means(motion.maps, COMPARED_CELLS, COMPARED_CELLS)
-    return maps[motion.nearest_map(np.arange(motion.num_frames))]
+    """Return the map of each frame, so that maps may be compared that lie at different distances."""
+    return block_means(motion.maps_of(np.arange(motion.num_frames)), COMPARED_CELLS, COMPARED_CELLS)
 
 
 def above_median(values: np.ndarray) -> np.ndarray:

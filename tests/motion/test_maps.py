@@ -236,9 +236,10 @@ def random_motion(num_frames, stride, seed=4):
 
 
 def naive_map_of(motion, frame):
-    """The nearest one; of two equally near the later."""
-    distances = [abs(s * motion.stride - frame) for s in range(len(motion.maps))]
-    return motion.maps[max(s for s, d in enumerate(distances) if d == min(distances))]
+    """Each map weighs the less, the farther it is; one that is `stride` away or more weighs nothing."""
+    last = (len(motion.maps) - 1) * motion.stride
+    weights = [max(0, 1 - abs(s * motion.stride - min(frame, last)) / motion.stride) for s in range(len(motion.maps))]
+    return np.average(motion.maps, axis=0, weights=weights)
 
 
 @pytest.mark.parametrize(

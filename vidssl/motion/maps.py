@@ -189,9 +189,12 @@ class VideoMotion:
                 f"got {self.maps.shape}."
             )
 
-    def nearest_map(self, frames: np.ndarray) -> np.ndarray:
-        """Return the number of the map nearest to each frame, of two the later."""
-        return np.minimum((frames + self.stride // 2) // self.stride, len(self.maps) - 1)
+    def maps_of(self, frames: np.ndarray) -> np.ndarray:
+        """Return the map of each frame (T,), between two maps by how near each is; after the last, the last."""
+        before, past = np.divmod(frames, self.stride)
+        after = np.minimum(before + 1, len(self.maps) - 1)
+        share = (past / np.float32(self.stride)).astype(np.float32)[:, None, None]
+        return (1 - share) * self.maps[before] + share * self.maps[after]
 
     def clip(self, indices: np.ndarray, num_steps: int) -> np.ndarray:
         """Return the ST-motion of a clip.
@@ -201,9 +204,9 @@ class VideoMotion:
             num_steps: time bins of the result; as in adaptive average pooling they overlap where T is no multiple.
 
         Returns:
-            float32, num_steps x rows x columns: the mean of the maps nearest to the frames of each bin.
+            float32, num_steps x rows x columns: the mean of the maps of the frames of each bin, see `maps_of`.
         """
-        maps = self.maps[self.nearest_map(np.asarray(indices))]
+        maps = self.maps_of(np.asarray(indices))
         means = [maps[first:end].mean(axis=0) for first, end in time_bins(len(maps), num_steps)]
         return np.stack(means).astype(np.float32, copy=False)
 
@@ -220,7 +223,9 @@ class VideoMotion:
         span = (num_frames - 1) * stride
         num_starts = self.num_frames - span if self.num_frames > span else self.num_frames
         frames = (np.arange(num_starts)[:, None] + np.arange(num_frames) * stride) % self.num_frames
-        return temporal_motion(self.maps)[self.nearest_map(frames)].mean(axis=1, dtype=np.float32)
+        of_maps = temporal_motion(self.maps)
+        of_frames = np.interp(np.arange(self.num_frames), np.arange(len(of_maps)) * self.stride, of_maps)
+        return of_frames[frames].mean(axis=1).astype(np.float32)
 
 
 def time_bins(num_frames: int, num_bins: int) -> list[tuple[int, int]]:
