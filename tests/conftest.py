@@ -6,6 +6,13 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(autouse=True)
+def _no_chosen_run_folder(monkeypatch):
+    """A run in a test leaves its folder in the environment, where the next one would take it for its own."""
+    monkeypatch.setenv("VIDSSL_RUN_DIR", "set, so that it is removed again afterwards")
+    monkeypatch.delenv("VIDSSL_RUN_DIR")
+
+
 @pytest.fixture(scope="session")
 def real_videos() -> Path:
     """The folder of real videos; VIDSSL_TEST_VIDEOS names it, else it lies beside the checkout."""

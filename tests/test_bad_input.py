@@ -20,12 +20,6 @@ QUIET = ["--wandb.mode", "disabled", "--trainer.max_steps", "2"]
 NO_EVALUATION = ["--trainer.limit_val_batches", "0"]
 
 
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch):
-    monkeypatch.setenv("VIDSSL_RUN_DIR", "set, so that it is removed again afterwards")
-    monkeypatch.delenv("VIDSSL_RUN_DIR")
-
-
 def message(capsys, *args):
     capsys.readouterr()
     assert main([str(arg) for arg in args]) == 2
@@ -154,6 +148,7 @@ def checkpoint(synthetic_catalog, tmp_path_factory):
     config["trainer"]["callbacks"] = [{"class_path": "ModelCheckpoint", "init_args": {"save_last": True}}]
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config))
+    os.environ.pop("VIDSSL_RUN_DIR", None)  # before the environment of a single test is put in order
     assert main(["fit", "--config", str(file)]) == 0
     os.environ.pop("VIDSSL_RUN_DIR")
     return folder / "run" / "checkpoints" / "last.ckpt", file

@@ -19,8 +19,6 @@ from vidssl.reporting.metrics_csv import read_metrics
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch):
-    monkeypatch.setenv("VIDSSL_RUN_DIR", "set, so that it is removed again afterwards")
-    monkeypatch.delenv("VIDSSL_RUN_DIR")
     monkeypatch.setenv("WANDB_MODE", "offline")
 
 

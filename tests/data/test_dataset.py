@@ -126,8 +126,12 @@ def test_evaluation_sees_each_labelled_video_once_in_order(synthetic_catalog):
 
 
 def test_recipes_and_clips_must_match(synthetic_catalog):
-    with pytest.raises(VidsslError, match=r"has 1 recipes, but data\.sampler gives 2 clips"):
-        data_module(synthetic_catalog, augmentations=[CVRL_VIEW_1]).train_dataset()
+    with pytest.raises(VidsslError, match=r"has 3 recipes, but data\.sampler gives 2 clips"):
+        data_module(synthetic_catalog, augmentations=[CVRL_VIEW_1] * 3).train_dataset()
+
+
+def test_a_single_recipe_serves_all_clips(synthetic_catalog):
+    assert data_module(synthetic_catalog, augmentations=[CVRL_VIEW_1]).train_dataset().recipes == [CVRL_VIEW_1] * 2
 
 
 def test_too_little_shared_memory_is_told_before_training(synthetic_catalog, monkeypatch):

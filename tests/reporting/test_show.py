@@ -26,7 +26,7 @@ data:
 
 def made_up_motion(path, settings):
     rng = np.random.default_rng(len(path))
-    return VideoMotion(rng.random((6, *settings.grid), np.float32), settings.stride, 24)
+    return VideoMotion(rng.random((24 // settings.stride, *settings.grid), np.float32), settings.stride, 24)
 
 
 @pytest.fixture
