@@ -232,14 +232,17 @@ def probe_folder(folder: Path, num_videos: int) -> list[VideoRow]:
     return rows
 
 
+def catalog_of(videos: Path, num_videos: int, file: Path) -> Catalog:
+    """Write a catalog of the videos that `probe_folder` finds, and open it."""
+    rows, root = probe_folder(videos, num_videos), videos.resolve()
+    write_catalog(file, rows, classes=[], group_names=[], splits={}, root=root, source={"kind": "benchmark"})
+    return Catalog.open(file)
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure, and return the figures."""
-    rows = probe_folder(options.videos, options.num_videos)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "bench.catalog")
-        root = options.videos.resolve()
-        write_catalog(file, rows, classes=[], group_names=[], splits={}, root=root, source={"kind": "benchmark"})
-        catalog = Catalog.open(file)
+        catalog = catalog_of(options.videos, options.num_videos, Path(folder, "bench.catalog"))
         Bench(catalog, options.decoder, options.seed).turn(0, [0])  # loads libraries, fills caches
         bench = Bench(catalog, options.decoder, options.seed)
         numbers = list(range(len(catalog)))
@@ -247,6 +250,23 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             for first in range(0, len(numbers), BATCH_SIZE):
                 bench.turn(epoch, numbers[first : first + BATCH_SIZE])
         return figures(bench)
+
+
+def measure_and_report(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], dict[str, Any]],
+    print_table: Callable[[dict[str, Any]], None],
+) -> None:
+    """Read the command line, measure on one core, print the table and write the file of ``--json``."""
+    options = parser.parse_args()
+    take_one_core()
+    try:
+        result = run(options)
+    except VidsslError as error:
+        parser.exit(1, f"{error}\n")
+    print_table(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def main() -> None:
@@ -260,15 +280,7 @@ def main() -> None:
     parser.add_argument("--decoder", default="auto", help="decoder of our loader")
     parser.add_argument("--seed", type=int, default=0, help="key of every draw")
     parser.add_argument("--json", type=Path, help="file for the ratios and all raw figures")
-    options = parser.parse_args()
-    take_one_core()
-    try:
-        result = run(options)
-    except VidsslError as error:
-        parser.exit(1, f"{error}\n")
-    print_table(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    measure_and_report(parser, run, print_table)
 
 
 if __name__ == "__main__":

@@ -11,23 +11,21 @@ sampler, the motion crop and the alignment target.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench_loading import BATCH_SIZE, Stopwatch, probe_folder, take_one_core
+from bench_loading import BATCH_SIZE, Stopwatch, catalog_of, measure_and_report
 from torch.utils.data import DataLoader
 
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, MCL_VIEW
-from vidssl.data.catalog import Catalog, write_catalog
+from vidssl.data.catalog import Catalog
 from vidssl.data.dataset import ClipDataset, collate
 from vidssl.data.motion_sampling import MotionSampler
 from vidssl.data.plan import MotionCrop
 from vidssl.data.sampling import UniformSampler
 from vidssl.data.video_processes import Processes
-from vidssl.errors import VidsslError
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.shares import Share
 from vidssl.motion.source import MotionData
@@ -71,13 +69,10 @@ def figures(watch: Stopwatch, num_videos: int, settings: MotionSettings) -> dict
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure, and return the figures."""
-    videos = probe_folder(options.videos, options.num_videos)
     settings = MotionSettings(estimator=options.estimator)
     with tempfile.TemporaryDirectory() as folder:
-        file, store = Path(folder, "bench.catalog"), Path(folder, "bench.motion")
-        root = options.videos.resolve()
-        write_catalog(file, videos, classes=[], group_names=[], splits={}, root=root, source={"kind": "benchmark"})
-        catalog = Catalog.open(file)
+        store = Path(folder, "bench.motion")
+        catalog = catalog_of(options.videos, options.num_videos, Path(folder, "bench.catalog"))
         job = MotionJob(catalog, settings, store)
         compute_share(job, Share(0, 1), Processes(1))
         merge(job)
@@ -117,15 +112,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each video has its turn")
     parser.add_argument("--estimator", default=MotionSettings().estimator, help="flow estimator")
     parser.add_argument("--json", type=Path, help="file for the ratios and all raw figures")
-    options = parser.parse_args()
-    take_one_core()
-    try:
-        result = run(options)
-    except VidsslError as error:
-        parser.exit(1, f"{error}\n")
-    print_table(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    measure_and_report(parser, run, print_table)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,15 @@ import numpy as np
 import pytest
 
 from vidssl.errors import VidsslError
+from vidssl.motion.boundary import flow_windows, motion_boundary, prewitt_gradients, windowed_motion_boundary
 from vidssl.motion.maps import (
     Region,
     VideoMotion,
     block_means,
     coverage,
-    flow_windows,
-    motion_boundary,
     moving_region,
-    prewitt_gradients,
     spatial_motion,
     temporal_motion,
-    windowed_motion_boundary,
     zero_border,
 )
 

@@ -186,17 +186,17 @@ def _apply_part(frames: np.ndarray, plan: FramePlan, out: np.ndarray) -> None:
         part = slice(start, start + FRAMES_AT_A_TIME)
         resized = pixels.resize(frames[part, top : top + height, left : left + width], *plan.resize)
         windows = resized[:, window_top : window_top + size, window_left : window_left + size]
-        target = out[part]
-        if not target.flags.c_contiguous:  # the operations work in place, on contiguous frames only
-            target = np.empty(target.shape, np.uint8)
+        place = out[part]
+        # the operations work in place, on contiguous frames only
+        target = place if place.flags.c_contiguous else np.empty(place.shape, np.uint8)
         for window, frame in zip(windows, target, strict=True):
             if plan.flip:
                 cv2.flip(window, 1, frame)
             else:
                 np.copyto(frame, window)
         _change_colours(target, plan)
-        if not out[part].flags.c_contiguous:
-            out[part] = target
+        if target is not place:
+            place[...] = target
 
 
 def _change_colours(frames: np.ndarray, plan: FramePlan) -> None:

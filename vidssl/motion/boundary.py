@@ -103,6 +103,18 @@ def boundary_of_each(flows: np.ndarray) -> np.ndarray:
     return np.float32(COMBINES["mean"]) * (boundary[..., 0] + boundary[..., 1])
 
 
+def window_around(frame: int, window: int) -> tuple[int, int]:
+    """Return the flows (first, end) around a frame, wherever the video ends; half of them lie before it."""
+    return frame - window // 2, frame - window // 2 + window
+
+
+def clipped_window(frame: int, window: int, num_flows: int) -> tuple[int, int]:
+    """Return the flows (first, end) around a frame of a video, at least one while there are any."""
+    first, end = window_around(frame, window)
+    first = max(0, min(first, num_flows - 1))
+    return first, min(num_flows, max(end, first + 1))
+
+
 def flow_windows(num_flows: int, *, window: int, stride: int) -> list[tuple[int, int]]:
     """Return the flows around every `stride`-th frame, as (first, end), of a video of `num_flows` + 1 frames.
 
@@ -113,12 +125,7 @@ def flow_windows(num_flows: int, *, window: int, stride: int) -> list[tuple[int,
         window: flows around a frame, half of them before it.
         stride: distance in frames between two windows.
     """
-    windows = []
-    for frame in range(0, num_flows + 1, stride):
-        begin = frame - window // 2
-        first = max(0, min(begin, num_flows - 1))
-        windows.append((first, min(num_flows, max(begin + window, first + 1))))
-    return windows
+    return [clipped_window(frame, window, num_flows) for frame in range(0, num_flows + 1, stride)]
 
 
 def windowed_motion_boundary(

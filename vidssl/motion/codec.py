@@ -11,7 +11,8 @@ import numpy as np
 
 from vidssl.errors import VidsslError
 from vidssl.motion.block_grid import BlockGrid, regularise, splat
-from vidssl.motion.estimator import MAX_SPEED, FlowEstimator, clipped_window, window_around
+from vidssl.motion.boundary import clipped_window, window_around
+from vidssl.motion.estimator import MAX_SPEED, FlowEstimator
 from vidssl.motion.packets import PACKETS
 from vidssl.motion.vectors import CodedFrame, VectorStream
 

@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
+from vidssl.motion.boundary import clipped_window, window_around
+
 # Faster than this, in pixels a frame, is taken for a failure; the released code of MCL clips there too.
 MAX_SPEED = 20.0
 
@@ -73,15 +75,3 @@ def windowed_means(arrays: Iterator[np.ndarray], *, window: int, stride: int) ->
         yield np.mean([latest[i - count] for i in range(first, end)], axis=0)
         frame += stride
     return count
-
-
-def window_around(frame: int, window: int) -> tuple[int, int]:
-    """Return the flows (first, end) around a frame, wherever the video ends; half of them lie before it."""
-    return frame - window // 2, frame - window // 2 + window
-
-
-def clipped_window(frame: int, window: int, num_flows: int) -> tuple[int, int]:
-    """Return the flows (first, end) around a frame of a video, at least one; see `vidssl.motion.maps.flow_windows`."""
-    first, end = window_around(frame, window)
-    first = max(0, min(first, num_flows - 1))
-    return first, min(num_flows, max(end, first + 1))

@@ -16,33 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from vidssl.errors import VidsslError
-from vidssl.motion.boundary import (
-    COMBINES,
-    POOLS,
-    flow_windows,
-    motion_boundary,
-    prewitt_gradients,
-    windowed_motion_boundary,
-)
-
-__all__ = [
-    "COMBINES",
-    "POOLS",
-    "Region",
-    "VideoMotion",
-    "area_weights",
-    "block_means",
-    "coverage",
-    "flow_windows",
-    "motion_boundary",
-    "moving_region",
-    "prewitt_gradients",
-    "spatial_motion",
-    "temporal_motion",
-    "time_bins",
-    "windowed_motion_boundary",
-    "zero_border",
-]
 
 # --- grids ---
 
