@@ -1,0 +1,58 @@
+"""Features of videos, as every measure takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from vidssl.errors import VidsslError
+
+VIDEOS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """Frozen features of labelled videos.
+
+    Attributes:
+        views: float32 (N, V, D), a vector for each view of a video: its clips one after the other, the crops of a clip
+            side by side; V = 1 where only the mean was kept. May be a read-only memory map.
+        labels: int64 (N,), class numbers.
+        groups: int64 (N,), who or what a video comes from (a person, a scene); -1 where unknown.
+        index: int64 (N,), row numbers in the catalog, ascending.
+
+    Raises:
+        VidsslError: shapes that do not fit together.
+    """
+
+    views: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    index: np.ndarray
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.views), len(self.labels), len(self.groups), len(self.index)}
+        if self.views.ndim != 3 or len(sizes) != 1:
+            raise VidsslError(
+                f"VideoFeatures need views (N, V, D), labels, groups and index (N,); they are {self.views.shape}, "
+                f"{self.labels.shape}, {self.groups.shape} and {self.index.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """The mean over the views, float32 (N, D); needs memory for that many rows, not for all views."""
+        if self.views.shape[1] == 1:
+            return self.views[:, 0]
+        means = np.empty((len(self), self.views.shape[2]), np.float32)
+        for start in range(0, len(self), VIDEOS_AT_ONCE):
+            means[start : start + VIDEOS_AT_ONCE] = self.views[start : start + VIDEOS_AT_ONCE].mean(axis=1)
+        return means
+
+    def subset(self, rows: np.ndarray) -> VideoFeatures:
+        """Return some of the videos, by place (int64) or mask (bool)."""
+        return VideoFeatures(self.views[rows], self.labels[rows], self.groups[rows], self.index[rows])
