@@ -60,7 +60,7 @@ trainer:
   enable_progress_bar: false
   enable_model_summary: false
   callbacks:
-    - {{class_path: FrozenFeatureEvaluation, init_args: {{protocols: [knn, retrieval]}}}}
+    - {{class_path: FrozenFeatureEvaluation, init_args: {{protocols: [knn, retrieval/mean]}}}}
     - class_path: ModelCheckpoint
       init_args: {{save_last: true, every_n_train_steps: 1, filename: newest, enable_version_counter: false}}
     - {{class_path: StepTimer}}

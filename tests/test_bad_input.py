@@ -100,7 +100,7 @@ def test_a_split_without_videos_to_evaluate_is_told_before_training(small_config
 
 def test_videos_that_would_find_themselves_are_told_before_training(small_config, capsys):
     told = message(capsys, "fit", "--config", small_config, *QUIET, "--data.evaluation.query_split", "all")
-    assert "gallery_split 'train' and query_split 'all' share 32 videos, each of which knn, retrieval would" in told
+    assert "gallery_split 'train' and query_split 'all' share 32 videos, each of which knn, retrieval/mean would" in told
 
 
 def test_too_little_shared_memory_is_one_message(small_config, capsys, monkeypatch):

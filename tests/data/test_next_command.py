@@ -48,7 +48,7 @@ def catalog_with(synthetic_catalog, tmp_path):
 @pytest.mark.parametrize(
     ("name", "kind", "splits", "labelled", "flags", "metric"),
     [
-        ("ucf101", "ucf101", {"train1": TRAIN, "test1": TEST}, True, "", "eval/ucf101/retrieval/recall_at_1"),
+        ("ucf101", "ucf101", {"train1": TRAIN, "test1": TEST}, True, "", "eval/ucf101/retrieval/mean/recall_at_1"),
         ("mine", "hmdb51", {"train1": TRAIN, "test1": TEST}, True, " --data.name mine", "eval/mine/knn/top1"),
         ("kinetics400", "kinetics", {"train": TRAIN, "val": TEST}, True, "", "eval/kinetics400/knn/top1"),
         ("k", "kinetics", {"val": TEST}, True, " --data.train_split all", None),

@@ -13,7 +13,8 @@ from torch import distributed as dist
 
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
-from vidssl.evaluation.protocols import LEAVE_ONE_OUT, VideoFeatures, get_protocol
+from vidssl.evaluation.protocols import get_protocol
+from vidssl.evaluation.video_features import VideoFeatures
 from vidssl.nn.gather import world_size
 
 
@@ -30,7 +31,7 @@ class FrozenFeatureEvaluation(Callback):
         protocols: names from `vidssl.evaluation.protocols.PROTOCOLS`.
     """
 
-    def __init__(self, protocols: Sequence[str] = ("knn", "linear", "retrieval")) -> None:
+    def __init__(self, protocols: Sequence[str] = ("knn", "linear", "retrieval/mean")) -> None:
         for name in protocols:
             get_protocol(name)
         self.protocols = list(protocols)
@@ -104,7 +105,7 @@ class FrozenFeatureEvaluation(Callback):
         metrics: dict[str, float] = {}
         if trainer.is_global_zero:
             for name in self.protocols:
-                results = get_protocol(name)(gallery, query)
+                results = get_protocol(name).measure(gallery, query).metrics
                 metrics.update({f"eval/{data.name}/{name}/{metric}": value for metric, value in results.items()})
         self._collected = {}
         return trainer.strategy.broadcast(metrics)
@@ -116,14 +117,14 @@ def check_disjoint(data: VideoDataModule, protocols: Sequence[str]) -> None:
     Raises:
         VidsslError: they do; the message names splits and protocols.
     """
-    needing = [name for name in protocols if name not in LEAVE_ONE_OUT]
+    needing = [name for name in protocols if not get_protocol(name).leaves_out_groups]
     splits = data.evaluation
     shared = np.intersect1d(data.evaluation_rows(splits.gallery_split), data.evaluation_rows(splits.query_split))
     if needing and len(shared):
         raise VidsslError(
             f"data.evaluation: gallery_split {splits.gallery_split!r} and query_split {splits.query_split!r} share "
             f"{len(shared)} videos, each of which {', '.join(needing)} would find again. Choose splits that share "
-            f"none, or the protocols {', '.join(sorted(LEAVE_ONE_OUT))}."
+            "none, or protocols that hold out groups (their names end in leave-one-group-out)."
         )
 
 
@@ -151,4 +152,6 @@ def gather_videos(batches: list[dict[str, torch.Tensor]], groups: np.ndarray, ex
             f"Evaluation saw {len(index)} videos ({len(np.unique(index))} different ones) instead of {len(expected)}: "
             "is trainer.limit_val_batches or limit_test_batches set?"
         )
-    return VideoFeatures(joined["features"][order], joined["label"][order], groups[index].astype(np.int64), index)
+    return VideoFeatures(
+        joined["features"][order][:, None], joined["label"][order], groups[index].astype(np.int64), index
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,8 +11,31 @@ from torch.nn.functional import normalize
 
 from vidssl.errors import VidsslError
 from vidssl.evaluation.inputs import LabelledFeatures, check_labelled, check_pair, check_positive
+from vidssl.evaluation.outcome import Outcome
+from vidssl.evaluation.video_features import VideoFeatures
 
 SIMILARITIES_AT_ONCE = 2**25  # 128 MB of float32: what one chunk of queries may hold
+
+
+@dataclass(frozen=True)
+class KNN:
+    """A vote of the nearest neighbours, see `knn_accuracy`.
+
+    Attributes:
+        k: the number of neighbours.
+        temperature: of their weights.
+    """
+
+    k: int = 20
+    temperature: float = 0.07
+
+    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
+        """Classify every query video."""
+        metrics = knn_accuracy(
+            gallery.features, gallery.labels, query.features, query.labels, k=self.k, temperature=self.temperature
+        )
+        # one neighbour ranks nothing beyond itself
+        return Outcome({"top1": metrics["top1"]} if self.k == 1 else metrics)
 
 
 def knn_accuracy(

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+from sklearn import linear_model
 
 from vidssl.evaluation.inputs import check_positive
 from vidssl.evaluation.normalisation import classifier_data
+from vidssl.evaluation.outcome import Outcome
+from vidssl.evaluation.video_features import VideoFeatures
+
+
+@dataclass(frozen=True)
+class LogisticRegression:
+    """Multinomial logistic regression, see `linear_accuracy`.
+
+    Attributes:
+        c: the inverse strength of the L2 penalty against the summed loss.
+        normalisation: "l2", "standard" or "none".
+        max_iterations: the limit of the solver.
+    """
+
+    c: float = 100.0
+    normalisation: str = "l2"
+    max_iterations: int = 1000
+
+    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
+        """Fit on the gallery, score on the queries."""
+        settings = {"c": self.c, "normalisation": self.normalisation, "max_iterations": self.max_iterations}
+        return Outcome(linear_accuracy(gallery.features, gallery.labels, query.features, query.labels, **settings))
 
 
 def linear_accuracy(
@@ -45,11 +68,11 @@ def linear_accuracy(
     """
     check_positive(c=c, max_iterations=max_iterations)
     data = classifier_data(train, train_labels, test, test_labels, normalisation)
-    classifier = LogisticRegression(C=c, max_iter=max_iterations).fit(data.train, data.train_labels)
+    classifier = linear_model.LogisticRegression(C=c, max_iter=max_iterations).fit(data.train, data.train_labels)
     return _scores(classifier, data.test, data.test_labels)
 
 
-def _scores(classifier: LogisticRegression, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def _scores(classifier: linear_model.LogisticRegression, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     margins = classifier.decision_function(features)
     if margins.ndim == 1:  # scikit-learn gives two classes one column
         margins = np.stack([-margins, margins], axis=1)

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vidssl.errors import VidsslError
 from vidssl.evaluation.inputs import check_labelled, check_pair
 from vidssl.evaluation.knn import nearest_neighbours
+from vidssl.evaluation.outcome import Outcome
+from vidssl.evaluation.video_features import VideoFeatures
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Whether a video of the same class is among the first k, see `recall_at_k`.
+
+    Attributes:
+        ks: how many neighbours to look at.
+    """
+
+    ks: tuple[int, ...] = (1, 5, 10, 20, 50)
+
+    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
+        """Search the gallery for every query video."""
+        return Outcome(recall_at_k(gallery.features, gallery.labels, query.features, query.labels, self.ks))
 
 
 def recall_at_k(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,8 +14,54 @@ from vidssl.errors import VidsslError
 from vidssl.evaluation.inputs import check_labelled, check_positive
 from vidssl.evaluation.linear import mean_class_accuracy
 from vidssl.evaluation.normalisation import classifier_data
+from vidssl.evaluation.outcome import Measure, Outcome
+from vidssl.evaluation.video_features import VideoFeatures
 
 Evaluation = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class LinearSVM:
+    """One-against-rest linear support vector machines, see `linear_svm_accuracy`.
+
+    Attributes:
+        c: the weight of the summed loss against the L2 penalty.
+        normalisation: "standard", "l2" or "none".
+        max_iterations: the limit of the solver.
+    """
+
+    c: float = 1.0
+    normalisation: str = "standard"
+    max_iterations: int = 10000
+
+    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
+        """Fit on the gallery, score on the queries."""
+        settings = {"c": self.c, "normalisation": self.normalisation, "max_iterations": self.max_iterations}
+        return Outcome(linear_svm_accuracy(gallery.features, gallery.labels, query.features, query.labels, **settings))
+
+
+@dataclass(frozen=True)
+class LeaveOneGroupOut:
+    """Another measure with each group of the query videos held out in turn; metrics are means over the videos.
+
+    Attributes:
+        measure: fitted on all other groups.
+    """
+
+    leaves_out_groups: ClassVar[bool] = True
+    measure: Measure
+
+    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
+        """Measure each group against the rest; the gallery is not looked at."""
+
+        def fold(train: Any, train_labels: Any, test: Any, test_labels: Any) -> dict[str, float]:
+            return self.measure(_videos(train, train_labels), _videos(test, test_labels)).metrics
+
+        return Outcome(leave_one_group_out(query.features, query.labels, query.groups, fold).mean)
+
+
+def _videos(features: np.ndarray, labels: np.ndarray) -> VideoFeatures:
+    return VideoFeatures(features[:, None], labels, np.full(len(labels), -1), np.arange(len(labels)))
 
 
 def linear_svm_accuracy(
