@@ -17,11 +17,12 @@ from torch.utils.data import DataLoader
 
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe
 from vidssl.data.catalog import Catalog
-from vidssl.data.dataset import ClipDataset, EvaluationClipDataset, collate
+from vidssl.data.dataset import ClipDataset, collate
+from vidssl.data.evaluation_dataset import AugmentedClipDataset, EvaluationClipDataset
 from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configuration may name it)
-from vidssl.data.order import GlobalBatchSampler
-from vidssl.data.sampling import ClipSampler, EvenlySpacedSampler, IntervalSampler
-from vidssl.data.settings import EvaluationClips, Loading
+from vidssl.data.order import GlobalBatchSampler, whole_batches
+from vidssl.data.sampling import ClipSampler, IntervalSampler
+from vidssl.data.settings import AugmentedViews, EvaluationClips, Loading
 from vidssl.errors import VidsslError
 from vidssl.motion.source import MotionData
 from vidssl.types import ClipBatch
@@ -147,13 +148,13 @@ class VideoDataModule(LightningDataModule):
     # --- evaluation ---
 
     def evaluation_rows(self, split: str) -> np.ndarray:
-        """Return the labelled rows of a split.
+        """Return the labelled rows of a split, in ascending order.
 
         Raises:
             VidsslError: the split has no labelled video.
         """
         rows = self.catalog.split(split)
-        rows = rows[self.catalog.labels[rows] >= 0]
+        rows = np.sort(rows[self.catalog.labels[rows] >= 0])
         if len(rows) == 0:
             raise VidsslError(f"Split {split!r} has no labelled video to evaluate on.")
         return rows
@@ -163,29 +164,45 @@ class VideoDataModule(LightningDataModule):
         splits = {"gallery": self.evaluation.gallery_split, "query": self.evaluation.query_split}
         if splits["gallery"] == splits["query"]:  # leave-one-group-out: one set of videos is both
             del splits["gallery"]
-        return {name: self._evaluation_loader(self.evaluation_rows(split)) for name, split in splits.items()}
+        return {name: self.evaluation_loader(self.evaluation_rows(split)) for name, split in splits.items()}
 
     test_dataloader = val_dataloader
 
     def predict_dataloader(self) -> DataLoader:
         """Build the loader of this process's share of every video in the catalog."""
-        return self._evaluation_loader(self.catalog.split("all"))
+        return self.evaluation_loader(self.catalog.split("all"))
 
-    def _evaluation_loader(self, rows: np.ndarray) -> DataLoader:
-        """Each video exactly once over all processes, nothing padded; a video that cannot be read is an error."""
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        rows = rows[rank::world_size]
-        clips = self.evaluation
-        sampler = EvenlySpacedSampler(clips.num_frames, clips.stride, clips.num_clips)
-        dataset = EvaluationClipDataset(
-            self.catalog,
-            rows,
-            sampler,
-            resize=clips.resize,
-            crop_size=clips.crop_size,
-            decoder=self.loading.decoder,
-        )
-        return self._loader(dataset, batch_size=clips.batch_size)
+    def evaluation_loader(
+        self,
+        rows: np.ndarray,
+        clips: EvaluationClips | None = None,
+        views: AugmentedViews | None = None,
+        processes: tuple[int, int] | None = None,
+    ) -> DataLoader:
+        """Build the loader of this process's share of some videos; one that cannot be read is an error.
+
+        Whole batches of the sorted rows go to the processes in turn, so that every batch, and what the network makes of
+        it, is the same for any number of them. The loader's dataset says in `share.num_own` how many videos, from the
+        first, are this process's; what follows them belongs to another.
+
+        Args:
+            rows: int64 (N,).
+            clips: what is cut out of a video; None takes `evaluation`.
+            views: draw so many views instead of taking evenly spaced clips and crops.
+            processes: (rank, number) of the processes; None takes those of the trainer.
+        """
+        clips = self.evaluation if clips is None else clips
+        if processes is None:
+            processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rank, world_size = processes
+        share = whole_batches(rows, clips.batch_size, rank=rank, world_size=world_size)
+        decoder = self.loading.decoder
+        if views is None:
+            dataset = EvaluationClipDataset(self.catalog, share, clips, decoder=decoder)
+        else:
+            dataset = AugmentedClipDataset(self.catalog, share, clips, views, decoder=decoder)
+        # a loader draws a seed for its workers, and evaluation must not move torch's global generator
+        return self._loader(dataset, batch_size=clips.batch_size, generator=torch.Generator())
 
     def _loader(self, dataset, **kwargs: Any) -> DataLoader:
         workers = self.loading.num_workers

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from vidssl.data.augmentation import AugmentationRecipe, Plan, apply, draw, evaluation_plan, transform_motion
+from vidssl.data.augmentation import AugmentationRecipe, Plan, apply, draw, transform_motion
 from vidssl.data.catalog import Catalog
 from vidssl.data.decoding import DecodingError, read_frames
-from vidssl.data.sampling import ClipSampler, EvenlySpacedSampler
+from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.source import MotionData, MotionSource
@@ -193,50 +193,6 @@ def _users_of_motion(sampler: ClipSampler, recipes: Sequence[AugmentationRecipe]
     """The keys that do not work without motion."""
     users = [f"data.sampler ({type(sampler).__name__})"] if sampler.uses_motion else []
     return users + [f"data.augmentations[{n}].motion_crop" for n, recipe in enumerate(recipes) if recipe.motion_crop]
-
-
-class EvaluationClipDataset(Dataset):
-    """Evaluation clips: evenly spaced, resized and cropped in the middle; nothing is random, nothing is skipped.
-
-    Args:
-        catalog: the videos.
-        rows: row numbers, int64 (N,).
-        sampler: frames of each of the clips.
-        resize: length of the short side in pixels.
-        crop_size: side of the square crop in pixels.
-        decoder: name of the decoder.
-    """
-
-    def __init__(
-        self,
-        catalog: Catalog,
-        rows: np.ndarray,
-        sampler: EvenlySpacedSampler,
-        *,
-        resize: int,
-        crop_size: int,
-        decoder: str = "auto",
-    ) -> None:
-        self.catalog = catalog
-        self.rows = rows
-        self.sampler = sampler
-        self.resize = resize
-        self.crop_size = crop_size
-        self.decoder = decoder
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, position: int) -> ClipSample:
-        row = int(self.rows[position])
-        video = self.catalog[row]
-        indices = self.sampler(video.num_frames)
-        frames = read_frames(self.catalog.root / video.path, np.concatenate(indices), decoder=self.decoder)
-        plan = evaluation_plan(
-            len(frames), frames.shape[1], frames.shape[2], resize=self.resize, crop_size=self.crop_size
-        )
-        clips = np.split(apply(frames, plan), self.sampler.num_clips)
-        return ClipSample(clips, video.label, row, tuple(int(clip[0]) for clip in indices))
 
 
 def collate(samples: Sequence[ClipSample] | ClipBatch) -> ClipBatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -69,3 +70,39 @@ class GlobalBatchSampler(Sampler):
         for batch in range(num_seen if self.epoch == resume_epoch else 0, len(self)):
             first = batch * self.batch_size + self.rank * share
             yield [(self.epoch, int(position)) for position in order[first : first + share]]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The videos that one process encodes.
+
+    Attributes:
+        rows: int64 (n,), the process's own batches one after the other, then at most one batch that is another
+            process's, so that all have the same number of them: Lightning leaves out a process without a batch, and
+            DDP sends buffers around in every one.
+        num_own: how many of `rows`, from the beginning, are the process's own; the others do not count.
+    """
+
+    rows: np.ndarray
+    num_own: int
+
+
+def whole_batches(rows: np.ndarray, batch_size: int, *, rank: int = 0, world_size: int = 1) -> Share:
+    """Deal whole batches of sorted rows out to the processes, batch i to process i % world_size.
+
+    A batch holds the same videos whatever the number of processes, and so does the network's every forward pass. Each
+    row is exactly one process's own.
+
+    Args:
+        rows: int64 (N,), at least one.
+        batch_size: videos a batch; the last one may be smaller.
+        rank: number of this process.
+        world_size: number of processes.
+    """
+    rows = np.sort(rows)
+    batches = np.split(rows, np.arange(batch_size, len(rows), batch_size))
+    own = batches[rank::world_size]
+    num_own = sum(map(len, own))
+    num_rounds = -(-len(batches) // world_size)
+    repeated = batches[-1:] if len(own) < num_rounds else []
+    return Share(np.concatenate([*own, *repeated]), num_own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from vidssl.data.decoding import DECODERS
+from vidssl.data.plan import AugmentationRecipe
 from vidssl.errors import UnknownNameError, VidsslError, nearest
 
 
@@ -18,12 +19,15 @@ class EvaluationClips:
         num_frames: frames a clip.
         stride: distance in frames between two frames of a clip.
         num_clips: clips a video, evenly spaced; their features are averaged.
+        num_crops: crops a clip: 1 in the centre, or 3 that lie along the longer side from end to end (the "10 x 3
+            views" of SlowFast and CVRL).
         resize: short side in pixels before the crop.
-        crop_size: side of the centre crop in pixels, at most `resize`.
-        batch_size: videos a forward pass, on each process.
+        crop_size: side of the crop in pixels, at most `resize`.
+        batch_size: videos that a process decodes and encodes together; each view of them is a forward pass of its own.
 
     Raises:
-        VidsslError: a number below 1, or a crop larger than the resized frame; the message names the key.
+        VidsslError: a number below 1, a number of crops other than 1 and 3, or a crop larger than the resized frame;
+            the message names the key.
     """
 
     gallery_split: str = "train"
@@ -31,6 +35,7 @@ class EvaluationClips:
     num_frames: int = 16
     stride: int = 2
     num_clips: int = 10
+    num_crops: int = 1
     resize: int = 256
     crop_size: int = 224
     batch_size: int = 8
@@ -40,11 +45,61 @@ class EvaluationClips:
             value = getattr(self, field.name)
             if isinstance(value, int) and value < 1:
                 raise VidsslError(f"data.evaluation.{field.name} must be at least 1, got {value}.")
+        if self.num_crops not in (1, 3):
+            raise VidsslError(
+                f"data.evaluation.num_crops is 1 (centre) or 3 (along the longer side), got {self.num_crops}."
+            )
         if self.crop_size > self.resize:
             raise VidsslError(
                 f"data.evaluation.crop_size ({self.crop_size}) is larger than the resized short side, "
                 f"data.evaluation.resize ({self.resize})."
             )
+
+
+    @property
+    def num_views(self) -> int:
+        """Views a video: every crop of every clip."""
+        return self.num_clips * self.num_crops
+
+
+@dataclass(frozen=True)
+class AugmentedViews:
+    """Views of a video that are drawn instead of evenly spaced, to train a classifier on.
+
+    The recipe is that of CVRL's linear evaluation (Qian et al., CVPR 2021; its released code,
+    ``official/projects/video_ssl/dataloaders/video_ssl_input.py`` of TensorFlow's model garden): a clip at a random
+    time, a random resized crop, a flip. Every draw is keyed by (seed, row, view).
+
+    Attributes:
+        num_views: views a video.
+        crop_area: smallest and greatest area of the crop, as a share of the frame's.
+        crop_aspect: smallest and greatest width / height of the crop.
+        flip_probability: of mirroring left and right.
+        seed: key of the draws.
+
+    Raises:
+        VidsslError: no view, or a range that `AugmentationRecipe` refuses.
+    """
+
+    num_views: int
+    crop_area: tuple[float, float] = (0.3, 1.0)
+    crop_aspect: tuple[float, float] = (0.5, 2.0)
+    flip_probability: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.num_views < 1:
+            raise VidsslError(f"augmented_views must be at least 1 where there are any, got {self.num_views}.")
+        self.recipe(crop_size=1)
+
+    def recipe(self, crop_size: int) -> AugmentationRecipe:
+        """Return the recipe of a view of `crop_size` pixels."""
+        return AugmentationRecipe(
+            crop_size=crop_size,
+            crop_area=self.crop_area,
+            crop_aspect=self.crop_aspect,
+            flip_probability=self.flip_probability,
+        )
 
 
 @dataclass(frozen=True)
