@@ -55,7 +55,6 @@ class EvaluationClips:
                 f"data.evaluation.resize ({self.resize})."
             )
 
-
     @property
     def num_views(self) -> int:
         """Views a video: every crop of every clip."""

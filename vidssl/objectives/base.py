@@ -17,10 +17,10 @@ import vidssl
 from vidssl.backbones import build_backbone
 from vidssl.backbones.weights import load_weights
 from vidssl.errors import VidsslError, nearest
+from vidssl.nn.clip_input import ClipInput, frozen_features
+from vidssl.nn.lars import LARS
 from vidssl.nn.schedules import warmup_cosine
 from vidssl.types import ClipBatch
-
-PIXEL_RANGE = 255.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class BackboneSpec:
 
 OPTIMIZERS = {
     "sgd": lambda groups, spec: torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum),
+    "lars": lambda groups, spec: LARS(groups, lr=spec.learning_rate, momentum=spec.momentum),
     "adamw": lambda groups, spec: torch.optim.AdamW(groups, lr=spec.learning_rate),
 }
 """Name in a configuration -> optimiser of parameter groups and an `OptimizerSpec`."""
@@ -63,9 +64,9 @@ class OptimizerSpec:
     The defaults are CVRL's for a batch of 1024 (section 4.1); the learning rate scales linearly with the batch.
 
     Attributes:
-        name: ``sgd`` or ``adamw``.
+        name: ``sgd``, ``lars`` (SGD for large batches) or ``adamw``.
         learning_rate: the peak, after the warm-up.
-        momentum: of SGD (no Nesterov); AdamW keeps its own betas.
+        momentum: of SGD and LARS (no Nesterov); AdamW keeps its own betas.
         weight_decay: on kernels only, not on biases and normalisation.
         warmup_epochs: length of the linear warm-up; a fraction of an epoch will do.
 
@@ -95,15 +96,18 @@ class Objective(LightningModule):
 
     A subclass sets `num_views`, the clips of each video that its `training_step` needs, and builds its heads after
     calling this constructor. `backbone(self.network_input(batch.views))` runs all views in one forward pass. One that
-    uses `batch.motion` sets `needs_motion`, as an attribute or as a property of its settings.
+    uses `batch.motion` sets `needs_motion`; one whose loss and gradients on k processes with b videos are those of one
+    process with k * b, batch statistics aside, sets `exact_across_processes`, which the contract checks then verify. Each
+    is an attribute of the class or a property of its settings.
 
     Args:
         backbone: which network learns.
         optimizer: how it learns.
     """
 
-    num_views: ClassVar[int] = 2
+    num_views: int = 2
     needs_motion: bool = False
+    exact_across_processes: bool = False
 
     def __init__(self, backbone: BackboneSpec, optimizer: OptimizerSpec) -> None:
         super().__init__()
@@ -112,9 +116,7 @@ class Objective(LightningModule):
         self.backbone = build_backbone(backbone.name, **backbone.options)
         if backbone.weights is not None:
             rank_zero_only(print)(load_weights(self.backbone, backbone.weights))
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1, 1) for values in (backbone.pixel_mean, backbone.pixel_std))
-        self.register_buffer("pixel_scale", 1.0 / (PIXEL_RANGE * std), persistent=False)
-        self.register_buffer("pixel_shift", -mean / std, persistent=False)
+        self.clip_input = ClipInput(backbone.pixel_mean, backbone.pixel_std)
         # Plain values only: a checkpoint must load with weights_only=True and say how to build its backbone.
         self.save_hyperparameters(
             {
@@ -132,9 +134,7 @@ class Objective(LightningModule):
 
     def network_input(self, views: list[Tensor]) -> Tensor:
         """Concatenate uint8 views (B x 3 x T x H x W each) and normalise them: float, one view after the other."""
-        clips = torch.cat(views) if len(views) > 1 else views[0]
-        # (clips / 255 - mean) / std, in place: fresh memory for every step of it took a tenth of a small network's time
-        return clips.to(self.pixel_scale.dtype).mul_(self.pixel_scale).add_(self.pixel_shift)
+        return self.clip_input(views)
 
     def log_training(self, **metrics: Tensor | float) -> None:
         """Log scalars of a training step as ``train/<name>``, means over the processes, and the learning rate."""
@@ -155,23 +155,31 @@ class Objective(LightningModule):
         """Check that the data module delivers what the method needs, before anything runs.
 
         Raises:
-            VidsslError: the sampler gives another number of views than `num_views`, or there is no motion and the
-                method needs it.
+            VidsslError: see `check_data`.
         """
         data = self.trainer.datamodule
-        if stage == "fit" and data is not None and data.sampler.num_clips != self.num_views:
-            raise VidsslError(
-                f"{type(self).__name__} needs {self.num_views} views a video, data.sampler gives "
-                f"{data.sampler.num_clips}: choose another sampler (vidssl list samplers)."
-            )
-        if stage == "fit" and data is not None and self.needs_motion:
-            self._check_motion(data.motion)
+        if stage == "fit" and data is not None:
+            self.check_data(data.sampler.num_clips, data.motion)
         if data is not None:
             self.hparams["catalog_digest"] = data.catalog.digest
             self.hparams["train_split"] = data.train_split
 
-    def _check_motion(self, motion: Any) -> None:
-        if motion is None or motion.target_shape is None:
+    def check_data(self, num_clips: int, motion: Any) -> None:
+        """Compare what the data module delivers with what the method needs.
+
+        Args:
+            num_clips: views of each video that the sampler gives.
+            motion: the data module's `MotionData`, or None.
+
+        Raises:
+            VidsslError: another number of views than `num_views`, or no motion where the method needs it.
+        """
+        if num_clips != self.num_views:
+            raise VidsslError(
+                f"{type(self).__name__} needs {self.num_views} views a video, data.sampler gives {num_clips}: choose "
+                "another sampler (vidssl list samplers) or set its number of clips."
+            )
+        if self.needs_motion and (motion is None or motion.target_shape is None):
             key = "data.motion" if motion is None else "data.motion.target_shape"
             raise VidsslError(
                 f"{type(self).__name__}, as it is set, learns from the motion of its clips, and {key} is null: set it "
@@ -199,9 +207,7 @@ class Objective(LightningModule):
         Returns:
             `features` float32 (B, num_clips, feature_dim), `label` int64 (B,), `index` int64 (B,).
         """
-        features = self.backbone(self.network_input(batch.views)).float()
-        clips = torch.stack(features.chunk(len(batch.views)), dim=1)
-        return {"features": clips, "label": batch.label, "index": batch.index}
+        return frozen_features(self.backbone, self.clip_input, batch)
 
     def validation_step(self, batch: ClipBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Return frozen features; callbacks turn them into metrics."""
