@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vidssl.reporting.metrics_csv import read_metrics
+from vidssl.reporting.metrics_file import read_metrics
 
 COMMAND = Path(__file__).with_name("vidssl_with_extras.py")
 

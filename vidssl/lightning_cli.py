@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jsonargparse import ArgumentError, set_parsing_settings
@@ -30,6 +31,7 @@ from vidssl.errors import VidsslError
 from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
 from vidssl.reporting.metrics_csv import MetricsCSV
+from vidssl.reporting.run_record import RunRecord
 from vidssl.reporting.summary import print_metrics
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
 from vidssl.resuming import check_checkpoint
@@ -145,6 +147,8 @@ class VidsslCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs) -> Trainer:
         """Give the trainer its loggers: CSV always, wandb unless it is disabled, and what the configuration adds.
 
+        Every fit also keeps its run.json.
+
         Raises:
             VidsslError: a value that Lightning's Trainer refuses.
         """
@@ -155,6 +159,8 @@ class VidsslCLI(LightningCLI):
             if self.verb == "fit" and (wandb_logger := build_wandb_logger(self.config_init.wandb, self.run_dir)):
                 loggers.append(wandb_logger)
             kwargs["logger"] = loggers
+        if self.verb == "fit":
+            kwargs["callbacks"] = [*_listed(self.config_init.trainer.get("callbacks")), RunRecord()]
         plugins = self.config_init.trainer.get("plugins") or []
         kwargs["plugins"] = list(plugins) if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in kwargs["plugins"]):
@@ -191,6 +197,13 @@ class VidsslCLI(LightningCLI):
             _write_features(self.trainer.predict(self.model, **common), self.run_dir)
         else:
             self.trainer.fit(self.model, **common)
+
+
+def _listed(configured: Any) -> list[Any]:
+    """Return a configured value that may be None, one thing or a list of them, as a list."""
+    if configured is None:
+        return []
+    return list(configured) if isinstance(configured, list) else [configured]
 
 
 def _import_objectives() -> None:

@@ -1,4 +1,5 @@
-from vidssl.reporting.metrics_csv import METRICS_FILE, MetricsCSV, read_metrics
+from vidssl.reporting.metrics_csv import MetricsCSV
+from vidssl.reporting.metrics_file import METRICS_FILE, read_metrics
 
 
 def test_no_file_and_an_empty_file_have_no_rows(tmp_path):

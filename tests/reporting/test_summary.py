@@ -81,7 +81,7 @@ def test_training_on_continues_the_same_wandb_run(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr("wandb.init", lambda **settings: Run(**settings))
-    monkeypatch.setattr("vidssl.reporting.wandb.WandbLogger", lambda save_dir, experiment: experiment)
+    monkeypatch.setattr("vidssl.reporting.wandb.RunLogger", lambda save_dir, experiment, continues: experiment)
     spec = WandbSpec(mode="offline", group="seeds")
     assert build_wandb_logger(spec, tmp_path).id == "fresh"
     assert (tmp_path / RUN_ID_FILE).read_text() == "fresh\n"

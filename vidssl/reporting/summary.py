@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vidssl.reporting.metrics_csv import METRICS_FILE, read_metrics
+from vidssl.reporting.metrics_file import METRICS_FILE, read_metrics
 from vidssl.run_directory import CONFIG_FILE, LAST_CHECKPOINT, PICTURES_FOLDER
 
 OFFLINE_WANDB_RUNS = "wandb/offline-run-*"

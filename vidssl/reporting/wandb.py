@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from vidssl.errors import VidsslError, nearest
+from vidssl.reporting.metrics_file import read_metrics
 
 MODES = ("auto", "online", "offline", "disabled")
 RUN_ID_FILE = "wandb-run-id.txt"
+STEP_AXIS = "trainer/global_step"  # what Lightning's logger adds to everything it logs
+# Prefix of a metric's name -> which of its values wandb's tables show beside the last one.
+BEST = {"eval/": "max", "train/loss": "min"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,66 @@ def build_wandb_logger(spec: WandbSpec, run_dir: Path) -> WandbLogger | None:
         )
     if spec.mode == "disabled":
         return None
-    return WandbLogger(save_dir=str(run_dir), experiment=_start(spec, run_dir))
+    continues = (run_dir / RUN_ID_FILE).exists()
+    return RunLogger(save_dir=str(run_dir), experiment=_start(spec, run_dir), continues=continues)
+
+
+class RunLogger(WandbLogger):
+    """Lightning's logger, with one step axis and the best values of a run, however often it was interrupted.
+
+    Every metric is defined by its whole name before it is first logged: which of two patterns that both fit wins is
+    not defined.
+
+    Args:
+        save_dir: the run's folder.
+        experiment: the wandb run, started; None on all but the first process.
+        continues: whether the run in this folder has logged before.
+    """
+
+    def __init__(self, *, save_dir: str, experiment: Any, continues: bool) -> None:
+        super().__init__(save_dir=save_dir, experiment=experiment)
+        self._run_dir = save_dir
+        self._continues = continues
+        self._defined: set[str] = set()
+        self._earlier: dict[str, float] | None = None
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log values at an optimiser step."""
+        run = self.experiment
+        self._define(run, metrics)
+        super().log_metrics(metrics, step)
+        # wandb reckons best values from what this process logged; offline it does not know of what came before
+        for name, value in metrics.items():
+            if name in self._earlier:
+                self._earlier[name] = _better_of(name)(self._earlier[name], float(value))
+                run.summary[name] = {_better_name(name): self._earlier[name], "last": float(value)}
+
+    def _define(self, run: Any, metrics: Mapping[str, Any]) -> None:
+        if self._earlier is None:
+            run.define_metric(STEP_AXIS)
+            self._earlier = _best_values(read_metrics(self._run_dir)) if self._continues else {}
+        for name in metrics.keys() - self._defined:
+            best = _better_name(name)
+            run.define_metric(name, step_metric=STEP_AXIS, step_sync=True, summary=f"{best},last" if best else None)
+        self._defined |= metrics.keys()
+
+
+def _better_name(name: str) -> str | None:
+    """Whether the best value of a metric is its ``max`` or its ``min``; None for one that has no best."""
+    return next((best for prefix, best in BEST.items() if name.startswith(prefix)), None)
+
+
+def _better_of(name: str) -> Callable[[float, float], float]:
+    return max if _better_name(name) == "max" else min
+
+
+def _best_values(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for row in rows:
+        for name in filter(_better_name, row):
+            best[name] = _better_of(name)(best.get(name, row[name]), row[name])
+    return best
 
 
 @rank_zero_only
@@ -73,8 +138,6 @@ def _start(spec: WandbSpec, run_dir: Path):
         id=id_file.read_text().strip() if id_file.exists() else None,
         resume="allow",
     )
-    run.define_metric("trainer/global_step")
-    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     id_file.write_text(f"{run.id}\n")
     return run
 
