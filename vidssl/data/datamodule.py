@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+from functools import cached_property
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configur
 from vidssl.data.order import GlobalBatchSampler, whole_batches
 from vidssl.data.sampling import ClipSampler, IntervalSampler
 from vidssl.data.settings import AugmentedViews, EvaluationClips, Loading
+from vidssl.data.training_history import KEY, TrainedSplit, history_of, merged
 from vidssl.errors import VidsslError
 from vidssl.motion.source import MotionData
 from vidssl.types import ClipBatch
@@ -89,6 +91,7 @@ class VideoDataModule(LightningDataModule):
         self.seed = seed
         self.unreadable: dict[int, str] = {}
         self._resume_at = (0, 0)
+        self._trained_before: tuple[TrainedSplit, ...] = ()
 
     def setup(self, stage: str) -> None:
         """Check before training that the clips can be built, and that there is something to evaluate on if wanted."""
@@ -247,14 +250,24 @@ class VideoDataModule(LightningDataModule):
 
     # --- resuming ---
 
-    def state_dict(self) -> dict[str, int]:
-        """How far the run got, for its checkpoint."""
-        fit_loop = self.trainer.fit_loop
-        return {"epoch": self.trainer.current_epoch, "batches": fit_loop.epoch_loop.batch_progress.current.processed}
+    @cached_property
+    def trained_on(self) -> TrainedSplit:
+        """The videos that this run trains on."""
+        return TrainedSplit.of(self.catalog, self.train_split)
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """How far the run got and what it trained on, for its checkpoint."""
+        fit_loop = self.trainer.fit_loop
+        return {
+            "epoch": self.trainer.current_epoch,
+            "batches": fit_loop.epoch_loop.batch_progress.current.processed,
+            KEY: [part.state() for part in merged([*self._trained_before, self.trained_on])],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue with the batch after the last one that the checkpoint saw."""
         self._resume_at = (state_dict["epoch"], state_dict["batches"])
+        self._trained_before = history_of(state_dict.get(KEY, []))
 
 
 def free_bytes(folder: Path) -> int:

@@ -195,11 +195,13 @@ def read_records(file: str | Path) -> list[dict[str, Any]]:
     """
     file = Path(file)
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+        lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise VidsslError(f"The records {file} cannot be read: {error}.") from error
     records = []
     for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError:
