@@ -1,12 +1,16 @@
-"""InfoNCE between the two views of every video in the global batch.
+"""InfoNCE between the views of every video in the global batch.
 
-Source: Qian et al., CVPR 2021, eq. (1); the released code (TensorFlow Model Garden, video_ssl) sums the two
-directions, which `reduction="sum"` reproduces.
+Sources: Qian et al., CVPR 2021, eq. (1); the released code (TensorFlow Model Garden, video_ssl) sums the two
+directions, which `reduction="sum"` reproduces. Chen et al., "SimCLR", ICML 2020, eq. (1): NT-Xent is the mean of both.
+More than two views: Feichtenhofer et al., CVPR 2021 (arXiv 2104.14558), whose released code contrasts each of the
+other views of a video in turn with all clips of other videos.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +19,8 @@ from torch import Tensor
 from vidssl.errors import VidsslError, nearest
 from vidssl.nn.gather import gather_with_gradients, rank
 
-REDUCTIONS = {"mean": 0.5, "sum": 1.0}
+REDUCTIONS = {"mean": lambda num_views: 1, "sum": lambda num_views: num_views}
+"""Name in a configuration -> factor of the mean over pairs of views."""
 
 
 @dataclass
@@ -33,55 +38,59 @@ class InfoNCEOutput:
     entropy: Tensor
 
 
-def info_nce(view1: Tensor, view2: Tensor, *, temperature: float = 0.1, reduction: str = "sum") -> InfoNCEOutput:
-    """Contrast two views over all processes: the positive is the same video's other view.
+def info_nce(*views: Tensor, temperature: float = 0.1, reduction: str = "sum") -> InfoNCEOutput:
+    """Contrast views over all processes: the positives of a clip are the same video's other views, one at a time.
 
-    For each clip the candidates are the positive and every other clip of both views in the global batch of N videos
-    (2N - 2 negatives); itself is masked out. Computed in float32, whatever autocast says.
+    For each pair of a clip and a positive the candidates are the positive and every clip, in any view, of the other
+    videos in the global batch of N; those are V * (N - 1) negatives with V views, 2N - 2 with two. Computed in float32,
+    whatever autocast says.
 
     Args:
-        view1: float (B, D), L2-normalised embeddings of this process's first views.
-        view2: float (B, D), the same videos' second views, in the same order.
-        temperature: tau, above 0 (0.1 in the paper, section 4.1).
-        reduction: ``sum`` adds the two directions (view 1 as query, view 2 as query), as the released code does;
-            ``mean`` halves that, the mean over all 2N clips.
+        views: two or more, each float (B, D), L2-normalised embeddings of this process's videos, in the same order.
+        temperature: tau, above 0 (0.1 in CVRL, section 4.1).
+        reduction: over pairs of different views, ordered as query and positive: their ``mean``, NT-Xent; or ``sum``,
+            which is V times that. With two views it adds the two directions, as CVRL's released code does.
 
     Returns:
         The loss is a mean over this process's rows: averaging it over processes, as DDP averages gradients, gives
         loss and gradient of one process with the joint batch.
 
     Raises:
-        VidsslError: shapes that do not match, a temperature that is not positive, an unknown reduction.
+        VidsslError: fewer than two views, shapes that do not match, a temperature that is not positive, an unknown
+            reduction.
     """
-    _check_shapes(view1, view2)
+    _check_shapes(views)
     check_info_nce_settings(temperature, reduction)
-    with torch.autocast(view1.device.type, enabled=False):
-        view1, view2 = view1.float(), view2.float()
-        all1, all2 = gather_with_gradients(torch.stack((view1, view2), dim=1)).unbind(1)
-        positive = torch.arange(len(view1), device=view1.device) + rank() * len(view1)
+    with torch.autocast(views[0].device.type, enabled=False):
+        views = [view.float() for view in views]
+        gathered = gather_with_gradients(torch.stack(views, dim=1)).unbind(1)
+        own = torch.arange(len(views[0]), device=views[0].device) + rank() * len(views[0])
         directions = [
-            _one_direction(view1, all2, all1, positive, temperature),
-            _one_direction(view2, all1, all2, positive, temperature),
+            _one_direction(views[query], gathered, positive, own, temperature)
+            for query, positive in permutations(range(len(views)), 2)
         ]
-        factor = REDUCTIONS[reduction]
+        factor = REDUCTIONS[reduction](len(views)) / len(directions)
         return InfoNCEOutput(
-            loss=factor * (directions[0].loss + directions[1].loss),
-            contrastive_accuracy=(directions[0].contrastive_accuracy + directions[1].contrastive_accuracy) / 2,
-            entropy=(directions[0].entropy + directions[1].entropy) / 2,
+            loss=factor * sum(direction.loss for direction in directions),
+            contrastive_accuracy=sum(direction.contrastive_accuracy for direction in directions) / len(directions),
+            entropy=sum(direction.entropy for direction in directions) / len(directions),
         )
 
 
-def _one_direction(queries: Tensor, other: Tensor, same: Tensor, positive: Tensor, temperature: float) -> InfoNCEOutput:
-    """Queries (B, D) of one view against the other view's and their own view's candidates, each (N, D)."""
-    to_other = queries @ other.T / temperature
-    to_same = queries @ same.T / temperature
-    itself = F.one_hot(positive, len(same)).bool()
-    logits = torch.cat((to_other, to_same.masked_fill(itself, -torch.inf)), dim=1)
+def _one_direction(
+    queries: Tensor, views: Sequence[Tensor], positive: int, own: Tensor, temperature: float
+) -> InfoNCEOutput:
+    """Queries (B, D) of the videos `own` against all clips of all views, each (N, D); one view holds the positives."""
+    to_positive_view = queries @ views[positive].T / temperature
+    itself = F.one_hot(own, len(views[positive])).bool()
+    others = [view for number, view in enumerate(views) if number != positive]
+    to_others = [(queries @ view.T / temperature).masked_fill(itself, -torch.inf) for view in others]
+    logits = torch.cat((to_positive_view, *to_others), dim=1)
     with torch.no_grad():
         probabilities = logits.softmax(dim=1)
         entropy = torch.special.entr(probabilities).sum(dim=1).mean()
-        accuracy = (to_other.argmax(dim=1) == positive).float().mean()
-    return InfoNCEOutput(F.cross_entropy(logits, positive), accuracy, entropy)
+        accuracy = (to_positive_view.argmax(dim=1) == own).float().mean()
+    return InfoNCEOutput(F.cross_entropy(logits, own), accuracy, entropy)
 
 
 @torch.no_grad()
@@ -114,8 +123,7 @@ def check_info_nce_settings(temperature: float, reduction: str, *, prefix: str =
         raise VidsslError(f"{prefix}reduction: unknown reduction {reduction!r}.{hint}")
 
 
-def _check_shapes(view1: Tensor, view2: Tensor) -> None:
-    if view1.ndim != 2 or view1.shape != view2.shape:
-        raise VidsslError(
-            f"info_nce needs two views of the same shape (B, D), got {tuple(view1.shape)} and {tuple(view2.shape)}."
-        )
+def _check_shapes(views: Sequence[Tensor]) -> None:
+    if len(views) < 2 or any(view.ndim != 2 or view.shape != views[0].shape for view in views):
+        shapes = " and ".join(str(tuple(view.shape)) for view in views)
+        raise VidsslError(f"info_nce needs two views or more of the same shape (B, D), got {shapes or 'none'}.")

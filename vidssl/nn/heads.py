@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def mlp_head(input_dim: int, hidden_dims: list[int], output_dim: int, *, batch_norm: bool = True) -> nn.Sequential:
+def mlp_head(
+    input_dim: int, hidden_dims: Sequence[int], output_dim: int, *, batch_norm: bool = True, output_bias: bool = True
+) -> nn.Sequential:
     """Build Linear-BatchNorm-ReLU layers and a last Linear: float (B, input_dim) to (B, output_dim).
 
     Args:
@@ -18,6 +20,8 @@ def mlp_head(input_dim: int, hidden_dims: list[int], output_dim: int, *, batch_n
         hidden_dims: widths of the hidden layers, possibly none.
         output_dim: width of the embedding.
         batch_norm: whether a BatchNorm follows each hidden Linear, which then needs no bias.
+        output_bias: whether the last Linear has a bias. It can learn nothing where the loss takes the mean of the
+            batch away.
     """
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise([input_dim, *hidden_dims]):
@@ -26,7 +30,7 @@ def mlp_head(input_dim: int, hidden_dims: list[int], output_dim: int, *, batch_n
             layers.append(nn.BatchNorm1d(width_out))
         layers.append(nn.ReLU(inplace=True))
     last_hidden = hidden_dims[-1] if hidden_dims else input_dim
-    return nn.Sequential(*layers, nn.Linear(last_hidden, output_dim))
+    return nn.Sequential(*layers, nn.Linear(last_hidden, output_dim, bias=output_bias))
 
 
 class ParallelHeads(nn.Module):

@@ -34,14 +34,16 @@ class MomentumEncoder(nn.Module):
         return self.encoder(inputs)
 
     @torch.no_grad()
-    def update(self, *modules: nn.Module) -> None:
+    def update(self, *modules: nn.Module, momentum: float | None = None) -> None:
         """Move every parameter towards the query encoder's: momentum * own + (1 - momentum) * theirs.
 
         Once after every step of the optimiser, before anything is saved.
 
         Args:
             modules: the parts that the constructor was given.
+            momentum: of this update, in [0, 1], where a schedule says it; None takes the constructor's.
         """
+        momentum = self.momentum if momentum is None else momentum
         for own_part, part in zip(self.encoder, modules, strict=True):
             for own, parameter in zip(own_part.parameters(), part.parameters(), strict=True):
-                own.lerp_(parameter, 1 - self.momentum)
+                own.lerp_(parameter, 1 - momentum)

@@ -12,3 +12,15 @@ def warmup_cosine(step: int, *, warmup_steps: int, total_steps: int) -> float:
         return (step + 1) / warmup_steps
     progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def rising_momentum(start: float, progress: float) -> float:
+    """Momentum of a target network: `start` at the beginning, 1 at the end, by a half cosine.
+
+    Source: Grill et al., "Bootstrap Your Own Latent", NeurIPS 2020, section 3.3.
+
+    Args:
+        start: momentum of the first step, in [0, 1].
+        progress: share of the run that is done, in [0, 1].
+    """
+    return 1.0 - (1.0 - start) * 0.5 * (1.0 + math.cos(math.pi * progress))

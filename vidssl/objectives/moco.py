@@ -1,7 +1,8 @@
 """MoCo on video, start to finish on one page; the settings are shared with MCL.
 
 Source: He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020 (arXiv 1911.05722),
-with the two-layer head of MoCo v2 (arXiv 2003.04297). The two views are those that the data module draws of a video.
+with the two-layer head of MoCo v2 (arXiv 2003.04297). More than two clips of a video: Feichtenhofer et al., "A
+Large-Scale Study on Unsupervised Spatiotemporal Representation Learning", CVPR 2021 (arXiv 2104.14558), and its code.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from vidssl.errors import VidsslError
+from vidssl.errors import VidsslError, nearest
+from vidssl.losses.collapse import embedding_std
 from vidssl.losses.queue_info_nce import queue_info_nce
 from vidssl.nn.heads import ParallelHeads
 from vidssl.nn.key_queue import KeyQueue
 from vidssl.nn.momentum_encoder import MomentumEncoder
 from vidssl.nn.shuffled_norm import encode_shuffled
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
+from vidssl.objectives.checks import check_at_least
 from vidssl.types import ClipBatch
 
 
@@ -66,37 +70,66 @@ DEFAULT_OPTIMIZER = OptimizerSpec(learning_rate=0.01, weight_decay=1e-4)
 """MCL's on UCF101, for batches of 32 videos."""
 
 
+QUERIES = ("first", "each")
+
+
 class MoCo(Objective):
-    """Find the key of the same video's other clip among a queue of keys of other videos.
+    """Find the keys of the same video's other views among a queue of keys of other videos.
 
     Args:
         backbone: which network learns.
         optimizer: how it learns.
         contrast: embeddings, queue and momentum encoder.
+        num_views: clips a video, rho; 2 in MoCo, up to 4 in the study of several clips.
+        queries: which views are queries: the ``first``, with the others as keys (MoCo), or ``each`` in turn (released
+            code of the study). The loss is the mean over queries and their positives, one at a time.
+
+    Raises:
+        VidsslError: fewer than two views, an unknown choice of queries; the message names the key.
     """
 
-    num_views = 2
+    exact_across_processes = True
 
     def __init__(
         self,
         backbone: BackboneSpec = BackboneSpec(),
         optimizer: OptimizerSpec = DEFAULT_OPTIMIZER,
         contrast: MomentumContrast = DEFAULT_CONTRAST,
+        num_views: int = 2,
+        queries: str = "first",
     ) -> None:
+        check_at_least(2, num_views=num_views)
+        if queries not in QUERIES:
+            hint = f"{nearest(queries, QUERIES)} Known: {', '.join(QUERIES)}."
+            raise VidsslError(f"model.queries: unknown choice {queries!r}.{hint}")
         super().__init__(backbone, optimizer)
-        self.contrast = contrast
+        self.contrast, self.num_views = contrast, num_views
+        self.query_numbers = [0] if queries == "first" else list(range(num_views))
+        self.key_numbers = list(range(1 if queries == "first" else 0, num_views))
         self.heads = contrast.heads(self.backbone.feature_dim, ["inter"])
         self.momentum_encoder = MomentumEncoder(self.backbone, self.heads, momentum=contrast.momentum)
         self.queue = KeyQueue(contrast.queue_size, contrast.embedding_dim)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch with the views [query, key], each uint8 B x 3 x T x H x W."""
-        query, key = batch.views
-        queries = self.heads(self.backbone(self.network_input([query])))[:, 0]
-        (keys,) = encode_shuffled(lambda views: self.momentum_encoder(self.network_input(views)), [key])
-        output = queue_info_nce(queries, keys, self.queue.keys(queries.device), temperature=self.contrast.temperature)
-        self.queue.append(keys[:, 0])  # after contrasting: a key must not be its own negative
-        self.log_training(loss=output.loss.detach(), contrastive_accuracy=output.accuracy, queue_fill=self.queue.fill)
+        """Return the loss of a batch with `num_views` views, each uint8 B x 3 x T x H x W."""
+        query_views = [batch.views[number] for number in self.query_numbers]
+        queries = self.heads(self.backbone(self.network_input(query_views)))[:, 0]
+        key_views = [batch.views[number] for number in self.key_numbers]
+        encoded = encode_shuffled(lambda views: self.momentum_encoder(self.network_input(views)), key_views)
+        keys = {number: key[:, 0] for number, key in zip(self.key_numbers, encoded, strict=True)}
+        positives = [[keys[other] for other in keys if other != number] for number in self.query_numbers]
+        positives = torch.cat([torch.stack(others, dim=1) for others in positives])  # as many rows as queries
+        output = queue_info_nce(
+            queries, positives, self.queue.keys(queries.device), temperature=self.contrast.temperature
+        )
+        # after contrasting: a key must not be its own negative; all keys of a video together, whatever the processes
+        self.queue.append(torch.stack(list(keys.values()), dim=1).flatten(0, 1))
+        self.log_training(
+            loss=output.loss.detach(),
+            contrastive_accuracy=output.accuracy,
+            queue_fill=self.queue.fill,
+            embedding_std=embedding_std(queries),
+        )
         return output.loss
 
     def optimizer_step(self, *args, **kwargs) -> None:
