@@ -78,7 +78,7 @@ def test_every_key_of_ours_has_a_help_text(capsys):
 def test_a_broken_plugin_is_told_and_matters_only_when_asked_for(small_config, monkeypatch, capsys):
     point = EntryPoint("Broken", "no_such_package.method:Broken", "vidssl.objectives")
     monkeypatch.setattr("vidssl.registry.entry_points", lambda group: [point])
-    monkeypatch.setattr(OBJECTIVES, "_announced", None)
+    monkeypatch.setattr(OBJECTIVES, "_installed", None)
     told = r"The plug-in no_such_package\.method:Broken .*'Broken' cannot be imported: ModuleNotFoundError: No module"
     assert built("fit", "--config", small_config).model.hparams["objective"] == "CVRL"
     assert re.search(rf"vidssl: warning: {told}", capsys.readouterr().err)

@@ -50,7 +50,7 @@ def test_a_name_is_taken_once():
 def test_plugins_are_listed_without_being_imported_and_loaded_when_asked_for(monkeypatch):
     registry = registry_with_plugins(monkeypatch, point("mine", "collections:Counter"), point("broken", "nowhere:x"))
     assert registry.names() == ["broken", "mine", "r3d_18"]
-    assert registry.summaries()["mine"] == "plug-in collections:Counter"
+    assert registry.summaries()["mine"] == "plug-in collections:Counter (an unknown package)"
     assert registry.get("mine").__name__ == "Counter"
     with pytest.raises(VidsslError, match=r"nowhere:x .* provides the backbone 'broken' cannot be imported"):
         registry.get("broken")
@@ -58,11 +58,41 @@ def test_plugins_are_listed_without_being_imported_and_loaded_when_asked_for(mon
 
 def test_plugins_can_be_switched_off(monkeypatch):
     registry = registry_with_plugins(monkeypatch, point("mine", "collections:Counter"))
+    registry.announce("from_a_file", dict, "file my.py")
     monkeypatch.setenv("VIDSSL_PLUGINS", "0")
     assert registry.names() == ["r3d_18"]
 
 
-def test_a_plugin_cannot_take_a_taken_name(monkeypatch):
-    registry = registry_with_plugins(monkeypatch, point("r3d_18", "collections:Counter"))
-    with pytest.raises(VidsslError, match="which builtins:dict has already taken"):
-        registry.names()
+def test_a_name_that_is_claimed_twice_is_an_error_for_whoever_asks_for_it(monkeypatch):
+    points = [point("r3d_18", "collections:Counter"), point("mine", "collections:Counter"), point("mine", "os:getcwd")]
+    registry = registry_with_plugins(monkeypatch, *points, point("other", "collections:deque"))
+    assert registry.names() == ["mine", "other", "r3d_18"]
+    with pytest.raises(VidsslError, match=r"'r3d_18' is claimed by builtins:dict \(vidssl\) and by collections:Counter"):
+        registry.get("r3d_18")
+    with pytest.raises(VidsslError, match=r"'mine' is claimed by collections:Counter .* and by os:getcwd"):
+        registry.get("mine")
+    assert registry.get("other").__name__ == "deque"
+    assert registry.faults().keys() == {"mine", "r3d_18"}
+
+
+def test_an_entry_that_is_on_the_path_twice_is_one(monkeypatch):
+    twice = point("mine", "collections:Counter")
+    assert registry_with_plugins(monkeypatch, twice, twice).get("mine").__name__ == "Counter"
+
+
+def test_what_is_wrong_with_a_plugin_is_told_by_the_check(monkeypatch):
+    monkeypatch.setattr("vidssl.registry.entry_points", lambda group: [point("mine", "collections:Counter")])
+    registry = Registry("backbone", "vidssl.backbones", check="vidssl.backbones.contract:fault_of")
+    with pytest.raises(VidsslError, match=r"'mine' cannot be used: Counter is a class below builtins\.dict, not below"):
+        registry.get("mine")
+
+
+def test_files_announce_what_they_define():
+    registry = Registry("backbone", "vidssl.backbones")
+    registry.register("own", "collections:Counter")
+    for _ in range(2):  # loaded twice is there once
+        registry.announce("mine", dict, "file my.py")
+        registry.announce("own", list, "file my.py")
+    assert registry.get("mine") is dict
+    with pytest.raises(VidsslError, match=r"claimed by collections:Counter \(vidssl\) and by builtins:list \(file my\.py\)"):
+        registry.get("own")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKBONES", "build_backbone"]
 
-BACKBONES = Registry("backbone", "vidssl.backbones")
+BACKBONES = Registry("backbone", "vidssl.backbones", check="vidssl.backbones.contract:fault_of")
 
 _SLOW = "vidssl.backbones.slow"
 _TORCHVISION = "vidssl.backbones.torchvision_video"
@@ -66,11 +66,20 @@ def build_backbone(name: str, **options: Any) -> Backbone:
 
     Raises:
         UnknownNameError: no backbone has this name.
-        VidsslError: an option is unknown, missing or has an impossible value.
+        VidsslError: an option is unknown, missing or has an impossible value, or a plug-in's factory builds something
+            else.
     """
     factory = BACKBONES.get(name)
     _check_options(name, factory, options)
-    return factory(**options)
+    backbone = factory(**options)
+    from vidssl.backbones.contract import Backbone
+
+    if not isinstance(backbone, Backbone):
+        raise VidsslError(
+            f"The factory of the backbone {name!r} ({factory.__module__}.{factory.__qualname__}) gives a "
+            f"{type(backbone).__name__}, not a vidssl.backbones.contract.Backbone."
+        )
+    return backbone
 
 
 def _check_options(name: str, factory: Callable[..., Any], options: dict[str, Any]) -> None:

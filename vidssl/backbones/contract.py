@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -133,3 +134,18 @@ class Backbone(nn.Module):
                 f"{type(self).__name__} needs clips of at least T x H x W = {least} (frames, pixels), not {shape}: "
                 "sample more frames or crop larger."
             )
+
+
+def fault_of(factory: Any) -> str | None:
+    """Return what keeps a plug-in's `factory` from being used as a backbone, in words for its author, or None."""
+    base = f"{Backbone.__module__}.{Backbone.__qualname__}"
+    if not callable(factory):
+        return f"it is a {type(factory).__name__}, neither a class below {base} nor a function that builds one"
+    if not inspect.isclass(factory):
+        return None  # what a function builds is seen when it does
+    if not issubclass(factory, Backbone):
+        bases = ", ".join(f"{parent.__module__}.{parent.__qualname__}" for parent in factory.__bases__)
+        return f"{factory.__qualname__} is a class below {bases}, not below {base}"
+    if factory.compute_maps is Backbone.compute_maps:
+        return f"{factory.__qualname__} has no compute_maps(self, clips), which returns the feature maps"
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,8 +97,8 @@ class Objective(LightningModule):
     A subclass sets `num_views`, the clips of each video that its `training_step` needs, and builds its heads after
     calling this constructor. `backbone(self.network_input(batch.views))` runs all views in one forward pass. One that
     uses `batch.motion` sets `needs_motion`; one whose loss and gradients on k processes with b videos are those of one
-    process with k * b, batch statistics aside, sets `exact_across_processes`, which the contract checks then verify. Each
-    is an attribute of the class or a property of its settings.
+    process with k * b, batch statistics aside, sets `exact_across_processes`, which the contract checks then verify.
+    Each is an attribute of the class or a property of its settings.
 
     Args:
         backbone: which network learns.

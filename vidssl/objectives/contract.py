@@ -1,0 +1,60 @@
+"""What a class must be to be used as an objective; `docs/objectives.md` says it in words.
+
+What it must do is checked by `vidssl.objectives.contract_checks`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import cached_property
+from typing import Any
+
+from pytorch_lightning import LightningModule
+
+from vidssl.objectives.base import Objective
+
+BASE = f"{Objective.__module__}.{Objective.__qualname__}"
+# What a method may ask of the data module; names that begin like these are taken for a request.
+REQUESTS = ("num_views", "needs_motion")
+REQUEST_PREFIXES = ("needs_", "num_view")
+
+
+def fault_of(objective: Any) -> str | None:
+    """Return what keeps `objective` from being used as one, in words for its author, or None.
+
+    Args:
+        objective: anything that a plug-in offers as an objective.
+    """
+    if not inspect.isclass(objective):
+        return f"it is a {type(objective).__name__}, not a class below {BASE}"
+    if not issubclass(objective, Objective):
+        bases = ", ".join(f"{base.__module__}.{base.__qualname__}" for base in objective.__bases__)
+        return f"{objective.__qualname__} is a class below {bases}, not below {BASE}"
+    if objective.training_step is LightningModule.training_step:
+        return f"{objective.__qualname__} has no training_step(self, batch, batch_idx), which returns the loss"
+    return _fault_of_requests(objective)
+
+
+def _fault_of_requests(objective: type[Objective]) -> str | None:
+    """Check what the class asks of the data module; properties are asked of the instance, by `check_data`."""
+    asked = [name for name in dir(objective) if name.startswith(REQUEST_PREFIXES) and name not in REQUESTS]
+    if asked:
+        return (
+            f"{objective.__qualname__} asks for {', '.join(asked)}, which no data module delivers: "
+            f"{' and '.join(REQUESTS)} are what can be asked for"
+        )
+    views = objective.num_views
+    if not isinstance(views, (property, cached_property)) and not is_count(views):
+        return (
+            f"{objective.__qualname__}.num_views must be the number of clips of each video, 1 or more, got {views!r}: "
+            "which clips they are is said by data.sampler"
+        )
+    motion = objective.needs_motion
+    if not isinstance(motion, (property, cached_property, bool)):
+        return f"{objective.__qualname__}.needs_motion must be True, False or a property, got {motion!r}"
+    return None
+
+
+def is_count(value: Any) -> bool:
+    """Whether `value` is a whole number, 1 or more."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
