@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -74,21 +75,44 @@ class GlobalBatchSampler(Sampler):
 
 @dataclass(frozen=True)
 class Share:
-    """The videos that one process encodes.
+    """The videos that one process encodes: whole batches of all, batch i those of process i % world_size.
 
     Attributes:
-        rows: int64 (n,), the process's own batches one after the other, then at most one batch that is another
-            process's, so that all have the same number of them: Lightning leaves out a process without a batch, and
-            DDP sends buffers around in every one.
-        num_own: how many of `rows`, from the beginning, are the process's own; the others do not count.
+        all_rows: int64 (N,), ascending: the videos of all processes.
+        batch_size: videos a batch; the last one may be smaller.
+        rank: number of this process.
+        world_size: number of processes.
     """
 
-    rows: np.ndarray
-    num_own: int
+    all_rows: np.ndarray
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+
+    def batches(self) -> list[np.ndarray]:
+        """Return the rows of every batch, those of other processes too."""
+        return np.split(self.all_rows, np.arange(self.batch_size, len(self.all_rows), self.batch_size))
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """The process's own batches one after the other, then at most one batch that is another process's.
+
+        With it all processes have the same number of batches: Lightning leaves out a process that has none, and in
+        training DDP sends buffers around in every batch.
+        """
+        batches = self.batches()
+        own = batches[self.rank :: self.world_size]
+        num_rounds = -(-len(batches) // self.world_size)
+        return np.concatenate([*own, *(batches[-1:] if len(own) < num_rounds else [])])
+
+    @cached_property
+    def num_own(self) -> int:
+        """How many of `rows`, from the beginning, are the process's own; those that follow do not count."""
+        return sum(map(len, self.batches()[self.rank :: self.world_size]))
 
 
 def whole_batches(rows: np.ndarray, batch_size: int, *, rank: int = 0, world_size: int = 1) -> Share:
-    """Deal whole batches of sorted rows out to the processes, batch i to process i % world_size.
+    """Deal whole batches of sorted rows out to the processes.
 
     A batch holds the same videos whatever the number of processes, and so does the network's every forward pass. Each
     row is exactly one process's own.
@@ -99,10 +123,4 @@ def whole_batches(rows: np.ndarray, batch_size: int, *, rank: int = 0, world_siz
         rank: number of this process.
         world_size: number of processes.
     """
-    rows = np.sort(rows)
-    batches = np.split(rows, np.arange(batch_size, len(rows), batch_size))
-    own = batches[rank::world_size]
-    num_own = sum(map(len, own))
-    num_rounds = -(-len(batches) // world_size)
-    repeated = batches[-1:] if len(own) < num_rounds else []
-    return Share(np.concatenate([*own, *repeated]), num_own)
+    return Share(np.sort(rows), batch_size, rank, world_size)
