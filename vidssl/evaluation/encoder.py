@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -79,25 +79,25 @@ class LoadedEncoder:
 
 
 @dataclass(frozen=True)
-class _Outside:
-    """What the caller says of a network; see `load_encoder`."""
+class OutsideWeights:
+    """What a file of other people's weights does not say; our own files do, and the backbone must then agree.
 
-    backbone: str | None
-    options: dict[str, Any]
-    pixel_mean: Sequence[float]
-    pixel_std: Sequence[float]
-    seed: int
+    Attributes:
+        backbone: registered name; None leaves it to the file.
+        options: keyword arguments of that backbone.
+        pixel_mean: with which the network was trained, see `BackboneSpec`.
+        pixel_std: likewise.
+        seed: of the weights of an untrained network.
+    """
+
+    backbone: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    pixel_mean: Sequence[float] = BackboneSpec.pixel_mean
+    pixel_std: Sequence[float] = BackboneSpec.pixel_std
+    seed: int = 0
 
 
-def load_encoder(
-    source: str | Path | None,
-    backbone: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    *,
-    pixel_mean: Sequence[float] = BackboneSpec.pixel_mean,
-    pixel_std: Sequence[float] = BackboneSpec.pixel_std,
-    seed: int = 0,
-) -> LoadedEncoder:
+def load_encoder(source: str | Path | None, outside: OutsideWeights = OutsideWeights()) -> LoadedEncoder:
     """Build the network that a file holds.
 
     Of a method with a momentum encoder the network that learns is taken, as in the papers' evaluations; the
@@ -106,17 +106,12 @@ def load_encoder(
     Args:
         source: a checkpoint of ``vidssl fit``, a file of ``vidssl export``, or any file that `load_weights` reads; None
             for an untrained network (or one whose options name weights, such as torchvision's).
-        backbone: registered name, for files that do not say it; None otherwise.
-        options: keyword arguments of that backbone.
-        pixel_mean: with which other people's network was trained; our files say it themselves.
-        pixel_std: likewise.
-        seed: of the weights of an untrained network.
+        outside: the backbone and its pixels, where the file does not say.
 
     Raises:
-        VidsslError: the file cannot be read or does not fit, names another backbone than `backbone`, or neither names
+        VidsslError: the file cannot be read or does not fit, names another backbone than `outside`, or neither names
             one.
     """
-    outside = _Outside(backbone, dict(options or {}), pixel_mean, pixel_std, seed)
     if source is None:
         return _untrained(outside)
     content = read_checkpoint(source)
@@ -174,8 +169,8 @@ class _Described:
         )
 
 
-def _ours(content: Checkpoint, described: _Described, outside: _Outside) -> LoadedEncoder:
-    asked = outside.backbone, outside.options
+def _ours(content: Checkpoint, described: _Described, outside: OutsideWeights) -> LoadedEncoder:
+    asked = outside.backbone, dict(outside.options)
     if outside.backbone is not None and asked != (described.backbone, described.options):
         raise VidsslError(
             f"{content.path} holds {described.backbone} with the options {described.options}, not {asked[0]} with "
@@ -209,7 +204,7 @@ def _ours(content: Checkpoint, described: _Described, outside: _Outside) -> Load
     return LoadedEncoder(encoder, provenance, training_history(content.values))
 
 
-def _theirs(content: Checkpoint, outside: _Outside) -> LoadedEncoder:
+def _theirs(content: Checkpoint, outside: OutsideWeights) -> LoadedEncoder:
     if outside.backbone is None:
         raise VidsslError(
             f"{content.path} does not say which backbone it holds: it was written by neither vidssl fit nor vidssl "
@@ -228,7 +223,7 @@ def _theirs(content: Checkpoint, outside: _Outside) -> LoadedEncoder:
     return LoadedEncoder(encoder, provenance, report=report)
 
 
-def _untrained(outside: _Outside) -> LoadedEncoder:
+def _untrained(outside: OutsideWeights) -> LoadedEncoder:
     if outside.backbone is None:
         raise VidsslError("Without a checkpoint an untrained network is measured, and needs a backbone's name.")
     with torch.random.fork_rng(devices=[]):
@@ -245,13 +240,13 @@ def _untrained(outside: _Outside) -> LoadedEncoder:
     return LoadedEncoder(FrozenEncoder(backbone, outside.pixel_mean, outside.pixel_std), provenance, trained_on)
 
 
-def _outside_provenance(outside: _Outside) -> dict[str, Any]:
+def _outside_provenance(outside: OutsideWeights) -> dict[str, Any]:
     return {
         "objective": None,
         "epoch": None,
         "global_step": None,
         "backbone": outside.backbone,
-        "backbone_options": outside.options,
+        "backbone_options": dict(outside.options),
         "pixel_mean": list(outside.pixel_mean),
         "pixel_std": list(outside.pixel_std),
     }
