@@ -94,6 +94,20 @@ def test_uniform_covers_every_start():
     assert set(starts) == set(range(10))
 
 
+@pytest.mark.parametrize("num_clips", [2, 3, 4])
+def test_clips_of_a_video_are_uniform_and_independent(num_clips):
+    rng = np.random.default_rng(8)
+    num_video_frames = 5000
+    draws = [UniformSampler(4, 2, num_clips=num_clips)(num_video_frames, rng) for _ in range(3000)]
+    starts = np.array([[clip[0] for clip in clips] for clips in draws])
+    assert starts.shape == (3000, num_clips)
+    assert all((np.diff(clip) == 2).all() for clips in draws for clip in clips)
+    for column in starts.T:
+        assert stats.kstest((column + 0.5) / (num_video_frames - 6), "uniform").pvalue > 0.01
+    correlation = np.corrcoef(starts.T) - np.eye(num_clips)
+    assert np.abs(correlation).max() < 0.07
+
+
 def test_same_generator_state_gives_the_same_clips():
     draw = [IntervalSampler()(200, np.random.default_rng(7)) for _ in range(2)]
     np.testing.assert_array_equal(draw[0], draw[1])

@@ -41,6 +41,63 @@ def test_loss_is_the_papers_formula(num_videos, temperature):
     assert mean == pytest.approx(expected / 2, rel=1e-5, abs=1e-6)
 
 
+def naive_nt_xent(views, temperature):
+    """Each clip with each of its positives in turn, against all clips of other videos (SimCLR, eq. 1), the mean."""
+    losses = []
+    for i, queries in enumerate(views):
+        for j, others in enumerate(views):
+            if i == j:
+                continue
+            for n in range(len(queries)):
+                positive = np.exp(queries[n] @ others[n] / temperature)
+                negatives = sum(
+                    np.exp(queries[n] @ view[k] / temperature) for view in views for k in range(len(view)) if k != n
+                )
+                losses.append(-np.log(positive / (positive + negatives)))
+    return np.mean(losses)
+
+
+def several_views(num_views, num_videos=6):
+    generator = torch.Generator().manual_seed(3)
+    views = torch.randn(num_views, num_videos, 16, dtype=torch.float64, generator=generator)
+    return F.normalize(views, dim=2).float().unbind(0)
+
+
+@pytest.mark.parametrize("num_views", [2, 3, 4])
+def test_more_views_are_positives_one_at_a_time(num_views):
+    views = several_views(num_views)
+    expected = naive_nt_xent([view.double().numpy() for view in views], 0.5)
+    assert info_nce(*views, temperature=0.5, reduction="mean").loss.item() == pytest.approx(expected, rel=1e-5)
+    assert info_nce(*views, temperature=0.5).loss.item() == pytest.approx(num_views * expected, rel=1e-5)
+
+
+def _compare_four_views(rank, world_size):
+    joint = [view.clone().requires_grad_() for view in several_views(4)]
+    share = 6 // world_size
+    mine = slice(rank * share, (rank + 1) * share)
+    local = [view.detach()[mine].clone().requires_grad_() for view in joint]
+    (info_nce(*local, reduction="mean").loss / world_size).backward()
+    torch.distributed.barrier()
+    _joint_loss_of_many(joint).backward()
+    for view, other in zip(local, joint, strict=True):
+        torch.testing.assert_close(view.grad, other.grad[mine], rtol=1e-5, atol=1e-6)
+
+
+def _joint_loss_of_many(views):
+    """The mean over pairs of -log softmax, on one process, without any gathering."""
+    everything = torch.cat(views)
+    video = torch.arange(len(views[0])).repeat(len(views))
+    similarity = everything @ everything.T / 0.1
+    same = video[:, None] == video
+    negatives = similarity.masked_fill(same, -torch.inf).logsumexp(dim=1, keepdim=True)
+    losses = torch.logaddexp(similarity, negatives) - similarity
+    return losses[same & ~torch.eye(len(video), dtype=torch.bool)].mean()
+
+
+def test_several_views_on_two_processes():
+    run_on_processes(_compare_four_views, 2)
+
+
 def test_accuracy_entropy_and_the_perfect_case():
     view = torch.eye(8)
     output = info_nce(view, view, temperature=0.05)
@@ -118,3 +175,5 @@ def test_wrong_settings_are_named(change, message):
 def test_wrong_shapes_are_named():
     with pytest.raises(VidsslError, match=r"\(3, 16\) and \(4, 16\)"):
         info_nce(embeddings(3)[0], embeddings(4)[0])
+    with pytest.raises(VidsslError, match="two views or more"):
+        info_nce(embeddings(3)[0])

@@ -33,6 +33,19 @@ def test_update_is_the_moving_average_of_every_parameter():
         torch.testing.assert_close(own, 0.75 * before + 0.25 * parameter, rtol=1e-6, atol=1e-7)
 
 
+def test_a_schedule_may_say_the_momentum_of_an_update():
+    backbone, head = parts()
+    follower = MomentumEncoder(backbone, head, momentum=0.9)
+    with torch.no_grad():
+        head.weight.add_(1)
+    before = follower.encoder[1].weight.clone()
+    follower.update(backbone, head, momentum=1.0)
+    assert torch.equal(follower.encoder[1].weight, before)
+    follower.update(backbone, head, momentum=0.0)
+    torch.testing.assert_close(follower.encoder[1].weight, head.weight)
+    assert follower.momentum == 0.9
+
+
 def test_it_has_no_gradients_and_statistics_of_its_own():
     backbone, head = parts()
     follower = MomentumEncoder(backbone, head, momentum=0.9)

@@ -13,15 +13,17 @@ from vidssl.types import ClipBatch
 pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")
 
 
-def moco(**contrast):
+def moco(num_views=2, queries="first", **contrast):
     torch.manual_seed(0)
     settings = {"embedding_dim": 8, "hidden_dim": 16, "queue_size": 10, **contrast}
-    return MoCo(BackboneSpec(name="plain"), contrast=MomentumContrast(**settings))
+    contrast = MomentumContrast(**settings)
+    return MoCo(BackboneSpec(name="plain"), contrast=contrast, num_views=num_views, queries=queries)
 
 
-def batch(num_videos=4, seed=0):
+def batch(num_videos=4, seed=0, num_views=2):
     generator = torch.Generator().manual_seed(seed)
-    views = [torch.randint(0, 256, (num_videos, 3, 4, 16, 16), generator=generator).to(torch.uint8) for _ in range(2)]
+    shape = (num_videos, 3, 4, 16, 16)
+    views = [torch.randint(0, 256, shape, generator=generator).to(torch.uint8) for _ in range(num_views)]
     return ClipBatch(views, label=torch.arange(num_videos), index=torch.arange(num_videos))
 
 
@@ -42,6 +44,34 @@ def test_loss_is_infonce_against_the_queue_as_it_was():
     torch.testing.assert_close(written["rows"][:4], keys)
     assert torch.equal(written["rows"][4:], rows[4:])
     assert written["num_written"] == 4
+
+
+@pytest.mark.parametrize("queries", ["first", "each"])
+@pytest.mark.parametrize("num_views", [2, 3, 4])
+def test_several_views_are_positives_one_at_a_time(num_views, queries):
+    objective, clips = moco(num_views, queries, queue_size=30), batch(num_views=num_views)
+    rows = objective.queue.state_dict()["rows"].clone()
+    with torch.no_grad():
+        for parameter in objective.momentum_encoder.parameters():
+            parameter.mul_(1.1)
+        embedded, keys = [], []
+        for view in clips.views:
+            network_input = objective.network_input([view])
+            embedded.append(objective.heads(objective.backbone(network_input))[:, 0])
+            keys.append(objective.momentum_encoder(network_input)[:, 0])
+        losses = []
+        for query in range(num_views if queries == "each" else 1):
+            for key in range(num_views):
+                if key != query:
+                    positive = (embedded[query] * keys[key]).sum(1, keepdim=True)
+                    logits = torch.cat((positive, embedded[query] @ rows.T), dim=1) / 0.1
+                    losses.append(F.cross_entropy(logits, torch.zeros(4, dtype=torch.long)))
+    torch.testing.assert_close(objective.training_step(clips, 0).detach(), torch.stack(losses).mean())
+    stored = keys if queries == "each" else keys[1:]
+    written = objective.queue.state_dict()
+    assert written["num_written"] == 4 * len(stored)
+    # all keys of a video, video after video
+    torch.testing.assert_close(written["rows"][: 4 * len(stored)], torch.stack(stored, dim=1).flatten(0, 1))
 
 
 def test_keys_are_encoded_by_the_follower_alone():

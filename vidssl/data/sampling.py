@@ -162,7 +162,10 @@ class IntervalSampler(ClipSampler):
 
 @dataclass
 class UniformSampler(ClipSampler):
-    """Clips whose starts are independent and uniform over the video.
+    """Clips whose starts are independent and uniform over the video, in the order in which they are drawn.
+
+    With rho clips it is the sampling of Feichtenhofer et al., "A Large-Scale Study on Unsupervised Spatiotemporal
+    Representation Learning", CVPR 2021 (released code: no bounds on the distance of two clips).
 
     Args:
         num_frames: frames a clip.
