@@ -21,6 +21,7 @@ OWN_VERBS = {
     "prepare": "read a data set, probe its videos and write the catalog that training reads",
     "motion": "compute the motion of a catalog's videos once, for training to read",
     "show": "draw what a configuration makes of a few videos: motion, clips, crops, views",
+    "compare": "lay methods side by side, from the folders of their runs: tables, curves, a page",
     "export": "write the bare backbone of a checkpoint, with its provenance",
     "list": "objectives, backbones, samplers or decoders, by name",
 }
@@ -93,6 +94,12 @@ def _show(args: Sequence[str]) -> int:
     return run_show(args)
 
 
+def _compare(args: Sequence[str]) -> int:
+    from vidssl.reporting.compare.command import run_compare
+
+    return run_compare(args)
+
+
 def _export(args: Sequence[str]) -> int:
     from vidssl.backbones.export import add_export_arguments, run_export
 
@@ -127,6 +134,7 @@ def dispatch(args: Sequence[str]) -> int:
         "prepare": _prepare,
         "motion": _motion,
         "show": _show,
+        "compare": _compare,
         "export": _export,
         "list": _list,
     }

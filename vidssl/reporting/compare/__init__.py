@@ -1,0 +1,1 @@
+"""``vidssl compare``: methods side by side, from the folders of their runs."""

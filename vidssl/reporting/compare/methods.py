@@ -1,0 +1,140 @@
+"""Which runs are one method: those whose configurations differ in the seed, the folder or the machine alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vidssl.errors import VidsslError
+from vidssl.reporting.compare.runs import Run, canonical
+
+# Of the trainer, only these change what is learned; the others say where and how to show it.
+LEARNING_KEYS = (
+    *("accumulate_grad_batches", "gradient_clip_algorithm", "gradient_clip_val", "limit_train_batches", "max_epochs"),
+    *("max_steps", "max_time", "min_epochs", "min_steps", "overfit_batches", "precision", "sync_batchnorm"),
+)
+# What is measured, how videos are fetched and what they are called: columns tell of these, not methods.
+DATA_KEYS_APART = ("seed", "root", "name", "loading", "evaluation", "catalog")
+NAMED_DIFFERENCES = 2
+NOT_SET = "not set"
+
+
+@dataclass(frozen=True)
+class Method:
+    """Runs that are one method.
+
+    Attributes:
+        label: its name, unique among the methods.
+        runs: its runs.
+        settings: what they share of what decides what is learned, flat: "model.init_args.temperature" -> value.
+        differing: keys in which its runs differ all the same; only where the user has put them together.
+    """
+
+    label: str
+    runs: Sequence[Run]
+    settings: Mapping[str, Any]
+    differing: Sequence[str] = ()
+
+
+def labelled_method(label: str, runs: Sequence[Run]) -> Method:
+    """Put runs together under a name that the user gives."""
+    every = [learning_settings(run) for run in runs]
+    keys = sorted({key for settings in every for key in settings})
+    shared, differing = {}, []
+    for key in keys:
+        values = [settings.get(key, NOT_SET) for settings in every]
+        if len({canonical(value) for value in values}) == 1:
+            shared[key] = values[0]
+        else:
+            differing.append(key)
+            shared[key] = " | ".join(dict.fromkeys(plain_text(value) for value in values))
+    return Method(label, list(runs), shared, differing)
+
+
+def group_runs(runs: Sequence[Run]) -> list[Method]:
+    """Group runs into methods, in the order of the runs; a name says objective and, where needed, what differs."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(canonical([run.objective, learning_settings(run)]), []).append(run)
+    members = list(groups.values())
+    labels = _labels([(group[0].objective, learning_settings(group[0])) for group in members])
+    return [Method(label, group, learning_settings(group[0])) for label, group in zip(labels, members, strict=True)]
+
+
+def check_labels(methods: Sequence[Method]) -> None:
+    """Check that every method has a name of its own.
+
+    Raises:
+        VidsslError: two have the same.
+    """
+    labels = [method.label for method in methods]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise VidsslError(f"--label: two methods are called {', '.join(map(repr, twice))}; give each its own name.")
+
+
+def learning_settings(run: Run) -> dict[str, Any]:
+    """Return what of a run's configuration decides what is learned, flat; the catalog by its digest, if known."""
+    config = run.config
+    kept: dict[str, Any] = {"model": config.get("model") or {}}
+    data = config.get("data") or {}
+    kept["data"] = {key: value for key, value in data.items() if key not in DATA_KEYS_APART}
+    catalog = (run.facts.get("catalog") or {}).get("digest")
+    kept["data"]["catalog"] = f"digest {catalog}" if catalog else data.get("catalog")
+    trainer = config.get("trainer") or {}
+    kept["trainer"] = {key: trainer[key] for key in LEARNING_KEYS if key in trainer}
+    return dict(flatten(kept))
+
+
+def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of nested dicts and of lists that hold dicts; None and empty are left out."""
+    if isinstance(values, Mapping):
+        entries = [(str(key), value) for key, value in values.items()]
+    elif isinstance(values, list) and any(isinstance(value, Mapping) for value in values):
+        entries = [(str(place), value) for place, value in enumerate(values)]
+    else:
+        if values not in (None, [], {}):
+            yield prefix, values
+        return
+    for key, value in entries:
+        yield from flatten(value, f"{prefix}.{key}" if prefix else key)
+
+
+def plain_text(value: Any) -> str:
+    """Say a value of a configuration in a word or two."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return "[" + ", ".join(plain_text(entry) for entry in value) + "]"
+    return str(value)
+
+
+def short_key(key: str) -> str:
+    """Last word of a dotted key: ``temperature`` of ``model.init_args.temperature``."""
+    return key.rsplit(".", 1)[-1]
+
+
+def differing_settings(methods: Sequence[Method]) -> dict[str, list[str]]:
+    """Return the keys in which methods differ, each with the value of every method as text."""
+    keys = sorted({key for method in methods for key in method.settings})
+    rows = {key: [plain_text(method.settings.get(key, NOT_SET)) for method in methods] for key in keys}
+    return {key: values for key, values in rows.items() if len(set(values)) > 1}
+
+
+def _labels(methods: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Objectives, and behind those that several methods share, the settings in which these differ."""
+    labels = []
+    for objective, settings in methods:
+        rivals = [other for name, other in methods if name == objective]
+        if len(rivals) == 1:
+            labels.append(objective)
+            continue
+        keys = sorted({key for rival in rivals for key in rival})
+        keys = [key for key in keys if len({canonical(rival.get(key)) for rival in rivals}) > 1]
+        told = [f"{short_key(key)} {plain_text(settings.get(key, NOT_SET))}" for key in keys[:NAMED_DIFFERENCES]]
+        labels.append(f"{objective}, {', '.join(told)}")
+    return [
+        label if labels.count(label) == 1 else f"{label} ({labels[: place + 1].count(label)})"
+        for place, label in enumerate(labels)
+    ]

@@ -1,0 +1,286 @@
+"""The comparison itself: a row a method, a column a metric under one set of conditions."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+from vidssl.errors import VidsslError, nearest
+from vidssl.reporting.compare.methods import Method, flatten, plain_text
+from vidssl.reporting.compare.runs import Column, Conditions, Run, canonical
+from vidssl.reporting.compare.statistics import PairedDifference, Spread, paired_difference, spread
+
+METRIC_ORDER = ("top1", "mean_class", "nearest_top1", "recall_at_1", "recall_at_5")
+"""Shown where nothing is asked for, in this order; every other metric by --metrics."""
+UNTRAINED = "untrained"
+COSTS = ("wall_seconds", "device_hours", "videos_per_second", "clips_per_second", "steps")
+SIZES = ("backbone_parameters", "trainable_parameters")
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above a column.
+
+    Attributes:
+        column: what is measured.
+        conditions: how.
+        mark: a letter where another column has the same title and other conditions, else empty.
+        percent: whether values are shares in [0, 1], shown in %.
+    """
+
+    column: Column
+    conditions: Conditions
+    mark: str
+    percent: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method's numbers in a column.
+
+    Attributes:
+        spread: over seeds.
+        best: whether its mean is the highest of the methods.
+        against: difference from the baseline, on the same seeds; None for the baseline itself and without such seeds.
+    """
+
+    spread: Spread
+    best: bool = False
+    against: PairedDifference | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method, or a network before training.
+
+    Attributes:
+        label: its name.
+        cells: of each column that it was measured in.
+        method: None for an untrained network.
+    """
+
+    label: str
+    cells: Mapping[Column, Cell]
+    method: Method | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods side by side.
+
+    Attributes:
+        headings: the columns.
+        rows: untrained networks first, then methods.
+        baseline: label of the method that the others are compared with; None where there is only one.
+        notes: what a reader must know: runs left out, conditions that differ, seeds that are missing.
+        left_out: runs that did not finish.
+        costs: label -> cost of a run, means over its runs; sizes of the network.
+    """
+
+    headings: Sequence[Heading]
+    rows: Sequence[Row]
+    baseline: str | None
+    notes: Sequence[str]
+    left_out: Sequence[Run] = ()
+    costs: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+    @property
+    def methods(self) -> list[Method]:
+        """The methods, in the order of their rows."""
+        return [row.method for row in self.rows if row.method is not None]
+
+
+def compare(methods: Sequence[Method], metrics: Sequence[str] = (), baseline: str | None = None) -> Comparison:
+    """Lay methods side by side.
+
+    Args:
+        methods: with the runs that count.
+        metrics: patterns of titles (``*/knn/*``) or metrics (``top1``) to show; empty shows `METRIC_ORDER`.
+        baseline: label of the method to compare with; None takes the first.
+
+    Raises:
+        VidsslError: no run holds an evaluation, nothing fits `metrics`, or there is no method `baseline`.
+    """
+    labels = [method.label for method in methods]
+    if baseline is not None and baseline not in labels:
+        known = ", ".join(map(repr, labels))
+        raise VidsslError(f"--baseline: there is no method {baseline!r}.{nearest(baseline, labels)} Known: {known}.")
+    if baseline is None and len(methods) > 1:
+        baseline = labels[0]
+    headings = _headings(methods, metrics)
+    columns = [heading.column for heading in headings]
+    spreads = {method.label: _spreads(method, columns) for method in methods}
+    rows = _untrained_rows(methods, columns)
+    rows += [Row(method.label, _cells(method.label, spreads, baseline), method) for method in methods]
+    rows = [row for row in rows if row.cells or row.method is not None]
+    notes = [*_notes_on_conditions(headings), *_notes_on_runs(methods, columns)]
+    costs = {method.label: _costs(method) for method in methods}
+    return Comparison(headings, rows, baseline, notes, costs=costs)
+
+
+# --- columns ---
+
+
+def _headings(methods: Sequence[Method], metrics: Sequence[str]) -> list[Heading]:
+    runs = [run for method in methods for run in method.runs]
+    known = {column for run in runs for column in run.values if run.final(column) is not None}
+    if not known:
+        raise VidsslError(
+            "No run holds an evaluation of a trained network: its trainer.callbacks had no FrozenFeatureEvaluation, or "
+            "it ended before the first one. vidssl evaluate measures a checkpoint afterwards."
+        )
+    shown = [column for column in known if _wanted(column, metrics)]
+    if not shown:
+        titles = sorted({column.title for column in known})
+        raise VidsslError(f"--metrics {' '.join(metrics)}: nothing fits. There are: {', '.join(titles)}.")
+    shown.sort(key=lambda column: (column.data, column.protocol, _metric_rank(column.metric), column.digest))
+    return [_heading(column, shown, runs) for column in shown]
+
+
+def _wanted(column: Column, metrics: Sequence[str]) -> bool:
+    if not metrics:
+        return column.metric in METRIC_ORDER
+    return any(fnmatchcase(column.title, pattern) or column.metric == pattern for pattern in metrics)
+
+
+def _metric_rank(metric: str) -> tuple[int, str]:
+    return (METRIC_ORDER.index(metric) if metric in METRIC_ORDER else len(METRIC_ORDER), metric)
+
+
+def _heading(column: Column, shown: Sequence[Column], runs: Sequence[Run]) -> Heading:
+    alike = [other for other in shown if other.title == column.title]
+    # the same letter for all metrics of the same conditions
+    digests = sorted(
+        {other.digest for other in shown if (other.data, other.protocol) == (column.data, column.protocol)}
+    )
+    mark = _letter(digests.index(column.digest)) if len(alike) > 1 else ""
+    conditions = next(run.conditions[column.digest] for run in runs if column.digest in run.conditions)
+    values = [value for run in runs for _, value in run.values.get(column, ())]
+    return Heading(column, conditions, mark, percent=all(0 <= value <= 1 for value in values))
+
+
+def _letter(place: int) -> str:
+    return ascii_lowercase[place] if place < len(ascii_lowercase) else str(place)
+
+
+# --- rows ---
+
+
+def _spreads(method: Method, columns: Sequence[Column]) -> dict[Column, Spread]:
+    found = {}
+    for column in columns:
+        values: dict[int | str, list[float]] = defaultdict(list)
+        for run in method.runs:
+            if (value := run.final(column)) is not None:
+                values[_seed(run)].append(value)
+        if (told := spread(values)) is not None:
+            found[column] = told
+    return found
+
+
+def _seed(run: Run) -> int | str:
+    return run.name if run.seed is None else run.seed
+
+
+def _cells(label: str, spreads: Mapping[str, Mapping[Column, Spread]], baseline: str | None) -> dict[Column, Cell]:
+    cells = {}
+    for column, own in spreads[label].items():
+        rivals = [other[column].mean for other in spreads.values() if column in other]
+        best = len(rivals) > 1 and math.isclose(own.mean, max(rivals), rel_tol=1e-12)
+        against = None
+        if baseline not in (None, label) and column in spreads[baseline]:
+            against = paired_difference(own, spreads[baseline][column])
+        cells[column] = Cell(own, best, against)
+    return cells
+
+
+def _untrained_rows(methods: Sequence[Method], columns: Sequence[Column]) -> list[Row]:
+    """A row a network. The same network is the start of many methods, so a seed counts once, however many runs."""
+    starts: dict[str, list[tuple[str, Run]]] = defaultdict(list)
+    for method in methods:
+        for run in method.runs:
+            starts[canonical(_backbone(run))].append((method.label, run))
+    rows = []
+    for members in starts.values():
+        cells = {}
+        for column in columns:
+            values: dict[int | str, list[float]] = defaultdict(list)
+            for _, run in members:
+                if (value := run.untrained(column)) is not None:
+                    values[_seed(run)].append(value)
+            if (told := spread(values)) is not None:
+                cells[column] = Cell(told)
+        weights = _backbone(members[0][1]).get("weights")
+        label = f"before training, {Path(weights).name}" if weights else UNTRAINED
+        if len(starts) > 1:  # another network, or one that sees pixels normalised otherwise
+            label += f" ({'; '.join(dict.fromkeys(method for method, _ in members))})"
+        rows.append(Row(label, cells))
+    return rows
+
+
+def _backbone(run: Run) -> Mapping[str, Any]:
+    """What a run's network is: name, options, weights, what normalises its pixels."""
+    configured = ((run.config.get("model") or {}).get("init_args") or {}).get("backbone")
+    return configured if isinstance(configured, dict) else {"name": configured or run.facts.get("backbone")}
+
+
+def _costs(method: Method) -> dict[str, float | None]:
+    told: dict[str, float | None] = {}
+    for key in (*COSTS, *SIZES):
+        values = [run.facts[key] for run in method.runs if run.facts.get(key) is not None]
+        told[key] = statistics.fmean(values) if values else None
+    return told
+
+
+# --- notes ---
+
+
+def _notes_on_conditions(headings: Sequence[Heading]) -> list[str]:
+    notes = []
+    groups: dict[tuple[str, str], dict[str, Heading]] = defaultdict(dict)
+    for heading in headings:
+        groups[(heading.column.data, heading.column.protocol)][heading.column.digest] = heading
+    for (data, protocol), found in groups.items():
+        if len(found) > 1:
+            told = conditions_differences([heading.conditions for heading in found.values()])
+            marks = ", ".join(heading.mark or "-" for heading in found.values())
+            listed = "; ".join(f"{key}: {' | '.join(values)}" for key, values in told.items())
+            notes.append(
+                f"{data}/{protocol} was measured in different ways, hence columns of their own ({marks}): {listed}."
+            )
+    if any(not heading.conditions.recorded for heading in headings):
+        notes.append(
+            "Some runs hold no record of how they were measured (evaluations.jsonl); what their configuration says of "
+            "clips and splits was taken instead."
+        )
+    return notes
+
+
+def conditions_differences(conditions: Sequence[Conditions]) -> dict[str, list[str]]:
+    """Return the keys in which conditions differ, each with its value under each of them as text."""
+    flat = [dict(flatten({"recorded": under.recorded, **under.values})) for under in conditions]
+    keys = sorted({key for values in flat for key in values})
+    rows = {key: [plain_text(values.get(key, "not told")) for values in flat] for key in keys}
+    return {key: values for key, values in rows.items() if len(set(values)) > 1}
+
+
+def _notes_on_runs(methods: Sequence[Method], columns: Sequence[Column]) -> list[str]:
+    notes = []
+    for method in methods:
+        if method.differing:
+            notes.append(f"{method.label}: its runs differ in more than the seed: {', '.join(method.differing)}.")
+        seeds = [_seed(run) for run in method.runs]
+        twice = sorted({str(seed) for seed in seeds if seeds.count(seed) > 1})
+        if twice:
+            notes.append(f"{method.label}: several runs of seed {', '.join(twice)}; their mean counts as one seed.")
+        empty = [run.name for run in method.runs if all(run.final(column) is None for column in columns)]
+        if empty:
+            notes.append(f"{method.label}: nothing shown here was measured in {', '.join(empty)}.")
+    return notes

@@ -1,0 +1,114 @@
+"""A comparison on the console."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from vidssl.reporting.compare.runs import Column
+from vidssl.reporting.compare.table import Comparison, Heading, Row
+from vidssl.reporting.compare.wording import (
+    COST_TITLES,
+    against_text,
+    cell_text,
+    cost_keys,
+    cost_text,
+    left_out_text,
+    legend,
+    seeds_text,
+    stacked_heading,
+)
+
+SPACE = 3  # between columns, as SIMPLE_HEAD leaves it
+NARROWEST = 20  # what is left for columns beside long names on a narrow terminal
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print results, differences from the baseline, costs and notes."""
+    compared = [row for row in comparison.rows if any(cell.against for cell in row.cells.values())]
+
+    def numbers(row: Row, heading: Heading) -> tuple[str, bool]:
+        cell = row.cells.get(heading.column)
+        return cell_text(row, heading, comparison.headings), cell is not None and cell.best
+
+    def differences(row: Row, heading: Heading) -> tuple[str, bool]:
+        cell = row.cells.get(heading.column)
+        return against_text(row, heading), bool(cell and cell.against and cell.against.clear)
+
+    _print_tables(comparison.headings, comparison.rows, "method", numbers, console)
+    if compared:
+        _print_tables(comparison.headings, compared, f"against {comparison.baseline}", differences, console)
+    if cost_keys(comparison):
+        console.print(_costs(comparison))
+    for line in legend(comparison):
+        console.print(f"[dim]{escape(line)}[/]")
+    for note in [*comparison.notes, *map(left_out_text, comparison.left_out)]:
+        console.print(f"[yellow]{escape(note)}[/]")
+
+
+def _print_tables(
+    headings: Sequence[Heading],
+    rows: Sequence[Row],
+    first: str,
+    text: Callable[[Row, Heading], tuple[str, bool]],
+    console: Console,
+) -> None:
+    """Print a table, or as many as the terminal's width asks for.
+
+    Args:
+        headings: of the columns.
+        rows: of the table.
+        first: what stands above the names.
+        text: what stands in a cell, and whether it is bold.
+        console: where to print.
+    """
+    names = max(len(first), *(len(row.label) for row in rows))
+    seeds = len("seeds") + SPACE
+    widths = {
+        heading.column: SPACE
+        + max(len(word) for word in [*stacked_heading(heading), *(text(row, heading)[0] for row in rows)])
+        for heading in headings
+    }
+    for part in _fitting(headings, widths, max(console.width - names - seeds, NARROWEST)):
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column(escape(first), no_wrap=True)
+        table.add_column("seeds", justify="right", no_wrap=True)
+        for heading in part:
+            table.add_column(escape("\n".join(stacked_heading(heading))), justify="right", no_wrap=True)
+        for row in rows:
+            label = f"[italic]{escape(row.label)}[/]" if row.method is None else escape(row.label)
+            cells = [text(row, heading) for heading in part]
+            marked = (f"[bold]{escape(told)}[/]" if bold else escape(told) for told, bold in cells)
+            table.add_row(label, seeds_text(row, headings), *marked)
+        console.print(table)
+
+
+def _fitting(headings: Sequence[Heading], widths: dict[Column, int], room: int) -> list[list[Heading]]:
+    """Cut columns into parts that fit beside each other, those of a protocol together where that is possible."""
+    parts: list[list[Heading]] = [[]]
+    for _, group in itertools.groupby(headings, key=lambda heading: (heading.column.data, heading.column.protocol)):
+        members = list(group)
+        used = sum(widths[heading.column] for heading in parts[-1])
+        if parts[-1] and used + sum(widths[heading.column] for heading in members) > room:
+            parts.append([])
+        for heading in members:
+            if parts[-1] and sum(widths[other.column] for other in parts[-1]) + widths[heading.column] > room:
+                parts.append([])
+            parts[-1].append(heading)
+    return parts
+
+
+def _costs(comparison: Comparison) -> Table:
+    """A line a method; methods and costs change places, since there are always eight words of these."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("a run, on average", no_wrap=True)
+    for label in comparison.costs:
+        table.add_column(escape(label), justify="right")
+    for key in cost_keys(comparison):
+        table.add_row(COST_TITLES[key], *(cost_text(key, costs[key]) for costs in comparison.costs.values()))
+    return table
