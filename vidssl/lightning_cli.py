@@ -34,6 +34,7 @@ from vidssl.reporting.metrics_csv import MetricsCSV
 from vidssl.reporting.run_record import RunRecord
 from vidssl.reporting.summary import print_metrics
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
+from vidssl.reporting.wandb_records import WandbRecords
 from vidssl.resuming import check_checkpoint
 from vidssl.run_directory import check_writable, choose_run_dir, resolve_checkpoint, run_of
 
@@ -147,7 +148,7 @@ class VidsslCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs) -> Trainer:
         """Give the trainer its loggers: CSV always, wandb unless it is disabled, and what the configuration adds.
 
-        Every fit also keeps its run.json.
+        Every fit also keeps its run.json, and sends what wandb should know beside the numbers.
 
         Raises:
             VidsslError: a value that Lightning's Trainer refuses.
@@ -160,7 +161,7 @@ class VidsslCLI(LightningCLI):
                 loggers.append(wandb_logger)
             kwargs["logger"] = loggers
         if self.verb == "fit":
-            kwargs["callbacks"] = [*_listed(self.config_init.trainer.get("callbacks")), RunRecord()]
+            kwargs["callbacks"] = [*_listed(self.config_init.trainer.get("callbacks")), RunRecord(), WandbRecords()]
         plugins = self.config_init.trainer.get("plugins") or []
         kwargs["plugins"] = list(plugins) if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in kwargs["plugins"]):
