@@ -1,0 +1,97 @@
+"""The offline wandb run of a fit on two processes, before and after it was continued."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from wandb_files import config, history, metric_definitions, summary, wandb_records
+
+from vidssl.reporting.metrics_file import read_metrics
+from vidssl.reporting.run_file import read_run
+
+COMMAND = Path(__file__).parents[1] / "vidssl_with_extras.py"
+STEP_AXIS = "trainer/global_step"
+TRAINED = ("train/loss", "train/learning_rate", "train/contrastive_accuracy", "train/entropy")
+EVALUATED = ("eval/synthetic/knn/top1", "eval/synthetic/knn/nearest_top1")
+
+
+def fit(*args):
+    environment = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("WANDB_SERVICE", None)
+    command = [sys.executable, str(COMMAND), "fit", *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture
+def two_process_config(small_config):
+    """Two epochs of two steps on two processes, k-NN alone."""
+    values = yaml.safe_load(small_config.read_text())
+    values["data"]["batch_size"] = 16
+    values["trainer"] |= {"devices": 2, "strategy": "ddp"}
+    callbacks = values["trainer"]["callbacks"]
+    callbacks[0]["init_args"]["protocols"] = ["knn"]
+    values["trainer"]["callbacks"] = [callback for callback in callbacks if callback["class_path"] != "RunSummary"]
+    values["wandb"] = {"group": "pairs", "job_type": "test", "tags": ["two", "processes"]}
+    small_config.write_text(yaml.safe_dump(values))
+    return small_config
+
+
+def logged(records, names):
+    """(step, value) of each name, as it was logged."""
+    items = history(records)
+    return {name: [(item[STEP_AXIS], item[name]) for item in items if name in item] for name in names}
+
+
+def test_a_fit_on_two_processes_is_one_wandb_run_on_one_axis_also_when_it_is_continued(two_process_config):
+    run_dir = two_process_config.parent / "runs" / "small"
+    fit("--config", two_process_config, "--trainer.max_epochs", "1")
+    (first_file,) = run_dir.glob("wandb/offline-run-*/run-*.wandb")
+    first = wandb_records(first_file)
+    in_csv = read_metrics(run_dir)
+    for name, points in logged(first, [*TRAINED, *EVALUATED]).items():
+        assert points == [(row["step"], pytest.approx(row[name])) for row in in_csv if name in row], name
+        assert points, name
+    # every name that metrics.csv holds, and none of them on another axis
+    assert {name for row in in_csv for name in row} - {"step"} <= {name for item in history(first) for name in item}
+    assert all(STEP_AXIS in item for item in history(first))
+    definitions = metric_definitions(first)
+    for name in {name for row in in_csv for name in row} - {"step", STEP_AXIS}:
+        assert definitions[name]["step_metric"] == STEP_AXIS, name
+    (run,) = [record["run"] for record in first if record["type"] == "run"][:1]
+    assert (run["run_group"], run["job_type"], run["tags"]) == ("pairs", "test", ["two", "processes"])
+    told = config(first)
+    assert told["model"]["class_path"].endswith("CVRL")
+    assert told["code"]["version"]
+    assert told["catalog"]["train_videos"] == 32
+    assert len(told["catalog"]["digest"]) > 8
+
+    before = read_run(run_dir)
+    assert before["finished"] is True
+    fit("--config", two_process_config, "--run_dir", run_dir, "--ckpt_path", "last", "--trainer.max_epochs", "2")
+    files = sorted(run_dir.glob("wandb/offline-run-*/run-*.wandb"))
+    assert len(files) == 2  # wandb sync sends both to one run: same id, the second continues the first
+    assert len({file.name for file in files}) == 1
+    second = wandb_records(files[1])
+    assert [record["run"]["resume"] for record in second if record["type"] == "run"][:1] == [True]
+    joined = {
+        name: points + logged(second, [name])[name] for name, points in logged(first, [*TRAINED, *EVALUATED]).items()
+    }
+    in_csv = read_metrics(run_dir)
+    for name, points in joined.items():
+        assert points == [(row["step"], pytest.approx(row[name])) for row in in_csv if name in row], name
+        assert [step for step, _ in points] == sorted(step for step, _ in points), name
+    # wandb knows the second file alone; the best values are those of the whole run
+    for name in EVALUATED:
+        values = [value for _, value in joined[name]]
+        assert summary(second)[name]["max"] == pytest.approx(max(values))
+        assert summary(second)[name]["last"] == pytest.approx(values[-1])
+    assert summary(second)["train/loss"]["min"] == pytest.approx(min(value for _, value in joined["train/loss"]))
+
+    after = read_run(run_dir)
+    assert (after["starts"], after["steps"], after["videos_seen"]) == (2, 4, 64)
+    assert after["wall_seconds"] > before["wall_seconds"] > 0
+    assert after["device_hours"] == pytest.approx(2 * after["wall_seconds"] / 3600)
