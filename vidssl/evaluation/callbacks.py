@@ -4,55 +4,116 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import distributed as dist
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.seed import isolate_rng
 
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
+from vidssl.evaluation.collection import FeaturePart, Processes, hold
+from vidssl.evaluation.encoder import sha256_of
 from vidssl.evaluation.protocols import get_protocol
+from vidssl.evaluation.records import RECORDS_FILE, Measured, append_record
 from vidssl.evaluation.video_features import VideoFeatures
-from vidssl.nn.gather import world_size
 
 
 class FrozenFeatureEvaluation(Callback):
     """Measures frozen features whenever Lightning validates, and once before training starts.
 
     The features are those that the objective's `validation_step` returns for the data module's gallery and query
-    loaders: evaluation mode, no gradients, nothing of the model changes. Every process encodes its share of the
-    videos, each exactly once, and the metrics are computed from all of them on the first process. They are logged as
-    ``eval/<data set>/<protocol>/<metric>``, accuracies in [0, 1]. How often is the trainer's
-    `check_val_every_n_epoch`; `num_sanity_val_steps: -1` gives the numbers of the untrained network.
+    loaders: evaluation mode, no gradients; neither the model nor any generator of random numbers is changed. Every
+    process encodes its share of the videos, each exactly once, and sends it to the first process, which measures alone,
+    from memory or, above `collection.MEMORY_BYTES`, from a passing file in the run's folder; the others wait without a
+    time limit. Metrics are logged as ``eval/<data set>/<protocol>/<metric>``, accuracies in [0, 1], and recorded in the
+    run's ``evaluations.jsonl``.
+
+    Several of these may stand side by side, each with its protocols and its schedule: a cheap one often, a dear one
+    seldom. Lightning encodes the videos once for all of them, at every `check_val_every_n_epoch`;
+    `num_sanity_val_steps: -1` gives the numbers of the untrained network.
 
     Args:
-        protocols: names from `vidssl.evaluation.protocols.PROTOCOLS`.
+        protocols: names, see ``vidssl list protocols``.
+        every_n_epochs: measure after every so many epochs, a multiple of the trainer's `check_val_every_n_epoch`; 1
+            measures whenever Lightning validates. Before training, and in validate and test, it does not count.
+
+    Raises:
+        VidsslError: an unknown protocol, or one that trains the network itself; `every_n_epochs` below 1.
     """
 
-    def __init__(self, protocols: Sequence[str] = ("knn", "linear", "retrieval/mean")) -> None:
-        for name in protocols:
-            get_protocol(name)
+    def __init__(self, protocols: Sequence[str] = ("knn", "linear", "retrieval/mean"), every_n_epochs: int = 1) -> None:
         self.protocols = list(protocols)
-        self._collected: dict[str, list[dict[str, torch.Tensor]]] = {}
+        for name in self.protocols:
+            config = get_protocol(name).config
+            if config is not None:
+                raise VidsslError(
+                    f"FrozenFeatureEvaluation.protocols: {name} trains the network itself: "
+                    f"vidssl fit --config {config} does that."
+                )
+        if every_n_epochs < 1:
+            raise VidsslError(f"FrozenFeatureEvaluation.every_n_epochs must be at least 1, got {every_n_epochs}.")
+        self.every_n_epochs = every_n_epochs
+        self._parts: dict[str, FeaturePart] = {}
+        self._processes: Processes | None = None
+        self._random_state = ExitStack()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check that the splits suit the protocols, before anything runs.
+        """Check that schedule and splits suit, before anything runs.
 
         Raises:
-            VidsslError: gallery and query share videos, so that each would find itself.
+            VidsslError: gallery and query share videos, so that each would find itself; or Lightning does not validate
+                when the schedule says so.
         """
         wanted = trainer.limit_test_batches if stage == "test" else trainer.limit_val_batches
         if stage == "predict" or not wanted:
             return
+        validates_every = trainer.check_val_every_n_epoch or 1
+        if stage == "fit" and self.every_n_epochs > 1 and self.every_n_epochs % validates_every:
+            raise VidsslError(
+                f"FrozenFeatureEvaluation.every_n_epochs ({self.every_n_epochs}) must be a multiple of "
+                f"trainer.check_val_every_n_epoch ({validates_every}), which is when there are features to measure."
+            )
         check_disjoint(trainer.datamodule, self.protocols)
 
     # --- collecting ---
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the generators of random numbers, in case the model draws in evaluation."""
+        self._random_state.enter_context(isolate_rng())
+
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the features of the last time."""
-        self._collected = {"gallery": [], "query": []}
+        """Begin to collect, if it is time."""
+        self._parts = {}
+        if not self._is_due(trainer):
+            return
+        if self._processes is None:
+            self._processes = Processes()
+        loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
+        keep = self._views(loaders)
+        self._parts = {
+            name: FeaturePart(loader.dataset.share, keep[name], trainer.default_root_dir)
+            for name, loader in loaders.items()
+        }
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        if trainer.sanity_checking:  # a few batches are a check of the code, not a measurement
+            return math.isinf(trainer.num_sanity_val_steps)
+        return trainer.state.fn != TrainerFn.FITTING or (trainer.current_epoch + 1) % self.every_n_epochs == 0
+
+    def _views(self, loaders: dict[str, Any]) -> dict[str, str]:
+        """Whether the mean over the views of a video will do, for each loader."""
+        protocols = [get_protocol(name) for name in self.protocols]
+        needed = {
+            "gallery": {protocol.gallery_views for protocol in protocols},
+            "query": {protocol.query_views for protocol in protocols},
+        }
+        if "gallery" not in loaders:  # one set of videos is both
+            needed["query"] |= needed["gallery"]
+        return {name: "each" if "each" in needed[name] else "mean" for name in loaders}
 
     def on_validation_batch_end(
         self,
@@ -64,24 +125,15 @@ class FrozenFeatureEvaluation(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the features of a batch, under the name of its loader."""
-        loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
-        self._collect(loaders, outputs, dataloader_idx)
-
-    on_test_epoch_start = on_validation_epoch_start
-    on_test_batch_end = on_validation_batch_end
-
-    def _collect(self, loaders: dict[str, Any], outputs: dict[str, torch.Tensor], dataloader_idx: int) -> None:
-        name = list(loaders)[dataloader_idx]
-        video = {key: value.cpu() for key, value in outputs.items()}
-        video["features"] = video["features"].mean(dim=1)
-        self._collected[name].append(video)
+        if self._parts:
+            list(self._parts.values())[dataloader_idx].add(outputs)
 
     # --- measuring ---
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute and log the metrics."""
-        if trainer.sanity_checking and not math.isinf(trainer.num_sanity_val_steps):
-            return  # a few batches are a check of the code, not a measurement
+        if not self._parts:
+            return
         metrics = self._measure(trainer)
         if trainer.sanity_checking:
             # Lightning drops what a sanity check logs, and these are the numbers of the untrained network.
@@ -90,25 +142,73 @@ class FrozenFeatureEvaluation(Callback):
         else:
             pl_module.log_dict(metrics, rank_zero_only=False, batch_size=1)
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute and log the metrics."""
-        pl_module.log_dict(self._measure(trainer), rank_zero_only=False, batch_size=1)
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the generators of random numbers as they were."""
+        self._random_state.close()
+
+    on_test_start = on_validation_start
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
+    on_test_epoch_end = on_validation_epoch_end
+    on_test_end = on_validation_end
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give passing files back."""
+        for part in self._parts.values():
+            part.close()
+        self._parts = {}
 
     def _measure(self, trainer: Trainer) -> dict[str, float]:
-        data = trainer.datamodule
-        groups = data.catalog.groups
-        split = data.evaluation
-        query = gather_videos(self._collected["query"], groups, data.evaluation_rows(split.query_split))
-        gallery = query
-        if split.gallery_split != split.query_split:
-            gallery = gather_videos(self._collected["gallery"], groups, data.evaluation_rows(split.gallery_split))
-        metrics: dict[str, float] = {}
+        """Return the metrics, on every process; what goes wrong in measuring is an error on every process."""
+        gathered = {name: self._gather(part, trainer) for name, part in self._parts.items()}
+        self._parts = {}
+        told: tuple[dict[str, float], str | None] = ({}, None)
         if trainer.is_global_zero:
-            for name in self.protocols:
-                results = get_protocol(name).measure(gallery, query).metrics
-                metrics.update({f"eval/{data.name}/{name}/{metric}": value for metric, value in results.items()})
-        self._collected = {}
-        return trainer.strategy.broadcast(metrics)
+            query = gathered["query"]
+            try:
+                told = self._measure_all(trainer, gathered.get("gallery", query), query), None
+            except VidsslError as error:  # the others wait for the metrics, and must hear of it
+                told = {}, str(error)
+        metrics, mistake = self._processes.broadcast(told)
+        if mistake is not None:
+            raise VidsslError(mistake)
+        return metrics
+
+    def _gather(self, part: FeaturePart, trainer: Trainer) -> VideoFeatures | None:
+        """Return the features of all processes, on the first one."""
+        gathered = part.gather(self._processes)
+        if gathered is None:
+            return None
+        catalog, index = trainer.datamodule.catalog, part.share.all_rows.astype(np.int64)
+        views = hold(*gathered, trainer.default_root_dir)
+        labels, groups = (column[index].astype(np.int64) for column in (catalog.labels, catalog.groups))
+        return VideoFeatures(views, labels, groups, index)
+
+    def _measure_all(self, trainer: Trainer, gallery: VideoFeatures, query: VideoFeatures) -> dict[str, float]:
+        """Measure by every protocol and record it, on the first process."""
+        data, circumstances = trainer.datamodule, _circumstances(trainer, query)
+        metrics: dict[str, float] = {}
+        for name in self.protocols:
+            protocol = get_protocol(name)
+            outcome = protocol.run(query if protocol.leaves_out_groups else gallery, query)
+            measured = Measured(protocol, data.name, data.catalog, data.evaluation, gallery, query, outcome)
+            record = measured.record(**circumstances)
+            if protocol.training_views is not None:  # the loaders are those of all protocols: nothing is drawn
+                record["modified"]["training_views"] = None
+            append_record(Path(trainer.default_root_dir) / RECORDS_FILE, record)
+            metrics.update({f"eval/{data.name}/{name}/{metric}": value for metric, value in outcome.metrics.items()})
+        return metrics
+
+
+def _circumstances(trainer: Trainer, query: VideoFeatures) -> dict[str, Any]:
+    """What a record says of the run, or of the checkpoint that is measured without one."""
+    if trainer.state.fn == TrainerFn.FITTING:
+        seen = int(np.isin(query.index, trainer.datamodule.train_rows).sum())
+        return {"step": trainer.global_step, "epoch": trainer.current_epoch, "seen_in_training": seen}
+    if not trainer.ckpt_path:
+        return {}
+    file = Path(trainer.ckpt_path)
+    return {"checkpoint": {"file": file.name, "sha256": sha256_of(file)}}
 
 
 def check_disjoint(data: VideoDataModule, protocols: Sequence[str]) -> None:
@@ -126,32 +226,3 @@ def check_disjoint(data: VideoDataModule, protocols: Sequence[str]) -> None:
             f"{len(shared)} videos, each of which {', '.join(needing)} would find again. Choose splits that share "
             "none, or protocols that hold out groups (their names end in leave-one-group-out)."
         )
-
-
-def gather_videos(batches: list[dict[str, torch.Tensor]], groups: np.ndarray, expected: np.ndarray) -> VideoFeatures:
-    """Put the features of all processes together, sorted by row number.
-
-    Args:
-        batches: this process's `features` (B, D), `label` (B,) and `index` (B,).
-        groups: the catalog's group of every row.
-        expected: the row numbers that must be there, each exactly once.
-
-    Raises:
-        VidsslError: a video is missing or came twice.
-    """
-    parts: list[list[dict[str, torch.Tensor]]] = [batches]
-    if world_size() > 1:
-        parts = [[] for _ in range(world_size())]
-        dist.all_gather_object(parts, batches)
-    flat = [batch for part in parts for batch in part]
-    joined = {key: torch.cat([batch[key] for batch in flat]).numpy() for key in ("features", "label", "index")}
-    order = np.argsort(joined["index"], kind="stable")
-    index = joined["index"][order]
-    if not np.array_equal(index, np.sort(expected)):
-        raise VidsslError(
-            f"Evaluation saw {len(index)} videos ({len(np.unique(index))} different ones) instead of {len(expected)}: "
-            "is trainer.limit_val_batches or limit_test_batches set?"
-        )
-    return VideoFeatures(
-        joined["features"][order][:, None], joined["label"][order], groups[index].astype(np.int64), index
-    )
