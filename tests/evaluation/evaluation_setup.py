@@ -12,7 +12,7 @@ from vidssl.data.sampling import IntervalSampler
 from vidssl.data.settings import EvaluationClips, Loading
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 
-CLIPS = EvaluationClips(num_frames=4, num_clips=2, resize=36, crop_size=32, batch_size=4)
+CLIPS = EvaluationClips(num_frames=4, num_clips=2, resize=36, crop_size=32, batch_size=5)
 NUM_GROUPS = 4
 QUIET = {"accelerator": "cpu", "devices": 1, "enable_progress_bar": False}
 
