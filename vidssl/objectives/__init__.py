@@ -16,7 +16,7 @@ OBJECTIVES.register(
 OBJECTIVES.register(
     "MoCo",
     "vidssl.objectives.moco:MoCo",
-    summary="two clips, a queue of keys and a momentum encoder (He et al. 2020)",
+    summary="two views or more, a queue of keys and a momentum encoder (He et al. 2020)",
 )
 OBJECTIVES.register(
     "SimCLR",
