@@ -44,8 +44,8 @@ STAGES = [
     "vidssl.evaluation",
     "vidssl.run_directory",
     "vidssl.reporting",
-    "vidssl.checkpoint_io vidssl.config_errors vidssl.resuming",
-    "vidssl.data_group vidssl.motion.command vidssl.reporting.show",
+    "vidssl.checkpoint_io vidssl.config_files vidssl.config_errors vidssl.resuming",
+    "vidssl.data_group vidssl.authoring vidssl.motion.command vidssl.reporting.show vidssl.evaluation.command",
     "vidssl.lightning_cli",
     "vidssl.cli",
 ]
@@ -80,7 +80,11 @@ def imported_modules(statements):
 
 @pytest.mark.parametrize(
     "args",
-    [["--help"], ["--version"], *(["list", kind] for kind in ("objectives", "backbones", "samplers", "decoders"))],
+    [
+        ["--help"],
+        ["--version"],
+        *(["list", kind] for kind in ("objectives", "backbones", "samplers", "decoders", "protocols")),
+    ],
     ids=" ".join,
 )
 def test_the_command_answers_without_importing_torch(args):

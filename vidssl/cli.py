@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 
 import vidssl
 from vidssl.errors import VidsslError, nearest
+from vidssl.registry import PLUGINS_SWITCH
 
 TRAINER_VERBS = {
     "fit": "train an objective on unlabelled videos",
@@ -21,10 +23,14 @@ OWN_VERBS = {
     "prepare": "read a data set, probe its videos and write the catalog that training reads",
     "motion": "compute the motion of a catalog's videos once, for training to read",
     "show": "draw what a configuration makes of a few videos: motion, clips, crops, views",
+    "evaluate": "measure trained networks by named protocols: linear, k-NN, SVM, retrieval",
     "compare": "lay methods side by side, from the folders of their runs: tables, curves, a page",
     "export": "write the bare backbone of a checkpoint, with its provenance",
-    "list": "objectives, backbones, samplers or decoders, by name",
+    "list": "objectives, backbones, samplers, decoders or protocols, by name",
+    "new": "write a plug-in package that works, to begin a method of your own with",
+    "check": "what every objective must do, tried on one: gradients, resuming, several processes",
 }
+NO_PLUGINS = "--no-plugins"
 # What a full disk or a read-only folder looks like while running; anything else is our fault and shows its traceback.
 DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
 LOST_WORKER = (
@@ -41,6 +47,10 @@ def _help() -> str:
         "",
         *(f"  {verb:<10}{what}" for verb, what in {**TRAINER_VERBS, **OWN_VERBS}.items()),
         "",
+        "with every verb:",
+        "  --plugin FILE   objectives and backbones of a Python file of yours (several times: several files)",
+        "  --no-plugins    leave installed plug-ins out, as VIDSSL_PLUGINS=0 does",
+        "",
         "examples:",
         "  vidssl prepare synthetic --output data/synthetic",
         "  vidssl fit --config configs/quickstart.yaml",
@@ -52,9 +62,9 @@ def _help() -> str:
 
 def _list(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="vidssl list", description="Names that a configuration may use.")
-    parser.add_argument("kind", choices=["objectives", "backbones", "samplers", "decoders"])
+    parser.add_argument("kind", choices=["objectives", "backbones", "samplers", "decoders", "protocols"])
     registry = _registry(parser.parse_args(args).kind)
-    summaries = registry.summaries()
+    summaries = registry.summaries() | {name: f"BROKEN: {fault}" for name, fault in registry.faults().items()}
     width = max(map(len, summaries), default=0)
     for name, summary in summaries.items():
         print(f"{name:<{width}}  {summary}".rstrip())
@@ -68,6 +78,8 @@ def _registry(kind: str):
         from vidssl.backbones import BACKBONES as registry
     elif kind == "samplers":
         from vidssl.data.sampling import SAMPLERS as registry
+    elif kind == "protocols":
+        from vidssl.evaluation.protocols import PROTOCOLS as registry
     else:
         from vidssl.data.decoding import DECODERS as registry
     return registry
@@ -94,6 +106,12 @@ def _show(args: Sequence[str]) -> int:
     return run_show(args)
 
 
+def _evaluate(args: Sequence[str]) -> int:
+    from vidssl.evaluation.command import run_evaluate
+
+    return run_evaluate(args)
+
+
 def _compare(args: Sequence[str]) -> int:
     from vidssl.reporting.compare.command import run_compare
 
@@ -106,6 +124,18 @@ def _export(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="vidssl export", description=OWN_VERBS["export"])
     add_export_arguments(parser)
     return run_export(parser.parse_args(args))
+
+
+def _new(args: Sequence[str]) -> int:
+    from vidssl.authoring.new_objective import run_new
+
+    return run_new(args)
+
+
+def _check(args: Sequence[str]) -> int:
+    from vidssl.authoring.check_objective import run_check
+
+    return run_check(args)
 
 
 def _trainer_verb(verb: str) -> Callable[[Sequence[str]], int]:
@@ -134,13 +164,34 @@ def dispatch(args: Sequence[str]) -> int:
         "prepare": _prepare,
         "motion": _motion,
         "show": _show,
+        "evaluate": _evaluate,
         "compare": _compare,
         "export": _export,
         "list": _list,
+        "new": _new,
+        "check": _check,
     }
     if args[0] not in verbs:
         raise VidsslError(f"Unknown verb {args[0]!r}.{nearest(args[0], verbs)} Known: {', '.join(verbs)}.")
-    return verbs[args[0]](args[1:])
+    if NO_PLUGINS in args:
+        os.environ[PLUGINS_SWITCH] = "0"  # in the environment, for processes that start later
+    return verbs[args[0]](_without_plugins(args[0], [arg for arg in args[1:] if arg != NO_PLUGINS]))
+
+
+def _without_plugins(verb: str, args: Sequence[str]) -> Sequence[str]:
+    """Load the files of ``--plugin`` and return the rest; verbs that read configurations do so with those in them."""
+    if verb in TRAINER_VERBS or not any(arg.partition("=")[0] == "--plugin" for arg in args):
+        return args
+    from vidssl.authoring.plugin_files import load_plugin_files, take_plugin_flags
+
+    files, rest = take_plugin_flags(args)
+    try:
+        load_plugin_files(files)
+    except VidsslError as error:
+        if verb != "list":
+            raise
+        print(f"BROKEN: {error}")  # and all others are listed
+    return rest
 
 
 def worker_message(error: Exception) -> str | None:

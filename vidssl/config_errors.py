@@ -7,9 +7,7 @@ import importlib
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning import Callback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -20,35 +18,6 @@ from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
 
 CLASS_KEYS = {"model": Objective, "data.sampler": ClipSampler, "trainer.callbacks": Callback}
-
-
-def check_config_files(args: Sequence[str]) -> None:
-    """Read every file given by ``--config`` and check that it is a YAML mapping.
-
-    Raises:
-        VidsslError: a file is missing, unreadable or malformed; the message names it, which the parser's does not.
-    """
-    for position, arg in enumerate(args):
-        if arg in ("--config", "-c") and position + 1 < len(args):
-            _check_config_file(args[position + 1])
-        elif arg.startswith("--config="):
-            _check_config_file(arg.removeprefix("--config="))
-
-
-def _check_config_file(name: str) -> None:
-    if not Path(name).is_file():
-        what = "is a folder, not a file" if Path(name).is_dir() else "is not there"
-        raise VidsslError(f"--config: {name} {what}.")
-    try:
-        content = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        place = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise VidsslError(f"--config: {name}{place} is not valid YAML: {error.problem}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise VidsslError(f"--config: {name} cannot be read as YAML text: {error}.") from error
-    if not isinstance(content, dict):
-        what = "is empty" if content is None else f"holds a {type(content).__name__}"
-        raise VidsslError(f"--config: {name} {what}; it must hold keys and values (`run_dir: runs/mine`).")
 
 
 def check_groups(config: Namespace, parser: ArgumentParser) -> None:
@@ -264,6 +233,13 @@ _WORDINGS = (
     (r"Group '(?P<group>[^']+)' does not accept option '(?P<option>[^']+)'", _unknown_key),
     (r"Option '(?P<option>[^']+)' is not accepted", _unknown_key),
     (r"unrecognized arguments: (?P<option>[^\n]+)", _unknown_arguments),
+    (
+        r"Multiple subclasses with name (?P<name>\w+).*?ambiguity: (?P<paths>[^\n]+)\.",
+        lambda found, *_: (
+            f"The class name {found['name']} is that of several classes: {found['paths']}. Write one in full, or "
+            "rename yours."
+        ),
+    ),
     (r"Expected a dot import path string: (?P<name>\S+)", _unknown_class),
     (r"given class_path '(?P<path>[^']+)':\s+(?P<reason>No module named [^\n]+|module [^\n]+)", _class_import),
     (r'Parser key "(?P<key>[^"]+)":\s+Unable to load config \'(?P<value>[^\']*)\'', _no_group),

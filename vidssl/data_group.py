@@ -8,13 +8,14 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 from omegaconf.errors import OmegaConfBaseException
 
-from vidssl.config_errors import check_config_files, explain, own_message
+from vidssl.authoring.objective_names import load_plugins
+from vidssl.config_errors import explain, own_message
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 
 # Groups and keys of a configuration that mean nothing here; ${...} may refer to them.
 _OTHER_GROUPS = ("model", "trainer", "wandb", "optimizer", "lr_scheduler")
-_OTHER_KEYS = ("run_dir", "ckpt_path")
+_OTHER_KEYS = ("objective", "run_dir", "ckpt_path", "plugin")
 
 
 def data_parser(verb: str) -> ArgumentParser:
@@ -67,9 +68,9 @@ def parse_data(verb: str, args: Sequence[str]) -> Namespace:
     Raises:
         VidsslError: a mistake in a file or a flag; the message names the key.
     """
-    check_config_files(args)
+    args, _ = load_plugins(args)
     parser = data_parser(verb)
     try:
-        return parser.parse_args(list(args))
+        return parser.parse_args(args)
     except (ArgumentError, OmegaConfBaseException) as error:
         raise VidsslError(explain(str(error), parser, verb)) from error

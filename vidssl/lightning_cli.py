@@ -6,6 +6,7 @@ and ``${...}`` sees every key and every override (jsonargparse's ``omegaconf+`` 
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import warnings
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentError, set_parsing_settings
+from jsonargparse import SUPPRESS, ArgumentError, set_parsing_settings
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -24,12 +25,14 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import vidssl.evaluation.callbacks
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
+from vidssl.authoring.objective_names import prepare_arguments
 from vidssl.checkpoint_io import AtomicCheckpointIO
-from vidssl.config_errors import check_config_files, check_groups, explain, own_message
+from vidssl.config_errors import check_groups, explain, own_message
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
+from vidssl.objectives.contract import fault_of
 from vidssl.reporting.metrics_csv import MetricsCSV
 from vidssl.reporting.run_record import RunRecord
 from vidssl.reporting.summary import print_metrics
@@ -73,6 +76,7 @@ class VidsslCLI(LightningCLI):
     def __init__(self, verb: str, args: Sequence[str]) -> None:
         self.verb = verb
         set_parsing_settings(docstring_parse_attribute_docstrings=True)
+        args = prepare_arguments(args)
         _import_objectives()
         with warnings.catch_warnings():
             # sys.argv stays as it is, because processes started for DDP repeat it
@@ -82,7 +86,7 @@ class VidsslCLI(LightningCLI):
                 VideoDataModule,
                 subclass_mode_model=True,
                 run=False,
-                args=list(args),
+                args=args,
                 seed_everything_default=0,
                 save_config_callback=_SaveConfig if verb == "fit" else None,
                 save_config_kwargs={"overwrite": True},
@@ -101,6 +105,12 @@ class VidsslCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the keys that belong to the run as a whole."""
+        parser.add_argument(
+            "--objective", type=str | None, default=SUPPRESS, help="registered name; model then takes settings alone"
+        )
+        parser.add_argument(
+            "--plugin", type=list[str] | str, default=[], help="Python files with objectives and backbones of yours"
+        )
         parser.add_argument("--run_dir", type=str, default="runs/unnamed", help="folder of the run; numbered if taken")
         parser.add_argument(
             "--ckpt_path", type=str | None, default=None, help="checkpoint to continue from, or 'last' of run_dir"
@@ -114,19 +124,21 @@ class VidsslCLI(LightningCLI):
         Raises:
             VidsslError: a mistake in a file or a flag; the message names the key.
         """
-        check_config_files(args)
         try:
             super().parse_arguments(parser, args)
         except (ArgumentError, OmegaConfBaseException) as error:
             raise VidsslError(explain(str(error), parser, self.verb)) from error
         check_groups(self.config, parser)
+        self.config.pop("objective", None)  # said by model.class_path
 
     def instantiate_classes(self) -> None:
         """Build everything; what a constructor says to the user comes through without the parser's wrapping.
 
         Raises:
-            VidsslError: a value that a constructor refuses.
+            VidsslError: a value that a constructor refuses, a class that cannot be used as an objective, or one that
+                needs other views or motion than the data module delivers.
         """
+        _check_objective(self.config.model.class_path)
         try:
             super().instantiate_classes()
         except (ValueError, MisconfigurationException) as error:
@@ -134,6 +146,8 @@ class VidsslCLI(LightningCLI):
             if message is None:
                 raise
             raise VidsslError(message) from error
+        if self.verb == "fit":
+            self.model.check_data(self.datamodule.sampler.num_clips, self.datamodule.motion)
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder and check that it can be written to."""
@@ -205,6 +219,14 @@ def _listed(configured: Any) -> list[Any]:
     if configured is None:
         return []
     return list(configured) if isinstance(configured, list) else [configured]
+
+
+def _check_objective(class_path: str) -> None:
+    """Refuse a class that is below the base and yet no objective, as plug-ins are refused by name."""
+    module, _, name = class_path.rpartition(".")
+    fault = fault_of(getattr(importlib.import_module(module), name))
+    if fault is not None:
+        raise VidsslError(f"model.class_path: {class_path} cannot be used: {fault}.")
 
 
 def _import_objectives() -> None:

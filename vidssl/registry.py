@@ -18,6 +18,7 @@ from typing import Any
 from vidssl.errors import UnknownNameError, VidsslError, nearest
 
 PLUGINS_SWITCH = "VIDSSL_PLUGINS"
+MOST_LETTERS = 500  # some exceptions carry whole tensors
 
 
 def plugins_are_on() -> bool:
@@ -188,7 +189,9 @@ def failure_text(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({error.filename}, line {error.lineno})"
         return f"{type(error).__name__}: {error.msg}{place}"
-    return f"{type(error).__name__}: {error}{place}"
+    text = " ".join(str(error).split())
+    text = text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} ..."
+    return f"{type(error).__name__}: {text}{place}"
 
 
 def _claim(point: EntryPoint) -> Claim:

@@ -57,6 +57,7 @@ class CVRL(Objective):
     """
 
     num_views = 2
+    exact_across_processes = True
 
     def __init__(
         self,

@@ -135,6 +135,11 @@ class MCL(Objective):
         """Whether the alignment loss is switched on."""
         return bool(self.alignment.terms)
 
+    @property
+    def exact_across_processes(self) -> bool:
+        """Whether every loss is a mean over all videos; that of ``order`` is over those in which it is defined."""
+        return "order" not in self.tasks
+
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with four views, each uint8 B x 3 x T x H x W, and the motion of the first."""
         query, *key_views = batch.views

@@ -1,0 +1,129 @@
+"""Plug-in files: ``--plugin my_method.py`` on the command line, ``plugin: my_method.py`` in a configuration.
+
+The file is imported by its own name, with its folder at the end of the import path. Processes that start later
+(loader workers, the other processes of DDP) are given the same path or repeat the command, so they find it too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from vidssl.errors import VidsslError
+from vidssl.registry import PLUGINS_SWITCH, failure_text, plugins_are_on
+
+FLAG = "--plugin"
+
+
+def take_plugin_flags(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split a command line into the files of its ``--plugin FILE`` and the rest.
+
+    Raises:
+        VidsslError: a flag without a file.
+    """
+    files, rest, words = [], [], iter(args)
+    for word in words:
+        if word == FLAG:
+            file = next(words, None)
+            if file is None or file.startswith("--"):
+                raise VidsslError(f"{FLAG} needs a file: {FLAG} my_method.py.")
+            files.append(file)
+        elif word.startswith(f"{FLAG}="):
+            files.append(word.partition("=")[2])
+        else:
+            rest.append(word)
+    return files, rest
+
+
+def load_plugin_files(files: Iterable[str]) -> None:
+    """Load each file once and register the objectives and backbones that it defines.
+
+    Raises:
+        VidsslError: see `load_plugin_file`.
+    """
+    for file in files:
+        load_plugin_file(file)
+
+
+def load_plugin_file(file: str) -> ModuleType:
+    """Load a Python file and register what it defines, under the names of the classes.
+
+    Subclasses of `Objective` and `Backbone` whose names do not begin with an underscore are registered, abstract ones
+    aside. A file that was loaded before is not loaded again.
+
+    Raises:
+        VidsslError: plug-ins are switched off, or the file is missing, has a name that cannot be imported or is taken,
+            fails while it is loaded, or defines nothing.
+    """
+    if not plugins_are_on():
+        raise VidsslError(f"{FLAG} {file}: {PLUGINS_SWITCH}=0 (or --no-plugins) switches plug-ins off. Remove one.")
+    path = Path(file).absolute()
+    _check_file(file, path)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # last: a neighbour called random.py must not hide Python's
+    _check_module_name(file, path)
+    is_new = path.stem not in sys.modules
+    try:
+        module = importlib.import_module(path.stem)
+    except (Exception, SystemExit) as error:  # it may fail in any way
+        raise VidsslError(f"The plug-in {file} cannot be loaded: {failure_text(error)}.") from error
+    found = _register_classes(module, file)
+    if is_new and not found:
+        raise VidsslError(f"The plug-in {file} {_what_it_defines(module)}.")
+    return module
+
+
+def _check_file(file: str, path: Path) -> None:
+    if not path.is_file():
+        what = "is a folder; name the file with the class" if path.is_dir() else "is not there"
+        raise VidsslError(f"{FLAG}: {file} {what}.")
+    if path.suffix != ".py" or not path.stem.isidentifier():
+        raise VidsslError(
+            f"{FLAG}: {file} must be a Python file whose name can be imported, such as my_method.py: letters, digits "
+            "and underscores, then .py."
+        )
+
+
+def _check_module_name(file: str, path: Path) -> None:
+    """Make sure that the file's name leads to this file, and not to another module."""
+    importlib.invalidate_caches()
+    loaded = sys.modules.get(path.stem)
+    spec = loaded.__spec__ if loaded else importlib.util.find_spec(path.stem)
+    origin = spec.origin if spec else None
+    if origin is None or not Path(origin).is_file() or not Path(origin).samefile(path):
+        raise VidsslError(
+            f"{FLAG}: {file} cannot be loaded as the module {path.stem!r}, which is {origin or 'taken'} already: "
+            "rename your file."
+        )
+
+
+def _register_classes(module: ModuleType, file: str) -> bool:
+    """Register what the file defines; return whether there was anything, what it registered itself included."""
+    from vidssl.backbones import BACKBONES
+    from vidssl.backbones.contract import Backbone
+    from vidssl.objectives import OBJECTIVES
+    from vidssl.objectives.base import Objective
+
+    bases = {Objective: OBJECTIVES, Backbone: BACKBONES}
+    found = False
+    for name, kind in inspect.getmembers(module, inspect.isclass):
+        base = next((base for base in bases if issubclass(kind, base)), None)
+        if base is None or kind.__module__ != module.__name__ or name.startswith("_") or inspect.isabstract(kind):
+            continue
+        bases[base].announce(name, kind, f"file {file}")
+        found = True
+    return found or any(registry.holds_entry_of(module.__name__) for registry in bases.values())
+
+
+def _what_it_defines(module: ModuleType) -> str:
+    wanted = "no class below vidssl.objectives.base.Objective or vidssl.backbones.contract.Backbone"
+    classes = [kind for _, kind in inspect.getmembers(module, inspect.isclass) if kind.__module__ == module.__name__]
+    if not classes:
+        return f"defines {wanted}"
+    told = ", ".join(f"{kind.__name__} (below {kind.__base__.__module__}.{kind.__base__.__name__})" for kind in classes)
+    return f"defines {told}, {wanted}"

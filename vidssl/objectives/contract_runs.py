@@ -1,0 +1,234 @@
+"""The runs behind the checks of an objective: a short training, killed and continued, and a step on two processes."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.multiprocessing as mp
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor, distributed, nn
+
+from vidssl.objectives.base import Objective
+from vidssl.objectives.contract_case import Case
+from vidssl.types import ClipBatch
+
+EPOCHS = 2
+STEPS_PER_EPOCH = 3
+STEPS_BEFORE_KILL = 4  # in mid-epoch, and not in the first
+SEED = 7
+WORLD_SIZE = 2
+PROCESS_TIMEOUT = timedelta(minutes=5)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+# --- a short training on a CPU ---
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a training left behind.
+
+    Attributes:
+        state: the state dict at its end.
+        optimizer: the state dict of the optimiser.
+        losses: one a step of this process, those before a resumption not among them.
+    """
+
+    state: dict[str, Any]
+    optimizer: dict[str, Any]
+    losses: list[float]
+
+
+class _Killed(Exception):
+    """Stands for whatever ends a process in mid-epoch."""
+
+
+class _Watch(Callback):
+    """Keeps the losses, and kills the run before a step."""
+
+    def __init__(self, kill_before: int | None) -> None:
+        self.kill_before = kill_before
+        self.losses: list[float] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Objective, batch: ClipBatch, batch_idx: int) -> None:
+        if trainer.global_step == self.kill_before:
+            raise _Killed
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Objective, outputs: Any, batch: ClipBatch, batch_idx: int
+    ) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+
+class _Batches:
+    """Batches 0, 1, 2, ... of a case, an epoch at a time, from one on."""
+
+    def __init__(self, case: Case, objective: Objective, first: int, per_epoch: int = STEPS_PER_EPOCH) -> None:
+        self.case, self.objective, self.next, self.per_epoch = case, objective, first, per_epoch
+
+    def __len__(self) -> int:
+        return self.per_epoch
+
+    def __iter__(self) -> Iterator[ClipBatch]:
+        end = (self.next // self.per_epoch + 1) * self.per_epoch
+        while self.next < end:
+            self.next += 1
+            yield self.case.batch(self.objective, self.next - 1)
+
+
+def train(case: Case) -> TrainedRun:
+    """Train for two epochs of three steps on the CPU, with validation after each."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _fit(case, folder, case.build())
+
+
+def train_killed_and_continued(case: Case) -> TrainedRun:
+    """Do the same, killed in the second epoch and continued from the last checkpoint by another instance."""
+    with tempfile.TemporaryDirectory() as folder:
+        with suppress(_Killed):  # as it is meant
+            _fit(case, folder, case.build(), kill_before=STEPS_BEFORE_KILL)
+        # other weights than the first began with: what is not in the checkpoint is not right by chance
+        objective = case.build(seed=1)
+        return _fit(case, folder, objective, resume_from=Path(folder) / "newest.ckpt", first=STEPS_BEFORE_KILL)
+
+
+def _fit(
+    case: Case,
+    folder: str,
+    objective: Objective,
+    *,
+    kill_before: int | None = None,
+    resume_from: Path | None = None,
+    first: int = 0,
+) -> TrainedRun:
+    watch = _Watch(kill_before)
+    callbacks: list[Callback] = [watch]
+    if kill_before is not None:
+        keep = ModelCheckpoint(
+            folder, filename="newest", every_n_train_steps=STEPS_BEFORE_KILL, enable_version_counter=False
+        )
+        callbacks.append(keep)
+    with _quiet():
+        torch.manual_seed(SEED)
+        trainer = Trainer(
+            accelerator="cpu",
+            devices=1,
+            max_epochs=EPOCHS,
+            default_root_dir=folder,
+            logger=False,
+            callbacks=callbacks,
+            enable_checkpointing=kill_before is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(
+            objective,
+            train_dataloaders=_Batches(case, objective, first),
+            val_dataloaders=_Batches(case, objective, 0, per_epoch=1),
+            ckpt_path=resume_from,
+            weights_only=True,
+        )
+    optimizer = trainer.optimizers[0].state_dict()
+    return TrainedRun(objective.state_dict(), optimizer, watch.losses)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice on loaders and loggers to itself: these runs are not meant to be fast."""
+    lightning = logging.getLogger("pytorch_lightning")
+    level = lightning.level
+    lightning.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        lightning.setLevel(level)
+
+
+# --- one step on one process and on two ---
+
+
+def step(objective: Objective, batch: ClipBatch) -> Tensor:
+    """Run `training_step` outside a trainer, where nothing is logged, and return its loss."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*trying to `self.log.*")
+        return objective.training_step(batch, 0)
+
+
+def gradients_of_a_step(case: Case, share: slice = slice(None)) -> dict[str, Tensor]:
+    """Return loss and gradients of a step, batch statistics aside.
+
+    BatchNorm layers take their running statistics: those of a batch are another network's on another number of
+    processes, and not the objective's affair.
+
+    Args:
+        case: what is run.
+        share: the videos of the batch that this process takes.
+
+    Returns:
+        ``loss`` and the gradient of every parameter that gets one, by its name.
+    """
+    objective = case.build()
+    for module in objective.modules():
+        if isinstance(module, BATCH_NORMS):
+            module.eval()
+    loss = step(objective, _part(case.batch(objective), share))
+    loss.backward()
+    named = {f"gradient of {name}": p.grad for name, p in objective.named_parameters() if p.grad is not None}
+    return {"loss": loss.detach(), **named}
+
+
+def _part(batch: ClipBatch, share: slice) -> ClipBatch:
+    motion = None if batch.motion is None else batch.motion[share]
+    views = [view[share] for view in batch.views]
+    return ClipBatch(views, batch.label[share], batch.index[share], motion, batch.starts[share])
+
+
+def gradients_on_two_processes(cases: Sequence[Case]) -> list[dict[str, Tensor]]:
+    """Return, for each case, what `gradients_of_a_step` gives on two processes with half of the videos each.
+
+    The processes are started once for all cases (gloo, CPU); loss and gradients are their means, as with DDP.
+
+    Raises:
+        torch.multiprocessing.ProcessRaisedException: a step failed on a process; the message holds its traceback.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(_run_steps, args=(list(cases), folder), nprocs=WORLD_SIZE)
+        files = [_result_file(folder, number) for number in range(len(cases))]
+        return [torch.load(file, weights_only=True) for file in files]
+
+
+def _result_file(folder: str, number: int) -> Path:
+    return Path(folder) / f"case{number}.pt"
+
+
+def _run_steps(rank: int, cases: Sequence[Case], folder: str) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD_SIZE, timeout=PROCESS_TIMEOUT
+    )
+    try:
+        for number, case in enumerate(cases):
+            size = case.clips.num_videos // WORLD_SIZE
+            results = gradients_of_a_step(case, slice(rank * size, (rank + 1) * size))
+            for value in results.values():
+                distributed.all_reduce(value)
+                value /= WORLD_SIZE
+            if rank == 0:
+                torch.save(results, _result_file(folder, number))
+    finally:
+        distributed.destroy_process_group()
