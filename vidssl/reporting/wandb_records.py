@@ -12,6 +12,8 @@ from vidssl.evaluation.records import RECORDS_FILE, read_records
 from vidssl.reporting.provenance import catalog_facts, code_version
 from vidssl.reporting.wandb import STEP_AXIS
 
+METHOD_KEY = "method"
+PER_CLASS = "per_class"
 TABLE_COLUMNS = ["class", "videos", "accuracy"]
 
 
@@ -26,9 +28,9 @@ class WandbRecords(Callback):
         self._sent = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Send code version, digest and counts of the catalog; first process only."""
+        """Send the method's name, code version, digest and counts of the catalog; first process only."""
         for run in _wandb_runs(trainer):
-            facts = {"code": code_version()}
+            facts = {METHOD_KEY: pl_module.hparams.get("objective", type(pl_module).__name__), "code": code_version()}
             if trainer.datamodule is not None:
                 facts["catalog"] = catalog_facts(trainer.datamodule)
             run.config.update(facts, allow_val_change=True)
@@ -70,7 +72,7 @@ def log_record(run: Any, record: dict[str, Any], step: int) -> None:
     if record.get("per_class"):
         rows = [[kind, values["videos"], values["accuracy"]] for kind, values in record["per_class"].items()]
         table = wandb.Table(columns=TABLE_COLUMNS, data=rows)
-        run.log({f"per_class/{name}": table, STEP_AXIS: step})
+        run.log({f"{PER_CLASS}/{name}": table, STEP_AXIS: step})
 
 
 def protocol_line(record: dict[str, Any]) -> str:

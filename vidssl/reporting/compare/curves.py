@@ -9,7 +9,7 @@ from typing import Any
 from vidssl.reporting.compare.methods import Method
 from vidssl.reporting.compare.runs import EVALUATION_PREFIX, Run
 
-MAX_POINTS = 240
+MAX_POINTS = 120
 SIGNIFICANT_DIGITS = 5
 NO_METRICS = ("step", "epoch")
 

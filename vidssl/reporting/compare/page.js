@@ -4,6 +4,7 @@
   const data = JSON.parse(document.getElementById("curves-data").textContent);
   const SVG = "http://www.w3.org/2000/svg";
   const HEIGHT = 290, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 38;
+  const FEW = 60; // points of a curve up to which every seed is drawn
   const hidden = new Set();
   const panels = [];
 
@@ -67,7 +68,7 @@
     const y = (value) => TOP + (1 - (value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
 
     const factor = metric.share ? 100 : 1;
-    for (const at of ticks(low * factor, high * factor, 5)) {
+    for (const at of ticks(low * factor, high * factor, 7)) {
       const place = y(at / factor);
       make("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: place, y2: place }, svg);
       make("text", { x: LEFT - 8, y: place + 4, "text-anchor": "end" }, svg, String(Number(at.toPrecision(6))));
@@ -87,7 +88,7 @@
         const lower = points.map((point) => [x(point.step), y(Math.max(point.mean - point.deviation, low))]);
         make("path", { class: "band", d: path([...upper, ...lower.reverse()]) + "Z", style: `fill:${fill}` }, svg);
       }
-      if (Object.keys(curves.seeds).length > 1) {
+      if (Object.keys(curves.seeds).length > 1 && points.length <= FEW) {
         for (const run of Object.values(curves.seeds)) {
           const line = run.map((value, at) => value !== null && [x(curves.steps[at]), y(value)]).filter(Boolean);
           make("path", { class: "seed", d: path(line), style: `stroke:${fill}` }, svg);

@@ -100,8 +100,11 @@ def _data(comparison: Comparison) -> str:
 def _headline(comparison: Comparison) -> str:
     labels = [method.label for method in comparison.methods]
     data = sorted({heading.column.data for heading in comparison.headings})
-    named = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
-    return f"{named} on {' and '.join(data)}"
+    return f"{_listed(labels)} on {_listed(data)}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _lead(comparison: Comparison) -> str:
@@ -149,9 +152,7 @@ def _curves(comparison: Comparison) -> str:
         for place, method in enumerate(comparison.methods)
     )
     panels = "".join(_panel(metrics, chosen) for chosen in _first_metrics(comparison, metrics))
-    words = (
-        "Mean over seeds, with a band of one standard deviation; thin lines are the seeds. Steps as they were logged."
-    )
+    words = "Mean over seeds, with a band of one standard deviation; thin lines are the seeds of curves of few points."
     return f'<p>{words}</p><div class="bar keys">{buttons}</div><div class="panels">{panels}</div>'
 
 
