@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from vidssl.backbones import build_backbone
 from vidssl.backbones.checkpoints import Checkpoint, read_checkpoint
 from vidssl.backbones.contract import Backbone
 from vidssl.backbones.weights import compare, shapes_of
+from vidssl.data.training_history import KEY, TrainedSplit, history_as_text, history_from_text, training_history
 from vidssl.errors import VidsslError
 from vidssl.files import replacing
 
@@ -38,7 +40,8 @@ def export_backbone(checkpoint: str | Path, output: str | Path) -> dict[str, str
     Returns:
         The provenance written into the header, text to text: ``backbone``, ``backbone_options`` (JSON),
         ``vidssl_version``, ``checkpoint`` (file name), ``checkpoint_sha256``, ``epoch`` and ``global_step``, and where
-        the checkpoint has them ``objective``, ``pixel_mean``, ``pixel_std``, ``catalog_digest``, ``train_split``.
+        the checkpoint has them ``objective``, ``pixel_mean``, ``pixel_std``, ``catalog_digest``, ``train_split`` and
+        ``trained_on`` (JSON; keys of the training videos, so that evaluation on them can be refused).
 
     Raises:
         VidsslError: the checkpoint cannot be read, is not ours or is incomplete, or the output cannot be written.
@@ -95,8 +98,12 @@ def run_export(args: argparse.Namespace) -> int:
     provenance = export_backbone(args.checkpoint, args.output)
     print(f"{args.output} ({args.output.stat().st_size / 1e6:.1f} MB)")
     for key, value in provenance.items():
-        print(f"  {key}: {value}")
+        print(f"  {key}: {_told(history_from_text(value)) if key == KEY else value}")
     return 0
+
+
+def _told(history: Sequence[TrainedSplit]) -> str:
+    return ", ".join(f"{len(part.keys):,} videos of {part.split} ({part.catalog_digest})" for part in history)
 
 
 def _check_output(checkpoint: Path, output: Path) -> None:
@@ -124,6 +131,7 @@ def _without_weights(options: dict[str, Any]) -> dict[str, Any]:
 
 def _provenance(content: Checkpoint, name: str, options: dict[str, Any]) -> dict[str, str]:
     values = content.values.get("hyper_parameters", {})
+    history = training_history(content.values)
     with content.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
@@ -135,6 +143,7 @@ def _provenance(content: Checkpoint, name: str, options: dict[str, Any]) -> dict
         "epoch": str(content.values.get("epoch", "")),
         "global_step": str(content.values.get("global_step", "")),
         **{key: _text(values[key]) for key in _OPTIONAL_VALUES if values.get(key) is not None},
+        **({} if history is None else {KEY: history_as_text(history)}),
     }
 
 

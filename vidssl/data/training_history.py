@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -83,15 +85,41 @@ def training_history(checkpoint: Mapping[str, Any]) -> tuple[TrainedSplit, ...] 
     """Return what the network in a checkpoint was trained on; None where the checkpoint does not say.
 
     Args:
-        checkpoint: the entries of a checkpoint beside its weights.
+        checkpoint: the entries of a checkpoint beside its weights, or the text beside those of an exported file.
 
     Raises:
         VidsslError: what is there is not a history.
     """
     states = [part[KEY] for part in checkpoint.values() if isinstance(part, Mapping) and KEY in part]
-    if not states:
-        return None
     try:
-        return merged(history_of(states[0]))
-    except (KeyError, TypeError, AttributeError) as error:
+        if states:
+            return merged(history_of(states[0]))
+        return history_from_text(checkpoint[KEY]) if KEY in checkpoint else None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise VidsslError("The checkpoint's record of its training videos (trained_on) is damaged.") from error
+
+
+def history_as_text(history: Iterable[TrainedSplit]) -> str:
+    """Return a history as JSON, for files that hold text beside their tensors."""
+    return json.dumps(
+        [
+            {
+                "catalog_digest": part.catalog_digest,
+                "split": part.split,
+                "keys": base64.b64encode(part.keys.astype("<u8").tobytes()).decode(),
+            }
+            for part in history
+        ]
+    )
+
+
+def history_from_text(text: str) -> tuple[TrainedSplit, ...]:
+    """Return the history that `history_as_text` wrote."""
+    return tuple(
+        TrainedSplit(
+            entry["catalog_digest"],
+            entry["split"],
+            np.frombuffer(base64.b64decode(entry["keys"]), "<u8").astype(np.uint64),
+        )
+        for entry in json.loads(text)
+    )

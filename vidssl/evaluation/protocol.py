@@ -60,6 +60,7 @@ class Protocol:
         gallery_views: the features of a gallery video that the measure needs: "mean" over its views, or "each".
         query_views: likewise of a query video.
         training_views: how the views of gallery videos are drawn; None takes those that `clips` says.
+        training_clips: what else is different about the views that are drawn.
         config: the configuration of ``vidssl fit`` that carries it out, where the network itself is trained; None where
             frozen features are measured.
     """
@@ -73,6 +74,7 @@ class Protocol:
     gallery_views: str = "mean"
     query_views: str = "mean"
     training_views: AugmentedViews | None = None
+    training_clips: ProtocolClips | None = None
     config: str | None = None
 
     @property
@@ -83,7 +85,9 @@ class Protocol:
     def described(self) -> dict[str, Any]:
         """Return everything there is to know, in plain values that JSON can hold."""
         own = {key.name: _described(getattr(self, key.name)) for key in fields(self)}
-        own["clips"] = None if self.clips is None else self.clips.fixed()
+        for key in ("clips", "training_clips"):
+            clips = getattr(self, key)
+            own[key] = None if clips is None else clips.fixed()
         return own
 
     def run(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:

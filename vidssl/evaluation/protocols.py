@@ -2,75 +2,119 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from vidssl.data.settings import AugmentedViews
 from vidssl.errors import UnknownNameError, nearest
 from vidssl.evaluation.protocol import MeasureSpec, Protocol, ProtocolClips, ProtocolTable
 
-_KNN = MeasureSpec("knn:KNN", {"k": 20, "temperature": 0.07})
-_ONE_NEIGHBOUR = MeasureSpec("knn:KNN", {"k": 1, "temperature": 0.07})
-_LINEAR = MeasureSpec("linear:LogisticRegression", {"c": 100.0, "normalisation": "l2"})
-_STANDARD_SVM = MeasureSpec("svm:LinearSVM", {"c": 1.0, "normalisation": "standard"})
-_MCL_SVM = MeasureSpec("svm:LinearSVM", {"c": 1.0, "normalisation": "none"})
-_RETRIEVAL = MeasureSpec("retrieval:Retrieval", {"ks": (1, 5, 10, 20, 50)})
+CVRL = "Qian et al., CVPR 2021 (CVRL, arXiv 2008.03800)"
+MCL = "Li et al., ICCV 2021 (MCL, arXiv 2201.04029)"
 
+_RECALL = {"ks": (1, 5, 10, 20, 50), "distance": "cosine"}
 
-def _group_left_out(measure: MeasureSpec) -> MeasureSpec:
-    return MeasureSpec("svm:LeaveOneGroupOut", {"measure": measure})
-
-
-PROTOCOLS = ProtocolTable(
-    [
-        Protocol(
-            name="knn",
-            version=1,
-            summary="cosine, 20 neighbours weighted by exp(similarity / 0.07)",
-            source="Wu et al., CVPR 2018 (arXiv 1805.01978), section 3.4; k = 20 for small galleries, theirs is 200",
-            measure=_KNN,
-        ),
-        Protocol(
-            name="linear",
-            version=1,
-            summary="multinomial logistic regression on L2-normalised features, C = 100",
-            source="vidssl",
-            measure=_LINEAR,
-        ),
-        Protocol(
-            name="svm",
-            version=1,
-            summary="linear SVM, squared hinge, C = 1, standardised features",
-            source="vidssl",
-            measure=_STANDARD_SVM,
-        ),
-        Protocol(
-            name="linear-svm/mcl",
-            version=1,
-            summary="linear SVM, squared hinge, C = 1, on the mean of 20 clips as it is",
-            source="Li et al., ICCV 2021 (MCL, arXiv 2201.04029), section 4.1",
-            clips=ProtocolClips(num_clips=20, num_crops=1),
-            measure=_MCL_SVM,
-        ),
-        Protocol(
-            name="retrieval/mean",
-            version=1,
-            summary="cosine of the mean of the clips; a hit is a video of the same class among the first k",
-            source="vidssl",
-            measure=_RETRIEVAL,
-        ),
-        Protocol(
-            name="svm-leave-one-group-out",
-            version=1,
-            summary="linear SVM, C = 1, standardised features; each group (person) held out in turn, mean over videos",
-            source="vidssl",
-            measure=_group_left_out(_STANDARD_SVM),
-        ),
-        Protocol(
-            name="nearest-neighbour-leave-one-group-out",
-            version=1,
-            summary="cosine, one neighbour; each group (person) held out in turn, mean over videos",
-            source="vidssl",
-            measure=_group_left_out(_ONE_NEIGHBOUR),
-        ),
-    ]
+KNN = Protocol(
+    name="knn",
+    version=1,
+    summary="cosine, 20 neighbours weighted by exp(similarity / 0.07)",
+    source="Wu et al., CVPR 2018 (arXiv 1805.01978), section 3.4; k = 20 for small galleries, theirs is 200",
+    measure=MeasureSpec("knn:KNN", {"k": 20, "temperature": 0.07}),
 )
+NEAREST_NEIGHBOUR = Protocol(
+    name="nearest-neighbour",
+    version=1,
+    summary="cosine, one neighbour",
+    source="vidssl",
+    measure=MeasureSpec("knn:KNN", {"k": 1, "temperature": 0.07}),
+)
+LINEAR = Protocol(
+    name="linear",
+    version=1,
+    summary="multinomial logistic regression on L2-normalised features, C = 100",
+    source="vidssl",
+    measure=MeasureSpec("linear:LogisticRegression", {"c": 100.0, "normalisation": "l2"}),
+)
+LINEAR_GRID = Protocol(
+    name="linear/grid",
+    version=1,
+    summary="linear layers at every learning rate and weight decay; the best on held-out training videos is taken",
+    source="vidssl",
+    measure=MeasureSpec("linear:LinearGrid"),
+    gallery_views="each",
+    query_views="each",
+)
+LINEAR_CVRL = Protocol(
+    name="linear/cvrl",
+    version=1,
+    summary="a linear layer by SGD on L2-normalised features of augmented clips; softmax averaged over 10 x 3 views",
+    source=f"{CVRL}, its linear evaluation, and the released cvrl_linear_eval_k600.yaml; theirs draws views anew in each of the "
+    "100 epochs, here the epochs take turns at 10",
+    measure=MeasureSpec("linear:LinearLayer"),
+    clips=ProtocolClips(num_frames=32, stride=2, num_clips=10, num_crops=3, resize=256, crop_size=256),
+    gallery_views="each",
+    query_views="each",
+    training_views=AugmentedViews(num_views=10),
+    training_clips=ProtocolClips(crop_size=224),
+)
+SVM = Protocol(
+    name="svm",
+    version=1,
+    summary="linear SVM, squared hinge, C = 1, standardised features",
+    source="vidssl",
+    measure=MeasureSpec("svm:LinearSVM", {"c": 1.0, "normalisation": "standard"}),
+)
+LINEAR_SVM_MCL = Protocol(
+    name="linear-svm/mcl",
+    version=1,
+    summary="linear SVM, squared hinge, C = 1, on the mean of 20 clips as it is",
+    source=f"{MCL}, its linear evaluation on UCF101 and HMDB51",
+    clips=ProtocolClips(num_clips=20, num_crops=1),
+    measure=MeasureSpec("svm:LinearSVM", {"c": 1.0, "normalisation": "none"}),
+    query_views="each",
+)
+RETRIEVAL_MEAN = Protocol(
+    name="retrieval/mean",
+    version=1,
+    summary="cosine of the mean of the clips; a hit is a video of the same class among the first k",
+    source="vidssl",
+    measure=MeasureSpec("retrieval:Retrieval", {**_RECALL, "centring": "none"}),
+)
+RETRIEVAL_COCLR = Protocol(
+    name="retrieval/coclr",
+    version=1,
+    summary="as retrieval/mean, with queries and gallery each centred by their own mean before the cosine",
+    source="Han et al., NeurIPS 2020 (CoCLR, arXiv 2010.09709), the evaluation in its released code",
+    measure=MeasureSpec("retrieval:Retrieval", {**_RECALL, "centring": "per-set"}),
+)
+
+
+def _group_left_out(protocol: Protocol) -> Protocol:
+    """Make the same protocol for videos without splits: each group is tested on all others."""
+    return replace(
+        protocol,
+        name=f"{protocol.name}-leave-one-group-out",
+        summary=f"{protocol.summary}; each group (person) held out in turn, mean over videos",
+        measure=MeasureSpec("svm:LeaveOneGroupOut", {"measure": protocol.measure}),
+        # the measure takes gallery and queries from the same features
+        gallery_views="each" if "each" in (protocol.gallery_views, protocol.query_views) else "mean",
+    )
+
+
+_MEASURING = (
+    KNN,
+    NEAREST_NEIGHBOUR,
+    LINEAR,
+    LINEAR_GRID,
+    LINEAR_CVRL,
+    SVM,
+    LINEAR_SVM_MCL,
+    RETRIEVAL_MEAN,
+    RETRIEVAL_COCLR,
+)
+# A layer trained on augmented views needs videos that are training videos only; the grid holds out groups itself.
+_IN_GROUPS = (KNN, NEAREST_NEIGHBOUR, LINEAR, SVM, LINEAR_SVM_MCL, RETRIEVAL_MEAN, RETRIEVAL_COCLR)
+
+PROTOCOLS = ProtocolTable([*_MEASURING, *map(_group_left_out, _IN_GROUPS)])
 
 
 def get_protocol(name: str) -> Protocol:
