@@ -51,7 +51,7 @@ def computed_motion(synthetic_catalog, monkeypatch):
     rows = {catalog.root / catalog.path(row): row for row in range(len(catalog))}
     asked = []
 
-    def video_motion(path, settings):
+    def video_motion(path, settings, kept=None):
         asked.append(path)
         row = rows[path]
         if row == catalog.split("train")[5]:
@@ -123,7 +123,7 @@ def test_crops_cover_where_their_own_clip_moves(synthetic_catalog, computed_moti
     maps = np.full((6, 14, 14), 0.01, np.float32)
     maps[:3, 2:4, 2:4] = maps[3:, 10:12, 10:12] = 1.0
     monkeypatch.setattr(
-        sys.modules["vidssl.motion.extract"], "video_motion", lambda path, settings: VideoMotion(maps, 4, 24)
+        sys.modules["vidssl.motion.extract"], "video_motion", lambda path, settings, kept=None: VideoMotion(maps, 4, 24)
     )
     sampler = MotionSampler(num_frames=4, stride=1)
     dataset = data_module(synthetic_catalog, motion=MotionData(SETTINGS), sampler=sampler).train_dataset()
@@ -199,7 +199,9 @@ def test_a_stored_file_of_other_settings_is_told_before_training(synthetic_catal
 
 def test_motion_of_another_number_of_frames_is_an_unreadable_video(synthetic_catalog, computed_motion, monkeypatch):
     catalog = Catalog.open(synthetic_catalog)
-    monkeypatch.setattr(sys.modules["vidssl.motion.extract"], "video_motion", lambda path, settings: motion_of(0, 21))
+    monkeypatch.setattr(
+        sys.modules["vidssl.motion.extract"], "video_motion", lambda path, settings, kept=None: motion_of(0, 21)
+    )
     with pytest.raises(DecodingError, match="its motion is that of 21 frames, the catalog counts 24"):
         MotionSource(catalog, MotionData(SETTINGS))(0)
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from vidssl.data.augmentation import AugmentationRecipe, Plan, apply, draw, transform_motion
 from vidssl.data.catalog import Catalog
-from vidssl.data.decoding import DecodingError, read_frames
+from vidssl.data.decoding import DecodingError, frames_to_keep, read_frames
 from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
@@ -167,11 +167,13 @@ class ClipDataset(Dataset):
             DecodingError: the video, or its motion, cannot be read.
         """
         video = self.catalog[row]
-        motion = None if self.motion is None else self.motion(row)
+        kept = None if self.motion is None else frames_to_keep(self.decoder)
+        motion = None if self.motion is None else self.motion(row, kept)
         sampling = np.random.default_rng([self.seed, epoch, row, SAMPLING_STREAM])
         indices = self.sampler(video.num_frames, sampling, motion)
         # One call for all views: frames that two clips share are decoded once.
-        frames = read_frames(self.catalog.root / video.path, np.concatenate(indices), decoder=self.decoder)
+        path, frame_numbers = self.catalog.root / video.path, np.concatenate(indices)
+        frames = read_frames(path, frame_numbers, decoder=self.decoder, kept=kept)
         height, width = frames.shape[1:3]
         plans = []
         for view, recipe in enumerate(self.recipes):

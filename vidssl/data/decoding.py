@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from vidssl.data.decoders.reader import DecodingError as DecodingError
 from vidssl.data.decoders.reader import Reader, VideoInfo
 from vidssl.errors import VidsslError
 from vidssl.registry import Registry
+
+if TYPE_CHECKING:
+    from vidssl.data.decoders.kept_frames import KeptFrames
 
 # The fastest measured, reads every codec of the test videos, and has wheels for every platform (docs/decoding.md).
 AUTO = "pyav"
@@ -44,7 +48,21 @@ def available_decoders() -> list[str]:
     return [name for name in DECODERS.names() if _is_installed(name)]
 
 
-def read_frames(path: str | os.PathLike, indices: Iterable[int], *, decoder: str = "auto") -> np.ndarray:
+def frames_to_keep(decoder: str) -> KeptFrames | None:
+    """Return a place for the frames of a video that is decoded for another purpose before `read_frames`.
+
+    None: `decoder` is one whose frames could be others than those of whoever decodes first.
+    """
+    if (AUTO if decoder == "auto" else decoder) != "pyav":
+        return None
+    from vidssl.data.decoders.kept_frames import KeptFrames
+
+    return KeptFrames()
+
+
+def read_frames(
+    path: str | os.PathLike, indices: Iterable[int], *, decoder: str = "auto", kept: KeptFrames | None = None
+) -> np.ndarray:
     """Read the frames of a video at given numbers, with one decoding thread.
 
     Every frame is decoded and converted once, however often it is asked for.
@@ -53,6 +71,7 @@ def read_frames(path: str | os.PathLike, indices: Iterable[int], *, decoder: str
         path: the video.
         indices: frame numbers in any order, repeats allowed, each from 0 to the number of frames less one.
         decoder: a name of `DECODERS`, or ``"auto"``.
+        kept: frames of this video from `frames_to_keep`; where they are complete, nothing is read or decoded.
 
     Returns:
         uint8, len(indices) x H x W x 3, RGB, as displayed; in the order of `indices`.
@@ -69,14 +88,22 @@ def read_frames(path: str | os.PathLike, indices: Iterable[int], *, decoder: str
     order = np.argsort(positions, kind="stable")
     slots = np.split(order, np.cumsum(np.bincount(positions))[:-1])  # where each distinct frame goes
     output = None
-    with closing(_open(path, decoder)) as reader:
-        for places, frame in zip(slots, reader.frames(distinct.tolist()), strict=True):
+    with closing(_frames(path, distinct.tolist(), decoder, kept)) as frames:
+        for places, frame in zip(slots, frames, strict=True):
             if output is None:
                 output = np.empty((len(numbers), *frame.shape), np.uint8)
             if frame.shape != output.shape[1:]:
                 raise DecodingError(path, f"its frames change size: {output.shape[1:3]} to {frame.shape[:2]}")
             output[places] = frame
     return output
+
+
+def _frames(path: str, indices: list[int], decoder: str, kept: KeptFrames | None) -> Generator[np.ndarray, None, None]:
+    if kept is not None and kept.are_complete:
+        yield from kept.frames(path, indices)
+    else:
+        with closing(_open(path, decoder)) as reader:
+            yield from reader.frames(indices)
 
 
 def probe(path: str | os.PathLike, *, decoder: str = "auto") -> VideoInfo:

@@ -40,7 +40,7 @@ class CodecFlow(FlowEstimator):
 
     def flows(self, path: str, short_side: int | None) -> Iterator[np.ndarray]:
         """See `FlowEstimator.flows`; at key frames the flow before is repeated. `short_side` is not used."""
-        with closing(VectorStream(path, packets=self.packets)) as stream:
+        with closing(VectorStream(path, packets=self.packets, kept=self.kept)) as stream:
             held = _Held(1, self.max_speed)
             known = None
             for chunk, end in _chunks(stream, _CHUNK_FRAMES):
@@ -57,7 +57,7 @@ class CodecFlow(FlowEstimator):
     ) -> Generator[np.ndarray, None, int]:
         """See `FlowEstimator.mean_flows`; vectors are averaged before they are regularised."""
         group = math.gcd(stride, *window_around(0, window))  # every window is made of whole groups
-        with closing(VectorStream(path, packets=self.packets)) as stream:
+        with closing(VectorStream(path, packets=self.packets, kept=self.kept)) as stream:
             held = _Held(group, self.max_speed)
             frame = 0
             for chunk, end in _chunks(stream, group * max(1, _CHUNK_FRAMES // group)):

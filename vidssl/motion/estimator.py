@@ -5,10 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vidssl.motion.boundary import clipped_window, window_around
+
+if TYPE_CHECKING:
+    from vidssl.data.decoders.kept_frames import KeptFrames
 
 # Faster than this, in pixels a frame, is taken for a failure; the released code of MCL clips there too.
 MAX_SPEED = 20.0
@@ -19,7 +23,13 @@ class NoMotionVectors(Exception):
 
 
 class FlowEstimator(ABC):
-    """Optical flow of a video file. Built with the options of the settings, as keyword arguments."""
+    """Optical flow of a video file. Built with the options of the settings, as keyword arguments.
+
+    Attributes:
+        kept: where an estimator that decodes all frames may put them, so that they are not decoded again; or None.
+    """
+
+    kept: KeptFrames | None = None
 
     @abstractmethod
     def flows(self, path: str, short_side: int | None) -> Iterator[np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +15,14 @@ from vidssl.motion.flow import mean_flows, video_flows
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
 
+if TYPE_CHECKING:
+    from vidssl.data.decoders.kept_frames import KeptFrames
+
 # So many numbers of small flows are turned into maps together; a flow of 240 x 320 goes alone.
 _VALUES_AT_ONCE = 120_000
 
 
-def video_motion(path: str | os.PathLike, settings: MotionSettings) -> VideoMotion:
+def video_motion(path: str | os.PathLike, settings: MotionSettings, kept: KeptFrames | None = None) -> VideoMotion:
     """Compute the motion maps of a video.
 
     Memory holds one window of flows (with ``codec`` some dozens of block grids), and the maps. With ``codec``, the
@@ -27,6 +31,8 @@ def video_motion(path: str | os.PathLike, settings: MotionSettings) -> VideoMoti
     Args:
         path: the video.
         settings: estimator, grid and windows.
+        kept: gets the frames of the video, for `read_frames`, where that is cheaper than decoding them again: where
+            the estimator decodes most of them anyway and they find room. The maps are the same.
 
     Returns:
         one map every `settings.stride` frames: the motion boundary over the window of flows around its frame, in the
@@ -38,7 +44,7 @@ def video_motion(path: str | os.PathLike, settings: MotionSettings) -> VideoMoti
         VidsslError: the estimator is not to be had, or rejects its options.
     """
     maps: list[np.ndarray] = []
-    num_flows = yield_into(maps, _POOLED[settings.pool](os.fspath(path), settings))
+    num_flows = yield_into(maps, _POOLED[settings.pool](os.fspath(path), settings, kept))
     stacked = np.stack(maps) if maps else np.zeros((1, *settings.grid), np.float32)
     return VideoMotion(maps=stacked, stride=settings.stride, num_frames=num_flows + 1)
 
@@ -52,13 +58,13 @@ def yield_into(collected: list[np.ndarray], arrays: Generator[np.ndarray, None, 
             return end.value
 
 
-def _pool_signed(path: str, settings: MotionSettings) -> Generator[np.ndarray, None, int]:
+def _pool_signed(path: str, settings: MotionSettings, kept: KeptFrames | None) -> Generator[np.ndarray, None, int]:
     # differentiating is linear: the signed derivatives over a window are those of its mean flow
-    return (yield from _boundary_maps(mean_flows(path, settings), settings))
+    return (yield from _boundary_maps(mean_flows(path, settings, kept), settings))
 
 
-def _pool_magnitude(path: str, settings: MotionSettings) -> Generator[np.ndarray, None, int]:
-    maps = _boundary_maps(video_flows(path, settings), settings)
+def _pool_magnitude(path: str, settings: MotionSettings, kept: KeptFrames | None) -> Generator[np.ndarray, None, int]:
+    maps = _boundary_maps(video_flows(path, settings, kept), settings)
     return (yield from windowed_means(maps, window=settings.window, stride=settings.stride))
 
 

@@ -19,6 +19,7 @@ from vidssl.motion.estimator import FlowEstimator, NoMotionVectors
 from vidssl.registry import Registry
 
 if TYPE_CHECKING:
+    from vidssl.data.decoders.kept_frames import KeptFrames
     from vidssl.motion.settings import MotionSettings
 
 FLOW_ESTIMATORS = Registry("flow estimator", "vidssl.flow_estimators")
@@ -32,12 +33,15 @@ FLOW_ESTIMATORS.register(
 )
 
 
-def video_flows(path: str | os.PathLike, settings: MotionSettings) -> Iterator[np.ndarray]:
+def video_flows(
+    path: str | os.PathLike, settings: MotionSettings, kept: KeptFrames | None = None
+) -> Iterator[np.ndarray]:
     """Yield the flow from each frame of a video to the next, in display order and orientation.
 
     Args:
         path: the video.
         settings: name the estimator.
+        kept: gets the frames, if the estimator decodes all of them anyway.
 
     Returns:
         float32 h x w x 2 (u to the right, v down), in pixels a frame of the video's own size; h x w cells divide the
@@ -48,20 +52,22 @@ def video_flows(path: str | os.PathLike, settings: MotionSettings) -> Iterator[n
         VidsslError: the estimator is not to be had, or rejects its options.
     """
     path = os.fspath(path)
-    return _with_fallback(path, settings, lambda estimator: estimator.flows(path, settings.short_side))
+    return _with_fallback(settings, kept, lambda estimator: estimator.flows(path, settings.short_side))
 
 
-def mean_flows(path: str, settings: MotionSettings) -> Generator[np.ndarray, None, int]:
+def mean_flows(path: str, settings: MotionSettings, kept: KeptFrames | None = None) -> Generator[np.ndarray, None, int]:
     """Yield the mean flow over the window around every `settings.stride`-th frame; return the number of flows."""
     windows = {"window": settings.window, "stride": settings.stride}
-    return _with_fallback(path, settings, lambda estimator: estimator.mean_flows(path, settings.short_side, **windows))
+    return _with_fallback(settings, kept, lambda estimator: estimator.mean_flows(path, settings.short_side, **windows))
 
 
 def _with_fallback(
-    path: str, settings: MotionSettings, run: Callable[[FlowEstimator], Generator[np.ndarray, None, int]]
+    settings: MotionSettings, kept: KeptFrames | None, run: Callable[[FlowEstimator], Generator[np.ndarray, None, int]]
 ) -> Generator[np.ndarray, None, int]:
     try:
-        return (yield from run(_built("options", settings.estimator, settings.options)))
+        estimator = _built("options", settings.estimator, settings.options)
+        estimator.kept = kept
+        return (yield from run(estimator))
     except NoMotionVectors as reason:
         _tell_fallback(str(reason), settings.estimator, settings.fallback)
     return (yield from run(_built("fallback_options", settings.fallback, settings.fallback_options)))

@@ -30,6 +30,7 @@ _KEY_FRAME_DISTANCE = 16
 # Containers in which every packet has a presentation time and holds a whole frame of H.264.
 _TIMED_CONTAINERS = ("mov", "matroska")
 _MAX_REORDER_PACKETS = 16
+_SLICES = (1, 2, 5)  # types of the units of H.264 that pictures begin with
 
 FrameNumbers = Iterator[tuple[int, av.VideoFrame | None]]
 
@@ -44,10 +45,12 @@ class Shortcut(NamedTuple):
     Attributes:
         frames: yields every frame's number, and the frame if it was read.
         leaves_out_b_frames: nothing but these.
+        can_keep: whether it decodes all frames and keeps them, where the stream says so.
     """
 
     frames: Callable[[FrameStream], FrameNumbers]
     leaves_out_b_frames: bool
+    can_keep: bool = False
 
 
 def shortcut_for(stream: FrameStream, packets: str) -> Shortcut | None:
@@ -60,7 +63,7 @@ def shortcut_for(stream: FrameStream, packets: str) -> Shortcut | None:
     if context.name == "mpeg4":
         return Shortcut(anchor_frames, leaves_out_b_frames=True)
     if context.name == "h264" and context.has_b_frames and stream.container.format.name.startswith(_TIMED_CONTAINERS):
-        return Shortcut(reference_frames, leaves_out_b_frames=True)
+        return Shortcut(reference_frames, leaves_out_b_frames=True, can_keep=True)
     return None
 
 
@@ -130,30 +133,57 @@ def _is_b_frame(packet: av.Packet) -> bool:
 
 
 def reference_frames(stream: FrameStream) -> FrameNumbers:
-    """Yield every frame's number, and the frame of those that others refer to."""
-    stream.stream.codec_context.skip_frame = "NONREF"
+    """Yield every frame's number, and the frame of those that others refer to; the others are decoded if kept."""
     times: list[int] = []
+    unneeded: set[int] = set()
+    if stream.kept is None:
+        stream.stream.codec_context.skip_frame = "NONREF"
     expected = 0
-    for frame in _once_overtaken(stream, times):
+    for frame in _once_overtaken(stream, times, unneeded):
         number = bisect_left(times, frame.pts) if frame.pts is not None else -1
         if number < expected or number == len(times) or times[number] != frame.pts or number > expected == 0:
             raise Inexact
         yield from ((skipped, None) for skipped in range(expected, number))
-        yield number, frame
+        yield number, None if frame.pts in unneeded else frame
         expected = number + 1
     yield from ((skipped, None) for skipped in range(expected, len(times)))
+    if stream.kept is not None:
+        if len(stream.kept) not in (0, len(times)):
+            raise Inexact
+        stream.kept.finish()
 
 
-def _once_overtaken(stream: FrameStream, times: list[int]) -> Iterator[av.VideoFrame]:
-    """Yield frames when all packets shown before them are in `times` (ascending), to which all are added."""
+def _once_overtaken(stream: FrameStream, times: list[int], unneeded: set[int]) -> Iterator[av.VideoFrame]:
+    """Yield frames when all packets shown before them are in `times` (ascending), to which all are added.
+
+    To `unneeded` are added those of frames that no other refers to, if all frames are kept.
+    """
     waiting: deque[tuple[int, av.VideoFrame]] = deque()
     for count, packet in enumerate(stream.container.demux(stream.stream)):
         if packet.size > 0:  # PyAV marks the end by an empty one
             _note_time(packet, times)
+            if stream.kept is not None and not _is_referred_to(packet, stream.stream.codec_context.extradata):
+                unneeded.add(packet.pts)
         waiting.extend((count, frame) for frame in _decoded(stream, packet))
         while waiting and waiting[0][0] + _MAX_REORDER_PACKETS < count:
             yield waiting.popleft()[1]
     yield from (frame for _, frame in waiting)
+
+
+def _is_referred_to(packet: av.Packet, header: bytes | None) -> bool:
+    """Tell whether a packet of H.264 holds a frame that FFmpeg's `skip_frame: NONREF` would decode.
+
+    Source: ITU-T H.264, 7.3.1 and 7.4.1 (nal_ref_idc), and ISO/IEC 14496-15, 5.3.3.1 (lengths before the units).
+    """
+    if not header or header[0] != 1:
+        raise Inexact  # start codes between the units in place of their lengths
+    length_bytes, data, place = (header[4] & 3) + 1, memoryview(packet), 0
+    while place + length_bytes < len(data):
+        unit = data[place + length_bytes]
+        if unit & 31 in _SLICES:
+            return unit >> 5 & 3 > 0
+        place += length_bytes + int.from_bytes(data[place : place + length_bytes], "big")
+    raise Inexact
 
 
 def _note_time(packet: av.Packet, times: list[int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vidssl.data.catalog import Catalog
 from vidssl.data.decoding import DecodingError
@@ -10,6 +11,9 @@ from vidssl.data.plan import MotionCrop
 from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
+
+if TYPE_CHECKING:
+    from vidssl.data.decoders.kept_frames import KeptFrames
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,12 @@ class MotionSource:
 
             self._store = MotionStore.open(data.store, catalog=catalog, settings=data.settings)
 
-    def __call__(self, row: int) -> VideoMotion:
+    def __call__(self, row: int, kept: KeptFrames | None = None) -> VideoMotion:
         """Return the motion of a video.
+
+        Args:
+            row: of the video in the catalog.
+            kept: gets the video's frames, where computing its motion decodes them; see `video_motion`.
 
         Raises:
             DecodingError: there is none in the file, the video cannot be read, or it has changed since preparation.
@@ -75,7 +83,7 @@ class MotionSource:
         else:
             from vidssl.motion.extract import video_motion
 
-            motion = video_motion(path, self._settings)
+            motion = video_motion(path, self._settings, kept)
         if motion.num_frames != video.num_frames:
             raise DecodingError(
                 str(path), f"its motion is that of {motion.num_frames} frames, the catalog counts {video.num_frames}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import av
 
 from vidssl.data.decoders.diagnosis import check_file, explain_unopened, open_container
+from vidssl.data.decoders.kept_frames import KeptFrames
 from vidssl.data.decoders.reader import DecodingError
 
 
@@ -21,6 +22,7 @@ class FrameStream:
         width, height: pixels as displayed; known with the first frame.
         quarter_turns: counterclockwise, from the stored frame to the displayed one; known with the first frame.
         stream: PyAV's.
+        kept: where all frames are put that are decoded, or None.
 
     Raises:
         DecodingError: the file cannot be read.
@@ -29,6 +31,7 @@ class FrameStream:
     def __init__(self, path: str, options: dict[str, str] | None = None) -> None:
         check_file(path)
         self.path = path
+        self.kept: KeptFrames | None = None
         try:
             self.container = open_container(path)
         except av.FFmpegError as error:
@@ -48,9 +51,11 @@ class FrameStream:
                 yield self.checked(frame)
         except av.FFmpegError:
             return  # damaged from here on: what came before is what decodes
+        if self.kept is not None:
+            self.kept.finish()
 
     def checked(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return a frame after noting its size, which must not change."""
+        """Return a frame after noting its size, which must not change, and keeping it."""
         size = (frame.height, frame.width)
         if self._stored_size is None:
             self._stored_size = size
@@ -58,6 +63,8 @@ class FrameStream:
             self.height, self.width = size[::-1] if self.quarter_turns % 2 else size
         elif size != self._stored_size:
             raise DecodingError(self.path, f"its frames change size: {self._stored_size} to {size}")
+        if self.kept is not None:
+            self.kept.add(frame)
         return frame
 
     def set_options(self, options: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
+from vidssl.data.decoders.kept_frames import KeptFrames
 from vidssl.data.decoders.reader import DecodingError
 from vidssl.motion.block_grid import BlockGrid, texture
 from vidssl.motion.estimator import NoMotionVectors
@@ -18,7 +19,7 @@ from vidssl.motion.stream import FrameStream
 _VECTOR_CODECS = ("h264", "mpeg4", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv", "wmv1", "wmv2")
 # FFmpeg's other decoders export zeros in place of a B-frame's vectors.
 _KNOWS_B_FRAMES = "h264"
-_OPTIONS = {"flags2": "+export_mvs", "skip_loop_filter": "all"}
+_OPTIONS = {"flags2": "+export_mvs"}
 # A stream that starts with more frames without vectors has none.
 _MOST_LEADING_FRAMES = 64
 _LOOK_DISTANCE = 8  # frames from one look at the picture to the next
@@ -46,6 +47,7 @@ class VectorStream:
     Args:
         path: the video.
         packets: which are read, one of `vidssl.motion.packets.PACKETS`.
+        kept: gets all frames where most of them are decoded for their vectors; the vectors yielded are the same.
 
     Attributes:
         grid: of the stored frame; known with the first frame.
@@ -57,7 +59,7 @@ class VectorStream:
         NoMotionVectors: its codec hands none out.
     """
 
-    def __init__(self, path: str, *, packets: str) -> None:
+    def __init__(self, path: str, *, packets: str, kept: KeptFrames | None = None) -> None:
         self.path = path
         self.num_frames = 0
         self._looked_at: int | None = None
@@ -68,6 +70,8 @@ class VectorStream:
             self.close()
             raise NoMotionVectors(self._codec)
         self._shortcut = shortcut_for(self._stream, packets)
+        if kept is not None and (self._shortcut is None or self._shortcut.can_keep) and self._would_fit(kept):
+            self._stream.kept = kept
 
     def close(self) -> None:
         """Release the file."""
@@ -101,6 +105,18 @@ class VectorStream:
 
     def _open(self) -> None:
         self._stream = FrameStream(self.path, _OPTIONS)
+
+    def _open_again(self) -> None:
+        kept = self._stream.kept
+        self.close()
+        self._open()
+        if kept is not None:
+            kept.clear()
+            self._stream.kept = kept
+
+    def _would_fit(self, kept: KeptFrames) -> bool:
+        context = self._stream.stream.codec_context
+        return kept.has_room_for(self._stream.stream.frames, context.width, context.height)
 
     def _with_distances(self) -> Iterator[CodedFrame]:
         """Yield frames whose vectors count from the nearest frame that B-frames do not depend on."""
@@ -141,8 +157,7 @@ class VectorStream:
                         yield CodedFrame(number, None, _NEXT_TO, None), True
                 return
             except Inexact:
-                self.close()
-                self._open()
+                self._open_again()
         for number, frame in enumerate(self._stream.frames()):
             if number >= start:
                 self.num_frames = number + 1

@@ -18,7 +18,7 @@ class PyAVReader:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._reformatter = VideoReformatter()
+        self._to_rgb = RGBConverter()
         self._open()
 
     def frames(self, indices: list[int]) -> Iterator[np.ndarray]:
@@ -95,7 +95,15 @@ class PyAVReader:
         except av.FFmpegError:
             return  # damaged from here on: what came before is what decodes
 
-    def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
+
+class RGBConverter:
+    """Turns decoded frames into pixels."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        """Return uint8 H x W x 3, RGB, as displayed."""
         rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         plane = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(rgb.height, plane.line_size)
