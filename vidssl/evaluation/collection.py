@@ -8,6 +8,7 @@ folder that all machines share.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from math import prod
 from pathlib import Path
@@ -34,7 +35,7 @@ class Processes:
 
     Waiting for the first process to fit a classifier may take longer than the time after which NCCL or Lightning's own
     process group give up (minutes), so that they have a patient gloo group of their own. Where a process dies, its
-    connections end and the others fail at once. To be made by all of them together.
+    connections end and those that wait for it fail at once. To be made by all of them together.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,8 @@ class Processes:
         if self._group is None:
             return [value]
         values: list[Any] = [None] * world_size()
-        dist.all_gather_object(values, value, group=self._group)
+        with _told():
+            dist.all_gather_object(values, value, group=self._group)
         return values
 
     def broadcast(self, value: Any) -> Any:
@@ -53,18 +55,33 @@ class Processes:
         if self._group is None:
             return value
         values = [value]
-        dist.broadcast_object_list(values, src=0, group=self._group)
+        with _told():
+            dist.broadcast_object_list(values, src=0, group=self._group)
         return values[0]
 
     def send(self, rows: np.ndarray) -> None:
         """Send float32 rows to the first process."""
-        dist.send(torch.from_numpy(rows), dst=0, group=self._group)
+        with _told():
+            dist.send(torch.from_numpy(rows), dst=0, group=self._group)
 
     def receive(self, shape: tuple[int, ...], sender: int) -> np.ndarray:
         """Receive float32 rows from process `sender`."""
         rows = torch.empty(shape)
-        dist.recv(rows, src=sender, group=self._group)
+        with _told():
+            dist.recv(rows, src=sender, group=self._group)
         return rows.numpy()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Word the loss of a process, which has told itself what went wrong there."""
+    try:
+        yield
+    except RuntimeError as error:  # gloo has no error of its own
+        raise VidsslError(
+            "Another process ended while this one waited for it; its own message says why "
+            f"({str(error).splitlines()[0]})."
+        ) from error
 
 
 class FeaturePart:
