@@ -47,8 +47,8 @@ LINEAR_CVRL = Protocol(
     name="linear/cvrl",
     version=1,
     summary="a linear layer by SGD on L2-normalised features of augmented clips; softmax averaged over 10 x 3 views",
-    source=f"{CVRL}, its linear evaluation, and the released cvrl_linear_eval_k600.yaml; theirs draws views anew in each of the "
-    "100 epochs, here the epochs take turns at 10",
+    source=f"{CVRL}, its linear evaluation, and the released cvrl_linear_eval_k600.yaml; that draws views anew in each "
+    "of the 100 epochs; here the epochs take turns at 10",
     measure=MeasureSpec("linear:LinearLayer"),
     clips=ProtocolClips(num_frames=32, stride=2, num_clips=10, num_crops=3, resize=256, crop_size=256),
     gallery_views="each",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from vidssl.evaluation.protocol import Protocol
 
 PAGES_FOLDER = "pages"
+WIDE = 200  # columns of text for a file or a pipe, where nothing needs to be folded
 NEEDLESS_WARNINGS = (".*does not have many workers.*", ".*LeafSpec.*is deprecated.*")  # as for vidssl fit
 
 
@@ -45,8 +47,6 @@ def run_evaluate(args: Sequence[str]) -> int:
     for protocol in named:
         _refuse_training(protocol, options)
     _prepare_torch()
-    import sys
-
     from vidssl.evaluation.command.measuring import extract, plan_work
     from vidssl.evaluation.command.subjects import load_subjects
     from vidssl.evaluation.command.tasks import check_settings
@@ -69,7 +69,7 @@ def _report(works: list, features: list, options: argparse.Namespace, command: s
     from vidssl.evaluation.command.summary import Summary
     from vidssl.reporting.evaluation_tables import print_by_class, print_protocols
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     done = [pair for work, found in zip(works, features, strict=True) for pair in measure(work, found)]
     results = [result for result, _ in done]
     records = [result.record for result in results]

@@ -131,4 +131,4 @@ def measure(work: Work, features: Sequence[VideoFeatures]) -> Iterator[tuple[Res
             epoch=provenance["epoch"], checkpoint=provenance, seen_in_training=None if seen is None else len(seen)
         )
         append_record(subject.folder / RECORDS_FILE, record)
-        yield Result(subject.name, subject.method, str(task.pair), record), measured
+        yield Result(subject.name, subject.method, task.pair.query, record), measured

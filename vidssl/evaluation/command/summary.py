@@ -15,7 +15,7 @@ class Result:
     Attributes:
         subject: name of the network.
         method: what it is an example of.
-        split: the videos.
+        split: the query videos.
         record: see `vidssl.evaluation.records`.
     """
 

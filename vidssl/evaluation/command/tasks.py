@@ -31,7 +31,7 @@ class SplitPair:
     query: str
 
     def __str__(self) -> str:
-        return self.query if self.gallery == self.query else f"{self.gallery}, {self.query}"
+        return self.query if self.gallery == self.query else f"{self.gallery} and {self.query}"
 
 
 @dataclass(frozen=True)
