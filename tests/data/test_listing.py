@@ -77,6 +77,22 @@ def test_hmdb51_official_counts_and_odd_names(real_videos, tmp_path):
     assert "train1" not in next(video for video in listing.videos if video.path.endswith(odd)).splits
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "label"),
+    [
+        ("ucf101", "applyeyemakeup/V_APPLYEYEMAKEUP_G01_C01.avi", "ApplyEyeMakeup"),
+        ("ucf101", "HANDSTANDPUSHUPS/v_handstandpushups_g01_c01.avi", "HandstandPushups"),
+        ("hmdb51", "Brush_Hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi", "brush_hair"),
+        ("hmdb51", "WAVE/21_Wave_u_nm_np1_fr_goo_5.AVI", "wave"),
+    ],
+)
+def test_names_of_classes_and_files_match_whatever_their_case(real_videos, tmp_path, kind, path, label):
+    touch(tmp_path, path)
+    listing = read(kind, videos=tmp_path, lists=real_videos / "splits")
+    assert [(video.path, video.label) for video in listing.videos] == [(path, label)]
+    assert label in listing.classes
+
+
 def test_lists_that_are_not_the_official_ones(real_videos, tmp_path):
     official = real_videos / "splits" / "ucfTrainTestlist"
     for path in official.iterdir():
