@@ -23,7 +23,8 @@ from vidssl.data.synthetic import (
     write_synthetic,
 )
 from vidssl.errors import VidsslError
-from vidssl.evaluation.linear import linear_accuracy
+from vidssl.evaluation.linear import LogisticRegression
+from vidssl.evaluation.video_features import VideoFeatures
 
 SMALL = SyntheticSpec(num_train=16, num_test=8, num_frames=12, height=48, width=64)
 
@@ -155,9 +156,13 @@ def drawn() -> dict[str, tuple[list[np.ndarray], np.ndarray]]:
 
 
 def probe(drawn, describe) -> float:
-    (train, train_labels), (test, labels) = drawn["train"], drawn["test"]
-    features = [np.stack([describe(video) for video in videos]) for videos in (train, test)]
-    return linear_accuracy(features[0], train_labels, features[1], labels, c=1.0, normalisation="standard")["top1"]
+    gallery, query = (described(*drawn[split], describe) for split in ("train", "test"))
+    return LogisticRegression(c=1.0, normalisation="standard")(gallery, query).metrics["top1"]
+
+
+def described(videos, labels, describe) -> VideoFeatures:
+    features = np.stack([describe(video) for video in videos]).astype(np.float32)
+    return VideoFeatures(features[:, None], labels, np.full(len(labels), -1), np.arange(len(labels)))
 
 
 def one_frame(video: np.ndarray) -> np.ndarray:

@@ -2,71 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from sklearn.preprocessing import Normalizer, StandardScaler
+import torch
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
 
 from vidssl.errors import UnknownNameError, nearest
-from vidssl.evaluation.inputs import check_labelled, check_pair
 
-# "none" is a scaler too, so that no caller needs a case for it.
-_SCALERS = {
-    "l2": Normalizer,
-    "standard": StandardScaler,
-    "none": lambda: StandardScaler(with_mean=False, with_std=False),
+
+@dataclass(frozen=True)
+class Normaliser:
+    """A normalisation with the statistics of a training set; applied to a chunk of rows whenever they are read.
+
+    Attributes:
+        shift: float64 (D,), subtracted from every row, or None.
+        scale: float64 (D,), multiplies every row, or None.
+        unit_rows: bring every row to length one; a row of zeros stays one.
+    """
+
+    shift: Tensor | None = None
+    scale: Tensor | None = None
+    unit_rows: bool = False
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Return rows, any float type (..., D), normalised in their own type; `rows` itself is left as it is."""
+        if self.unit_rows:
+            lengths = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+            return rows / lengths.masked_fill_(lengths == 0, 1.0)
+        if self.shift is None or self.scale is None:
+            return rows
+        return (rows - self.shift.to(rows.dtype)).mul_(self.scale.to(rows.dtype))
+
+
+def _standard(chunks: Iterable[Tensor]) -> Normaliser:
+    scaler = StandardScaler()  # a column that is constant is only shifted, to zero
+    for chunk in chunks:
+        scaler.partial_fit(chunk.double().numpy())
+    return Normaliser(torch.from_numpy(scaler.mean_), torch.from_numpy(1.0 / scaler.scale_))
+
+
+_FITS: dict[str, Callable[[Iterable[Tensor]], Normaliser]] = {
+    "l2": lambda chunks: Normaliser(unit_rows=True),
+    "standard": _standard,
+    "none": lambda chunks: Normaliser(),
 }
-NORMALISATIONS = tuple(_SCALERS)
+NORMALISATIONS = tuple(_FITS)
 
 
-def normalise(name: str, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Normalise both sets, with statistics of the training set alone.
+def check_normalisation(name: str) -> None:
+    """Refuse the name of a normalisation that does not exist.
+
+    Raises:
+        UnknownNameError: naming those that do.
+    """
+    if name not in _FITS:
+        raise UnknownNameError(
+            f"Unknown normalisation {name!r}.{nearest(name, NORMALISATIONS)} Known: {', '.join(NORMALISATIONS)}."
+        )
+
+
+def fit_normaliser(name: str, chunks: Iterable[Tensor]) -> Normaliser:
+    """Return the normalisation of this name, with statistics of the training set alone.
 
     Args:
-        name: "l2" (every row to length one), "standard" (every column to mean 0 and deviation 1) or "none".
-        train: float32 (N, D).
-        test: float32 (M, D).
-
-    Returns:
-        Both, normalised, float32.
+        name: "l2" (every row to length one), "standard" (every column to mean 0 and deviation 1; one that is constant
+            to 0) or "none".
+        chunks: all rows of the training set, float32 (n, D) at a time; read only where statistics are needed.
 
     Raises:
         UnknownNameError: there is no such normalisation.
     """
-    if name not in _SCALERS:
-        raise UnknownNameError(
-            f"Unknown normalisation {name!r}.{nearest(name, NORMALISATIONS)} Known: {', '.join(NORMALISATIONS)}."
-        )
-    scaler = _SCALERS[name]().fit(train)
-    return scaler.transform(train), scaler.transform(test)
-
-
-@dataclass(frozen=True)
-class ClassifierData:
-    """What a classifier is fitted on and scored on, checked and normalised.
-
-    Attributes:
-        train: float32 (N, D).
-        train_labels: int64 (N,).
-        test: float32 (M, D).
-        test_labels: int64 (M,).
-    """
-
-    train: np.ndarray
-    train_labels: np.ndarray
-    test: np.ndarray
-    test_labels: np.ndarray
-
-
-def classifier_data(train: Any, train_labels: Any, test: Any, test_labels: Any, normalisation: str) -> ClassifierData:
-    """Check both sets and normalise them, see `check_labelled` and `normalise`.
-
-    Raises:
-        VidsslError: empty, mismatched or non-finite features, one class only, or an unknown normalisation.
-    """
-    known, asked = check_labelled(train, train_labels, "training set"), check_labelled(test, test_labels, "test set")
-    check_pair(known, asked)
-    (fitted, fitted_labels), (scored, scored_labels) = known.numpy(), asked.numpy()
-    fitted, scored = normalise(normalisation, fitted, scored)
-    return ClassifierData(fitted, fitted_labels, scored, scored_labels)
+    check_normalisation(name)
+    return _FITS[name](chunks)

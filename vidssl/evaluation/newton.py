@@ -1,0 +1,176 @@
+"""Convex linear classifiers solved to their optimum in bounded memory, by truncated Newton steps.
+
+The classes of a one-against-rest classifier are as many problems with the same rows. They are solved side by side, so
+that the work is in products of matrices. A step follows Keerthi and DeCoste (A Modified Finite Newton Method for Fast
+Solution of Large Scale Linear SVMs, JMLR 2005): the Newton direction by conjugate gradients, then the minimum along it.
+Conditioning by the second moments of the features, and the same steps for the softmax loss, are added here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vidssl.evaluation.linear_problem import Objective, score, second_moments, value_and_gradient
+
+LINE_SEARCH_STEPS = 30
+CONJUGATE_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The optimum.
+
+    Attributes:
+        weights: float64 (D + 1, K), the last row is the bias.
+        iterations: Newton steps taken.
+        converged: whether every problem got as near as was asked.
+    """
+
+    weights: Tensor
+    iterations: int
+    converged: bool
+
+
+def minimise(problem: Objective, *, tolerance: float = 1e-6, max_iterations: int = 100) -> Solution:
+    """Find the minimum.
+
+    Gradients are computed in float64; directions, which decide only how fast it goes, in float32. Beyond the features,
+    memory holds two (N, K) and about a dozen (D + 1, K) or (D + 1, D + 1) arrays. The result depends on nothing random.
+
+    Args:
+        problem: what to minimise; convex.
+        tolerance: the gradient's length, in the norm of the inverse second moments, that is near enough to 0, as a
+            share of its length at weights of 0. Where rounding stops the fall before that, a thousandth will do.
+        max_iterations: limit of the Newton steps; a warning says when it is reached.
+    """
+    rows, shape = problem.rows, (problem.rows.width + 1, problem.rows.num_classes)
+    weights = torch.zeros(shape, dtype=torch.float64)
+    scores = torch.zeros(len(rows), shape[1])
+    moments = second_moments(rows)
+    first = best = open_problems = None
+    for iteration in range(max_iterations + 1):
+        value, gradient = value_and_gradient(problem, weights, scores)
+        condition = _condition(problem, moments, scores)
+        length = problem.inner(gradient, condition(gradient)).clamp_min(0).sqrt()
+        if iteration == 0:
+            first, best = length.clamp_min(torch.finfo(torch.float64).tiny), value
+            open_problems = torch.ones_like(length, dtype=torch.bool)
+        else:  # a value that no longer falls is as low as rounding lets it
+            open_problems &= value < best
+            best = torch.minimum(best, value)
+        relative = length / first
+        open_problems &= relative > tolerance
+        if iteration == max_iterations or not open_problems.any():
+            break
+        columns = open_problems.expand(shape[1]).nonzero().squeeze(1)
+        part = _Part(problem, scores, columns)
+        direction = part.newton_direction(gradient[:, columns], condition, relative[open_problems].clamp_max(1.0))
+        weights[:, columns] += part.step_length(weights[:, columns], direction) * direction
+    converged = bool((relative <= max(tolerance, 1e-3)).all()) and not open_problems.any()
+    if not converged:
+        warnings.warn(
+            f"The classifier is not at its optimum after {iteration} Newton steps: the gradient is "
+            f"{float(relative.max()):.1e} of what it was at the start.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return Solution(weights, iteration, converged)
+
+
+def _condition(problem: Objective, moments: Tensor, scores: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a function that multiplies (D + 1, k) by the inverse of a matrix close to the second derivative."""
+    spans = list(problem.rows.spans())
+    curvature = sum(
+        float(problem.loss.curvature(scores[span], problem.rows.columns[span])) * (span.stop - span.start)
+        for span in spans
+    )
+    matrix = problem.c * curvature * moments
+    matrix.diagonal().add_(problem.penalty.squeeze(1))
+    # a trace of rounding keeps it positive where features repeat each other and curvature is nearly gone
+    matrix.diagonal().add_(torch.finfo(torch.float64).eps * matrix.diagonal().max())
+    factor = torch.linalg.cholesky(matrix)
+    return lambda vectors: torch.cholesky_solve(vectors, factor)
+
+
+class _Part:
+    """One Newton step for some of the classes, those that are not yet at their optimum."""
+
+    def __init__(self, problem: Objective, scores: Tensor, classes: Tensor) -> None:
+        self.problem, self.scores = problem, scores
+        self.classes = None if len(classes) == scores.shape[1] else classes
+        # the column of a row's class among those of the part; -1 for none of them
+        place = torch.full((scores.shape[1],), -1, dtype=torch.int64)
+        place[classes] = torch.arange(len(classes))
+        self.columns = place[problem.rows.columns]
+
+    def _at(self, span: slice) -> tuple[Tensor, Tensor]:
+        scores = self.scores[span]
+        return scores if self.classes is None else scores[:, self.classes], self.columns[span]
+
+    def curved(self, direction: Tensor) -> Tensor:
+        """Multiply by the second derivative: (D + 1, k)."""
+        narrow, product = direction.float(), torch.zeros_like(direction)
+        for span in self.problem.rows.spans():
+            features = self.problem.rows.read(span, torch.float32)
+            moved = self.problem.loss.curve(*self._at(span), score(features, narrow))
+            product[:-1] += features.T @ moved
+            product[-1] += moved.sum(dim=0)
+        return self.problem.c * product + self.problem.penalty * direction
+
+    def newton_direction(self, gradient: Tensor, condition: Callable[[Tensor], Tensor], relative: Tensor) -> Tensor:
+        """Solve for the direction by preconditioned conjugate gradients, the more exactly the nearer the optimum."""
+        inner = self.problem.inner
+        direction = torch.zeros_like(gradient)
+        residual = -gradient
+        search = condition(residual)
+        length = inner(residual, search)
+        enough = length * relative.sqrt().clamp(1e-3, 0.1).square()
+        for _ in range(CONJUGATE_STEPS):
+            curved = self.curved(search)
+            going = length > enough
+            step = torch.where(going, length / inner(search, curved), 0.0)
+            direction += step * search
+            residual -= step * curved
+            conditioned = condition(residual)
+            previous, length = length, torch.where(going, inner(residual, conditioned), length)
+            if not (length > enough).any():
+                break
+            search = conditioned + torch.where(going, length / previous, 0.0) * search
+        return direction
+
+    def step_length(self, weights: Tensor, direction: Tensor) -> Tensor:
+        """Find where each problem is lowest along its direction, (k,) or (1,): Newton's method, kept in brackets."""
+        problem, narrow = self.problem, direction.float()
+        moves = torch.cat([score(problem.rows.read(span, torch.float32), narrow) for span in problem.rows.spans()])
+        shrinkage = problem.penalty * direction
+        offset, growth = problem.inner(weights, shrinkage), problem.inner(direction, shrinkage)
+        step, low = torch.ones_like(offset), torch.zeros_like(offset)
+        high = torch.full_like(offset, torch.inf)
+        start = self._along(moves, torch.zeros_like(offset), offset, growth)[0].abs()
+        for _ in range(LINE_SEARCH_STEPS):
+            slope, curvature = self._along(moves, step, offset, growth)
+            if (slope.abs() <= 1e-3 * start).all():
+                break
+            low, high = torch.where(slope < 0, step, low), torch.where(slope > 0, step, high)
+            candidate = step - slope / curvature
+            inside = (candidate > low) & (candidate < high)
+            step = torch.where(inside, candidate, torch.where(high.isinf(), 2 * step, (low + high) / 2))
+        return step
+
+    def _along(self, moves: Tensor, step: Tensor, offset: Tensor, growth: Tensor) -> tuple[Tensor, Tensor]:
+        """Return first and second derivative of every problem at `step` along the moves of the scores (N, k)."""
+        loss, c = self.problem.loss, self.problem.c
+        slopes = curvatures = torch.zeros(1, dtype=torch.float64)
+        for span in self.problem.rows.spans():
+            scores, columns = self._at(span)
+            move = moves[span].double()
+            there = scores + step * move
+            slopes = slopes + (loss.slope(there, columns) * move).sum(dim=0)
+            curvatures = curvatures + (loss.curve(there, columns, move) * move).sum(dim=0)
+        total = self.problem.total
+        return offset + step * growth + c * total(slopes), growth + c * total(curvatures)
