@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +79,11 @@ def test_settings_of_the_papers():
     mcl = get_protocol("linear-svm/mcl")
     assert mcl.clips.fixed() == {"num_clips": 20, "num_crops": 1}
     assert (mcl.measure.c, mcl.measure.normalisation) == (1.0, "none")
+
+
+def test_every_protocol_is_on_the_page():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "protocols.md").read_text()
+    assert [name for name in PROTOCOLS if f"`{name}`" not in page] == []
 
 
 # --- bad input
