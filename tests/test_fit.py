@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from vidssl.reporting.metrics_file import read_metrics
+from vidssl.reporting.run_file import read_run
 
 COMMAND = Path(__file__).with_name("vidssl_with_extras.py")
 
@@ -70,10 +71,16 @@ def test_a_killed_run_continues_exactly_in_mid_epoch(small_config):
     died = vidssl("fit", "--config", small_config, "--run_dir", runs / "killed", *killer, check=False)
     assert died.returncode == -9
     assert last_checkpoint(runs / "killed")["global_step"] == 6
+    broken_off = read_run(runs / "killed")
+    assert (broken_off["finished"], broken_off["starts"], broken_off["steps"]) == (False, 1, 6)
     vidssl("fit", "--config", small_config, "--run_dir", runs / "killed", "--ckpt_path", "last")
     assert not (runs / "killed-2").exists()
     whole, resumed = last_checkpoint(runs / "whole"), last_checkpoint(runs / "killed")
     assert resumed["global_step"] == 8
+    continued = read_run(runs / "killed")
+    assert (continued["finished"], continued["starts"], continued["steps"]) == (True, 2, 8)
+    assert continued["wall_seconds"] > broken_off["wall_seconds"]
+    assert continued["started"] == broken_off["started"]
     assert_same_weights(whole, resumed, rtol=0, atol=0)
     for left, right in zip(read_metrics(runs / "whole"), read_metrics(runs / "killed"), strict=True):
         learned = {name for name in left if name.startswith(("train/", "eval/", "step"))}

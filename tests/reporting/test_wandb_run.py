@@ -1,5 +1,6 @@
 """The offline wandb run of a fit on two processes, before and after it was continued."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from run_folders import record
 from wandb_files import config, history, metric_definitions, summary, wandb_records
 
 from vidssl.reporting.metrics_file import read_metrics
 from vidssl.reporting.run_file import read_run
+from vidssl.reporting.wandb_records import protocol_line
 
 COMMAND = Path(__file__).parents[1] / "vidssl_with_extras.py"
 STEP_AXIS = "trainer/global_step"
@@ -68,6 +71,10 @@ def test_a_fit_on_two_processes_is_one_wandb_run_on_one_axis_also_when_it_is_con
     assert told["code"]["version"]
     assert told["catalog"]["train_videos"] == 32
     assert len(told["catalog"]["digest"]) > 8
+    # the protocol beside the numbers, whole and in a line
+    protocol = told["protocols"]["synthetic/knn"]
+    assert (protocol["protocol"]["name"], protocol["data"]["query_videos"]) == ("knn", 16)
+    assert summary(first)["protocol/synthetic/knn"].startswith("knn v1; test of synthetic (16 videos), catalog ")
 
     before = read_run(run_dir)
     assert before["finished"] is True
@@ -95,3 +102,39 @@ def test_a_fit_on_two_processes_is_one_wandb_run_on_one_axis_also_when_it_is_con
     assert (after["starts"], after["steps"], after["videos_seen"]) == (2, 4, 64)
     assert after["wall_seconds"] > before["wall_seconds"] > 0
     assert after["device_hours"] == pytest.approx(2 * after["wall_seconds"] / 3600)
+
+
+LOG_A_RECORD = """
+import sys
+import wandb
+from run_folders import record
+from vidssl.reporting.wandb_records import log_record
+run = wandb.init(mode="offline", dir=sys.argv[1], project="test")
+for step, value in ((0, 0.25), (10, 0.75)):
+    log_record(run, record(value, step=step), step=step)
+run.finish()
+"""
+
+
+def test_every_evaluation_sends_a_table_of_the_classes_and_its_protocol_once(tmp_path):
+    helpers = str(Path(__file__).parents[1])
+    paths = os.pathsep.join([helpers, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "WANDB_SILENT": "true", "PYTHONPATH": paths}
+    environment.pop("WANDB_SERVICE", None)
+    subprocess.run([sys.executable, "-c", LOG_A_RECORD, str(tmp_path)], env=environment, check=True, timeout=120)
+    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    records = wandb_records(file)
+    fields = ("_type", "ncols", "nrows")  # the inspector spells nested values out
+    tables = [[item[STEP_AXIS], *(item[f"per_class/toy/knn.{field}"] for field in fields)] for item in history(records)]
+    assert tables == [[0, "table-file", 3, 2], [10, "table-file", 3, 2]]
+    contents = [json.loads(table.read_text()) for table in sorted(file.parent.rglob("*.table.json"))]
+    assert {"columns": ["class", "videos", "accuracy"], "data": [["circle", 8, 0.25], ["zigzag", 8, 0.25]]} in [
+        {key: content[key] for key in ("columns", "data")} for content in contents
+    ]
+    assert list(config(records)["protocols"]) == ["toy/knn"]
+    assert summary(records)["protocol/toy/knn"] == "knn v1; test of toy (16 videos), catalog 01234567"
+
+
+def test_a_line_tells_what_was_modified():
+    told = protocol_line(record(0.5, step=None) | {"modified": {"num_frames": 16}})
+    assert told == "knn v1, num_frames=16; test of toy (16 videos), catalog 01234567"
