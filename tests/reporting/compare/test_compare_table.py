@@ -69,7 +69,7 @@ def test_runs_that_differ_in_seed_and_folder_alone_are_one_method(runs):
 def test_methods_of_one_objective_are_called_by_what_differs(tmp_path):
     folders = [write_run(tmp_path / f"{value}", temperature=value) for value in (0.1, 0.2)]
     labels = [method.label for method in group_runs(read_runs(folders))]
-    assert labels == ["CVRL, temperature 0.1", "CVRL, temperature 0.2"]
+    assert labels == ["CVRL (temperature 0.1)", "CVRL (temperature 0.2)"]
 
 
 def test_what_is_measured_and_where_it_ran_makes_no_other_method(tmp_path):
@@ -82,7 +82,7 @@ def test_what_is_measured_and_where_it_ran_makes_no_other_method(tmp_path):
 def test_training_on_other_videos_is_another_method(tmp_path):
     folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b", seed=1, digest="fedcba9876543210")]
     labels = [method.label for method in group_runs(read_runs(folders))]
-    assert labels == ["CVRL, catalog digest 0123456789abcdef", "CVRL, catalog digest fedcba9876543210"]
+    assert labels == ["CVRL (catalog digest 0123456789abcdef)", "CVRL (catalog digest fedcba9876543210)"]
 
 
 def test_labels_put_runs_together_and_tell_what_differs(tmp_path):
@@ -124,9 +124,12 @@ def test_networks_that_see_other_pixels_have_a_start_of_their_own(tmp_path):
         write_run(tmp_path / "a", untrained=0.2),
         write_run(tmp_path / "b", objective="MCL", untrained=0.3, pixel_mean=[0.5] * 3),
     ]
-    cells = rows_of(compare(group_runs(read_runs(folders))))
-    assert cells["untrained (CVRL)"].spread.mean == 0.2
-    assert cells["untrained (MCL)"].spread.mean == 0.3
+    comparison = compare(group_runs(read_runs(folders)))
+    cells = rows_of(comparison)
+    assert cells["untrained (a)"].spread.mean == 0.2
+    assert cells["untrained (b)"].spread.mean == 0.3
+    (note,) = comparison.notes
+    assert "(untrained (a): CVRL; untrained (b): MCL), which differ in pixel_mean [0.45, 0.45, 0.45] | [0.5" in note
 
 
 def test_other_clips_stand_in_a_column_of_their_own_and_are_told(tmp_path):

@@ -16,6 +16,7 @@ from vidssl.reporting.compare.wording import (
     heading_text,
     notes_below,
     seeds_text,
+    shared_seeds_text,
     stacked_heading,
 )
 
@@ -69,8 +70,11 @@ def to_markdown(comparison: Comparison) -> str:
     lines = _markdown_table(["", "seeds", *titles], results)
     compared = [row for row in comparison.rows if any(cell.against for cell in row.cells.values())]
     if compared:
-        differences = [[row.label, *(against_text(row, heading) for heading in headings)] for row in compared]
-        lines += ["", *_markdown_table([f"against {comparison.baseline}", *titles], differences)]
+        differences = [
+            [row.label, shared_seeds_text(row, headings), *(against_text(row, heading) for heading in headings)]
+            for row in compared
+        ]
+        lines += ["", *_markdown_table([f"against {comparison.baseline}", "seeds", *titles], differences)]
     keys = cost_keys(comparison)
     if keys:
         costs = [[label, *(cost_text(key, values[key]) for key in keys)] for label, values in comparison.costs.items()]

@@ -13,7 +13,7 @@ from string import ascii_lowercase
 from typing import Any
 
 from vidssl.errors import VidsslError, nearest
-from vidssl.reporting.compare.methods import Method, flatten, plain_text
+from vidssl.reporting.compare.methods import NOT_SET, Method, flatten, plain_text
 from vidssl.reporting.compare.runs import Column, Conditions, Run, canonical
 from vidssl.reporting.compare.statistics import PairedDifference, Spread, paired_difference, spread
 
@@ -117,10 +117,9 @@ def compare(methods: Sequence[Method], metrics: Sequence[str] = (), baseline: st
     headings = _headings(methods, metrics)
     columns = [heading.column for heading in headings]
     spreads = {method.label: _spreads(method, columns) for method in methods}
-    rows = _untrained_rows(methods, columns)
-    rows += [Row(method.label, _cells(method.label, spreads, baseline), method) for method in methods]
-    rows = [row for row in rows if row.cells or row.method is not None]
-    notes = [*_notes_on_conditions(headings), *_notes_on_runs(methods, columns)]
+    untrained, notes = _untrained_rows(methods, columns)
+    rows = [*untrained, *(Row(method.label, _cells(method.label, spreads, baseline), method) for method in methods)]
+    notes += [*_notes_on_conditions(headings), *_notes_on_runs(methods, columns)]
     costs = {method.label: _costs(method) for method in methods}
     return Comparison(headings, rows, baseline, notes, costs=costs)
 
@@ -201,14 +200,20 @@ def _cells(label: str, spreads: Mapping[str, Mapping[Column, Spread]], baseline:
     return cells
 
 
-def _untrained_rows(methods: Sequence[Method], columns: Sequence[Column]) -> list[Row]:
-    """A row a network. The same network is the start of many methods, so a seed counts once, however many runs."""
+def _untrained_rows(methods: Sequence[Method], columns: Sequence[Column]) -> tuple[list[Row], list[str]]:
+    """A row a network, and what tells them apart.
+
+    The same network is the start of many methods, so a seed counts once, however many runs.
+    """
     starts: dict[str, list[tuple[str, Run]]] = defaultdict(list)
     for method in methods:
         for run in method.runs:
             starts[canonical(_backbone(run))].append((method.label, run))
-    rows = []
-    for members in starts.values():
+    rows, labels = [], []
+    for place, members in enumerate(starts.values()):
+        weights = _backbone(members[0][1]).get("weights")
+        label = f"before training, {Path(weights).name}" if weights else UNTRAINED
+        labels.append(f"{label} ({_letter(place)})" if len(starts) > 1 else label)
         cells = {}
         for column in columns:
             values: dict[int | str, list[float]] = defaultdict(list)
@@ -217,12 +222,23 @@ def _untrained_rows(methods: Sequence[Method], columns: Sequence[Column]) -> lis
                     values[_seed(run)].append(value)
             if (told := spread(values)) is not None:
                 cells[column] = Cell(told)
-        weights = _backbone(members[0][1]).get("weights")
-        label = f"before training, {Path(weights).name}" if weights else UNTRAINED
-        if len(starts) > 1:  # another network, or one that sees pixels normalised otherwise
-            label += f" ({'; '.join(dict.fromkeys(method for method, _ in members))})"
-        rows.append(Row(label, cells))
-    return rows
+        rows.append(Row(labels[-1], cells))
+    measured = [row for row in rows if row.cells]
+    return measured, _notes_on_starts(labels, list(starts.values())) if len(measured) > 1 else []
+
+
+def _notes_on_starts(labels: Sequence[str], starts: Sequence[Sequence[tuple[str, Run]]]) -> list[str]:
+    """Whose start each network is, and in what these differ (pixels normalised otherwise are another network)."""
+    whose = "; ".join(
+        f"{label}: {', '.join(dict.fromkeys(method for method, _ in members))}"
+        for label, members in zip(labels, starts, strict=True)
+    )
+    flat = [dict(flatten(_backbone(members[0][1]))) for members in starts]
+    keys = sorted(
+        key for key in {key for each in flat for key in each} if len({canonical(f.get(key)) for f in flat}) > 1
+    )
+    told = "; ".join(f"{key} {' | '.join(plain_text(each.get(key, NOT_SET)) for each in flat)}" for key in keys)
+    return [f"Methods start from {len(starts)} networks ({whose}), which differ in {told}."]
 
 
 def _backbone(run: Run) -> Mapping[str, Any]:

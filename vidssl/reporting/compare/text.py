@@ -21,6 +21,7 @@ from vidssl.reporting.compare.wording import (
     left_out_text,
     legend,
     seeds_text,
+    shared_seeds_text,
     stacked_heading,
 )
 
@@ -40,9 +41,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         cell = row.cells.get(heading.column)
         return against_text(row, heading), bool(cell and cell.against and cell.against.clear)
 
-    _print_tables(comparison.headings, comparison.rows, "method", numbers, console)
+    _print_tables(comparison.headings, comparison.rows, ("method", seeds_text), numbers, console)
     if compared:
-        _print_tables(comparison.headings, compared, f"against {comparison.baseline}", differences, console)
+        first = (f"against {comparison.baseline}", shared_seeds_text)
+        _print_tables(comparison.headings, compared, first, differences, console)
     if cost_keys(comparison):
         console.print(_costs(comparison))
     for line in legend(comparison):
@@ -54,7 +56,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def _print_tables(
     headings: Sequence[Heading],
     rows: Sequence[Row],
-    first: str,
+    first: tuple[str, Callable[[Row, Sequence[Heading]], str]],
     text: Callable[[Row, Heading], tuple[str, bool]],
     console: Console,
 ) -> None:
@@ -63,11 +65,12 @@ def _print_tables(
     Args:
         headings: of the columns.
         rows: of the table.
-        first: what stands above the names.
+        first: what stands above the names, and what gives the number of seeds behind a row.
         text: what stands in a cell, and whether it is bold.
         console: where to print.
     """
-    names = max(len(first), *(len(row.label) for row in rows))
+    title, seeds_of = first
+    names = max(len(title), *(len(row.label) for row in rows))
     seeds = len("seeds") + SPACE
     widths = {
         heading.column: SPACE
@@ -76,7 +79,7 @@ def _print_tables(
     }
     for part in _fitting(headings, widths, max(console.width - names - seeds, NARROWEST)):
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column(escape(first), no_wrap=True)
+        table.add_column(escape(title), no_wrap=True)
         table.add_column("seeds", justify="right", no_wrap=True)
         for heading in part:
             table.add_column(escape("\n".join(stacked_heading(heading))), justify="right", no_wrap=True)
@@ -84,7 +87,7 @@ def _print_tables(
             label = f"[italic]{escape(row.label)}[/]" if row.method is None else escape(row.label)
             cells = [text(row, heading) for heading in part]
             marked = (f"[bold]{escape(told)}[/]" if bold else escape(told) for told, bold in cells)
-            table.add_row(label, seeds_text(row, headings), *marked)
+            table.add_row(label, seeds_of(row, headings), *marked)
         console.print(table)
 
 

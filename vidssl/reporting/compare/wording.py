@@ -136,6 +136,13 @@ def seeds_text(row: Row, headings: Sequence[Heading]) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
 
 
+def shared_seeds_text(row: Row, headings: Sequence[Heading]) -> str:
+    """Number of seeds that a row's differences are paired over: ``3``, or ``2-3`` where columns differ."""
+    cells = [row.cells[heading.column] for heading in headings if heading.column in row.cells]
+    counts = sorted({cell.against.n for cell in cells if cell.against is not None})
+    return "-".join(map(str, dict.fromkeys([counts[0], counts[-1]]))) if counts else "0"
+
+
 def stacked_heading(heading: Heading) -> tuple[str, str, str]:
     """Data set, protocol and metric, to be set above each other."""
     mark = f" ({heading.mark})" if heading.mark else ""
