@@ -59,10 +59,11 @@ def named_plugins(name: str, content: dict[str, Any]) -> list[str]:
         VidsslError: the key holds something else than a file or a list of files.
     """
     try:
-        files = OmegaConf.select(OmegaConf.create(content), "plugin")
+        files = OmegaConf.create(content).get("plugin")
+        files = OmegaConf.to_container(files, resolve=True) if OmegaConf.is_config(files) else files
     except OmegaConfBaseException as error:
-        raise VidsslError(f"{name}: plugin: {str(error).splitlines()[0]}.") from error
-    files = OmegaConf.to_container(files) if OmegaConf.is_config(files) else files
+        reason = str(error).splitlines()[0].removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+        raise VidsslError(f"{name}: plugin: {reason}.") from error
     files = [] if files is None else [files] if isinstance(files, str) else files
     if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
         raise VidsslError(f"{name}: plugin: expected a Python file or a list of them, got {files!r}.")

@@ -98,9 +98,9 @@ class Registry:
         if (name, claim) not in self._announced and self._targets.get(name) is not factory:
             self._announced.append((name, claim))
 
-    def holds_entry_of(self, module: str) -> bool:
-        """Whether code of the module called `module` has registered something by itself."""
-        return any(getattr(target, "__module__", None) == module for target in self._targets.values())
+    def count(self) -> int:
+        """Return the number of entries, two for a name that is claimed twice."""
+        return len(self._targets) + sum(map(len, self._plugins().values()))
 
     def names(self) -> list[str]:
         """Return every known name, sorted; those of broken plug-ins too."""

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
+from vidssl.backbones import BACKBONES
 from vidssl.errors import VidsslError
+from vidssl.objectives import OBJECTIVES
 from vidssl.registry import PLUGINS_SWITCH, failure_text, plugins_are_on
 
 FLAG = "--plugin"
@@ -67,13 +69,13 @@ def load_plugin_file(file: str) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # last: a neighbour called random.py must not hide Python's
     _check_module_name(file, path)
-    is_new = path.stem not in sys.modules
+    is_new, before = path.stem not in sys.modules, _registered()
     try:
         module = importlib.import_module(path.stem)
     except (Exception, SystemExit) as error:  # it may fail in any way
         raise VidsslError(f"The plug-in {file} cannot be loaded: {failure_text(error)}.") from error
-    found = _register_classes(module, file)
-    if is_new and not found:
+    _register_classes(module, file)
+    if is_new and _registered() == before:
         raise VidsslError(f"The plug-in {file} {_what_it_defines(module)}.")
     return module
 
@@ -102,22 +104,21 @@ def _check_module_name(file: str, path: Path) -> None:
         )
 
 
-def _register_classes(module: ModuleType, file: str) -> bool:
-    """Register what the file defines; return whether there was anything, what it registered itself included."""
-    from vidssl.backbones import BACKBONES
+def _registered() -> int:
+    """Return how many entries there are, those included that the code of a file makes by itself."""
+    return OBJECTIVES.count() + BACKBONES.count()
+
+
+def _register_classes(module: ModuleType, file: str) -> None:
     from vidssl.backbones.contract import Backbone
-    from vidssl.objectives import OBJECTIVES
     from vidssl.objectives.base import Objective
 
     bases = {Objective: OBJECTIVES, Backbone: BACKBONES}
-    found = False
     for name, kind in inspect.getmembers(module, inspect.isclass):
         base = next((base for base in bases if issubclass(kind, base)), None)
         if base is None or kind.__module__ != module.__name__ or name.startswith("_") or inspect.isabstract(kind):
             continue
         bases[base].announce(name, kind, f"file {file}")
-        found = True
-    return found or any(registry.holds_entry_of(module.__name__) for registry in bases.values())
 
 
 def _what_it_defines(module: ModuleType) -> str:
