@@ -21,7 +21,10 @@ def grouped_catalog(source, folder, num_train=23, num_test=13):
     """Write a catalog of some of the videos of `source`, with groups and both splits together as "both"."""
     catalog = Catalog.open(source)
     chosen = [*catalog.split("train")[:num_train], *catalog.split("test")[:num_test]]
-    rows = [replace(catalog[int(row)], group=number // len(catalog.classes) % NUM_GROUPS) for number, row in enumerate(chosen)]
+    rows = [
+        replace(catalog[int(row)], group=number // len(catalog.classes) % NUM_GROUPS)
+        for number, row in enumerate(chosen)
+    ]
     train, test = list(range(num_train)), list(range(num_train, len(rows)))
     file = folder / "grouped.catalog"
     write_catalog(
