@@ -38,7 +38,7 @@ from vidssl.reporting.run_record import RunRecord
 from vidssl.reporting.summary import print_metrics
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
 from vidssl.reporting.wandb_records import WandbRecords
-from vidssl.resuming import check_checkpoint
+from vidssl.resuming import check_checkpoint, history_of_weights
 from vidssl.run_directory import check_writable, choose_run_dir, resolve_checkpoint, run_of
 
 NEEDLESS_WARNINGS = (
@@ -46,6 +46,7 @@ NEEDLESS_WARNINGS = (
     "Checkpoint directory .* exists and is not empty",  # training on in the same folder is meant
     ".*does not have many workers.*",  # one worker decodes faster than a CPU trains
     "The dirpath has changed from .*",  # validate and test write beside the run, and no checkpoint
+    "It is recommended to use `self.log\\('eval/.*",  # every process has the same number: there is nothing to average
     ".*LeafSpec.*is deprecated.*",  # Lightning's own
 )
 
@@ -211,6 +212,7 @@ class VidsslCLI(LightningCLI):
                 raise VidsslError("vidssl predict runs on one process: set --trainer.devices 1.")
             _write_features(self.trainer.predict(self.model, **common), self.run_dir)
         else:
+            self.datamodule.trained_before = history_of_weights(self.model)
             self.trainer.fit(self.model, **common)
 
 
