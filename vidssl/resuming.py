@@ -5,9 +5,21 @@ from __future__ import annotations
 from torch import nn
 
 from vidssl.backbones.checkpoints import Checkpoint, read_checkpoint
+from vidssl.data.training_history import TrainedSplit, training_history
 from vidssl.errors import VidsslError
 
 LISTED = 3
+
+
+def history_of_weights(model: nn.Module) -> tuple[TrainedSplit, ...]:
+    """Return the videos that the weights which a model starts from were trained on, as far as their file knows.
+
+    Args:
+        model: an objective; one without a `backbone_spec` starts from no file.
+    """
+    spec = getattr(model, "backbone_spec", None)
+    weights = None if spec is None else spec.weights
+    return () if weights is None else training_history(read_checkpoint(weights).values) or ()
 
 
 def check_checkpoint(file: str, model: nn.Module, verb: str) -> None:

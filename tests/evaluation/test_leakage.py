@@ -56,7 +56,7 @@ def test_the_history_survives_a_checkpoint_of_plain_values(synthetic_catalog, tm
         training_history({"data": {"trained_on": [{"split": "train"}]}})
 
 
-def test_training_on_in_another_split_keeps_what_was_trained_on_before(small_config, tmp_path, monkeypatch):
+def test_training_on_and_starting_from_weights_keep_what_was_trained_on_before(small_config, tmp_path, monkeypatch):
     cheap = ["--trainer.limit_val_batches", "0", "--trainer.num_sanity_val_steps", "0", "--wandb.mode", "disabled"]
     run = tmp_path / "runs" / "small"
     monkeypatch.setenv("VIDSSL_RUN_DIR", str(run))
@@ -77,6 +77,11 @@ def test_training_on_in_another_split_keeps_what_was_trained_on_before(small_con
     assert main(["fit", "--config", str(small_config), *cheap, *more]) == 0
     history = training_history(torch.load(last, weights_only=True))
     assert [part.split for part in history] == ["train", "test"]
+    monkeypatch.setenv("VIDSSL_RUN_DIR", str(tmp_path / "runs" / "next"))
+    begun = ["--model.backbone.weights", str(last), "--data.train_split", "all", "--trainer.max_steps", "1"]
+    assert main(["fit", "--config", str(small_config), *cheap, *begun]) == 0
+    history = training_history(torch.load(tmp_path / "runs" / "next" / "checkpoints" / "last.ckpt", weights_only=True))
+    assert [part.split for part in history] == ["train", "test", "all"]
 
 
 def test_seen_videos_are_refused_by_name(synthetic_catalog, tmp_path):

@@ -91,7 +91,7 @@ class VideoDataModule(LightningDataModule):
         self.seed = seed
         self.unreadable: dict[int, str] = {}
         self._resume_at = (0, 0)
-        self._trained_before: tuple[TrainedSplit, ...] = ()
+        self.trained_before: tuple[TrainedSplit, ...] = ()
 
     def setup(self, stage: str) -> None:
         """Check before training that the clips can be built, and that there is something to evaluate on if wanted."""
@@ -261,13 +261,13 @@ class VideoDataModule(LightningDataModule):
         return {
             "epoch": self.trainer.current_epoch,
             "batches": fit_loop.epoch_loop.batch_progress.current.processed,
-            KEY: [part.state() for part in merged([*self._trained_before, self.trained_on])],
+            KEY: [part.state() for part in merged([*self.trained_before, self.trained_on])],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue with the batch after the last one that the checkpoint saw."""
         self._resume_at = (state_dict["epoch"], state_dict["batches"])
-        self._trained_before = history_of(state_dict.get(KEY, []))
+        self.trained_before = history_of(state_dict.get(KEY, []))
 
 
 def free_bytes(folder: Path) -> int:

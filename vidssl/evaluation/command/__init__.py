@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vidssl.evaluation.command.subjects import Subject
     from vidssl.evaluation.command.summary import Result, Summary
     from vidssl.evaluation.protocol import Protocol
+    from vidssl.evaluation.records import Measured
 
 PAGES_FOLDER = "pages"
 WIDE = 200  # columns of text for a file or a pipe, where nothing needs to be folded
@@ -86,6 +88,17 @@ def _report(works: list, features: list, options: argparse.Namespace, command: s
         _write(options.json, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     if options.markdown is not None:
         _write(options.markdown, summary.markdown() + "\n")
+    if options.show is not None:
+        folder = Path(options.show) if options.show else folders[0] / PAGES_FOLDER
+        pages = _write_pages([(result.subject, measured) for result, measured in done], folder)
+        console.print(f"Pages: {pages}", soft_wrap=True)
+
+
+def _write_pages(measured: Sequence[tuple[str, Measured]], folder: Path) -> Path:
+    """Draw what was measured: (name of the network, what came out), in the order of the table."""
+    from vidssl.reporting.evaluation_pages import write_pages
+
+    return write_pages(measured, folder)
 
 
 def _print_summary(results: Sequence[Result], summary: Summary, console: Console) -> None:
@@ -124,7 +137,17 @@ def _with_all_that_apply(
 def _refuse_training(protocol: Protocol, options: argparse.Namespace) -> None:
     if protocol.config is None:
         return
-    raise VidsslError(f"{protocol.name} trains the network itself, which is a run of its own:\n  {protocol.config}")
+    words = ["vidssl", "fit", "--config", protocol.config]
+    for key, values in (
+        ("--model.backbone.weights", options.checkpoint),
+        ("--data.catalog", [options.data]),
+        ("--data.root", [options.root]),
+    ):
+        words += [word for value in values[:1] if value is not None for word in (key, str(value))]
+    raise VidsslError(
+        f"{protocol.name} trains the network itself, which is a run of its own. Its records are as these; type\n"
+        f"  {shlex.join(words)}"
+    )
 
 
 def _prepare_torch() -> None:

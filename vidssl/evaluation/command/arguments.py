@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ the evaluation of the checkpoint's own run. Every number is kept, with all of th
 def evaluate_parser() -> argparse.ArgumentParser:
     """Return the parser of the verb."""
     parser = argparse.ArgumentParser(prog="vidssl evaluate", usage=_USAGE, allow_abbrev=False)
-    _add_network(parser.add_argument_group("the network").add_argument)
+    add_network_arguments(parser.add_argument_group("the network").add_argument)
     _add_videos(parser.add_argument_group("the videos").add_argument)
     _add_measuring(parser.add_argument_group("how it is measured").add_argument)
     _add_machine(parser.add_argument_group("the machine").add_argument)
@@ -40,7 +41,8 @@ def evaluate_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_network(add: Any) -> None:
+def add_network_arguments(add: Any) -> None:
+    """Add the options that `load_subjects` takes."""
     told = (
         "checkpoints of vidssl fit, files of vidssl export, or other weights (with --backbone); several make one table"
     )
@@ -168,6 +170,4 @@ def trainer_settings(options: argparse.Namespace, progress: bool) -> dict[str, A
 
 def repeated(args: Sequence[str]) -> str:
     """Return the command as one would type it."""
-    import shlex
-
     return shlex.join(["vidssl", "evaluate", *args])
