@@ -45,7 +45,8 @@ STAGES = [
     "vidssl.run_directory",
     "vidssl.reporting",
     "vidssl.checkpoint_io vidssl.config_files vidssl.config_errors vidssl.resuming",
-    "vidssl.data_group vidssl.authoring vidssl.motion.command vidssl.reporting.show vidssl.evaluation.command",
+    "vidssl.data_group vidssl.authoring vidssl.motion.command vidssl.reporting.show "
+    "vidssl.reporting.show_networks vidssl.evaluation.command",
     "vidssl.lightning_cli",
     "vidssl.cli",
 ]

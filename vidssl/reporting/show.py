@@ -20,7 +20,10 @@ Without data.motion (CVRL) there are the frames, crops and views.
 
   vidssl show --config configs/quickstart.yaml
   vidssl show --config mcl.yaml --videos 8 --epoch 3 --output pictures
-  vidssl show --config mcl.yaml --rows 17 203 --data.motion.settings.estimator dis"""
+  vidssl show --config mcl.yaml --rows 17 203 --data.motion.settings.estimator dis
+
+With --checkpoint it shows trained networks instead, what they look at and where they put the videos:
+  vidssl show --checkpoint --help"""
 
 
 def show_parser() -> argparse.ArgumentParser:
@@ -41,6 +44,10 @@ def run_show(args: Sequence[str]) -> int:
     Raises:
         VidsslError: with what the user should know and do.
     """
+    if any(arg.split("=")[0] in ("--checkpoint", "--backbone") for arg in args):
+        from vidssl.reporting.show_networks import show_networks
+
+        return show_networks([arg for arg in args if arg != "--checkpoint"] if "--help" in args else args)
     options, rest = show_parser().parse_known_args(args)
     if options.videos < 1 or options.epoch < 0:
         raise VidsslError("--videos must be at least 1, --epoch at least 0.")

@@ -1,0 +1,130 @@
+"""Pictures of what networks look at: a sheet and an animation a video, the networks side by side on the same clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+SHEET_FRAMES = 6
+DOTS_PER_INCH = 110
+PANEL_PIXELS = 176
+CAPTION_PIXELS = 22
+GAP_PIXELS = 6
+MILLISECONDS_A_FRAME = 160
+HEAT = colormaps["inferno"]
+MOST_OPAQUE = 0.75
+LEAST_OPAQUE = 0.25
+
+
+@dataclass(frozen=True)
+class AttentionPage:
+    """One clip, its motion, and what each network looks at in it.
+
+    Attributes:
+        title: name and class of the video.
+        frames: uint8 T x H x W x 3.
+        motion: float T x h x w, at least 0.
+        attention: of each network, by name: float T' x H' x W', at least 0.
+        notes: a few words on each network, by name, such as how much of its attention lies on what moves.
+    """
+
+    title: str
+    frames: np.ndarray
+    motion: np.ndarray
+    attention: dict[str, np.ndarray]
+    notes: dict[str, str]
+
+    def panels(self) -> dict[str, np.ndarray]:
+        """Return what stands side by side, by name: uint8 T x P x P x 3 each."""
+        frames = np.stack(
+            [cv2.resize(f, (PANEL_PIXELS, PANEL_PIXELS), interpolation=cv2.INTER_CUBIC) for f in self.frames]
+        )
+        shown = {"clip": frames, "motion": heated(frames, self.motion)}
+        return shown | {name: heated(frames, maps) for name, maps in self.attention.items()}
+
+
+def heated(frames: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Lay maps over frames: dark and transparent where there is nothing, bright and opaque at the clip's greatest.
+
+    Args:
+        frames: uint8 T x H x W x 3.
+        maps: float T' x h x w, at least 0, spread over the clip's time and space.
+
+    Returns:
+        uint8 T x H x W x 3.
+    """
+    height, width = frames.shape[1:3]
+    greatest = float(maps.max())
+    shares = np.clip(maps / greatest, 0, 1).astype(np.float32) if greatest > 0 else np.zeros_like(maps, np.float32)
+    # the middle of a frame, and that of a map's part of the clip, in maps
+    moments = (np.arange(len(frames)) + 0.5) * len(maps) / len(frames) - 0.5
+    result = np.empty_like(frames)
+    for frame, moment, out in zip(frames, np.clip(moments, 0, len(maps) - 1), result, strict=True):
+        before = int(moment)
+        after, late = min(before + 1, len(maps) - 1), moment - before
+        share = (1 - late) * shares[before] + late * shares[after]
+        share = np.clip(cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)[..., None]
+        opacity = LEAST_OPAQUE + (MOST_OPAQUE - LEAST_OPAQUE) * share
+        out[...] = (1 - opacity) * frame + opacity * 255 * HEAT(share[..., 0])[..., :3]
+    return result
+
+
+def attention_sheet(page: AttentionPage, file: Path) -> Path:
+    """Draw a few frames of the clip in a row, below them the motion and what each network looks at.
+
+    Args:
+        page: the clip.
+        file: the PNG to write.
+    """
+    panels = page.panels()
+    chosen = np.linspace(0, len(page.frames) - 1, min(SHEET_FRAMES, len(page.frames))).round().astype(int)
+    figure = Figure(figsize=(1.35 * len(chosen) + 1.9, 1.42 * len(panels) + 0.5), layout="constrained")
+    figure.suptitle(page.title, fontsize=10, x=0.01, ha="left", fontweight="bold")
+    axes = figure.subplots(len(panels), len(chosen), squeeze=False)
+    for row, (name, frames) in zip(axes, panels.items(), strict=True):
+        for axis, number in zip(row, chosen, strict=True):
+            axis.imshow(frames[number])
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+            if name == "clip":
+                axis.set_title(f"frame {number + 1}", fontsize=8)
+        note = f"\n{page.notes[name]}" if name in page.notes else ""
+        row[0].set_ylabel(f"{name}{note}", fontsize=8.5, rotation=0, ha="right", va="center", labelpad=8)
+    figure.savefig(file, dpi=DOTS_PER_INCH)
+    return file
+
+
+def attention_animation(page: AttentionPage, file: Path) -> Path:
+    """Draw the clip as a moving picture, beside it its motion and what each network looks at.
+
+    Args:
+        page: the clip.
+        file: the animated WebP to write; browsers and wandb show it.
+    """
+    panels = page.panels()
+    captions = [f"{name}: {page.notes[name]}" if name in page.notes else name for name in panels]
+    images = [_beside([frames[number] for frames in panels.values()], captions) for number in range(len(page.frames))]
+    images[0].save(
+        file, save_all=True, append_images=images[1:], duration=MILLISECONDS_A_FRAME, loop=0, quality=80, method=4
+    )
+    return file
+
+
+def _beside(panels: Sequence[np.ndarray], captions: Sequence[str]) -> Image.Image:
+    step = PANEL_PIXELS + GAP_PIXELS
+    image = Image.new("RGB", (step * len(panels) - GAP_PIXELS, CAPTION_PIXELS + PANEL_PIXELS), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=13)
+    for number, (panel, caption) in enumerate(zip(panels, captions, strict=True)):
+        image.paste(Image.fromarray(panel), (number * step, CAPTION_PIXELS))
+        while caption and draw.textlength(caption, font=font) > PANEL_PIXELS:
+            caption = caption[:-1]
+        draw.text((number * step, 3), caption, fill="black", font=font)
+    return image
