@@ -2,114 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch.nn.functional import normalize
+import numpy as np
 
-from vidssl.errors import VidsslError
-from vidssl.evaluation.inputs import LabelledFeatures, check_labelled, check_pair, check_positive
-from vidssl.evaluation.outcome import Outcome
+from vidssl.evaluation.inputs import check_positive
+from vidssl.evaluation.outcome import Neighbours, Outcome
+from vidssl.evaluation.retrieval import video_neighbours
+from vidssl.evaluation.scores import classification_metrics
 from vidssl.evaluation.video_features import VideoFeatures
 
-SIMILARITIES_AT_ONCE = 2**25  # 128 MB of float32: what one chunk of queries may hold
+VOTES_AT_ONCE = 2**22  # float64: 32 MB
 
 
 @dataclass(frozen=True)
 class KNN:
-    """A vote of the nearest neighbours, see `knn_accuracy`.
+    """A vote of the k most similar gallery videos about every query, each weighing exp(cosine / temperature).
+
+    Of equally similar videos the earlier one votes; of classes with equal votes the lower number wins.
 
     Attributes:
-        k: the number of neighbours.
-        temperature: of their weights.
+        k: the number of neighbours; a gallery of fewer videos votes as a whole. (Wu et al. use 200 on ImageNet.)
+        temperature: of their weights (Wu et al.: 0.07).
+
+    Raises:
+        VidsslError: a setting that is not above 0.
     """
 
     k: int = 20
     temperature: float = 0.07
 
+    def __post_init__(self) -> None:
+        check_positive(k=self.k, temperature=self.temperature)
+
     def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
-        """Classify every query video."""
-        metrics = knn_accuracy(
-            gallery.features, gallery.labels, query.features, query.labels, k=self.k, temperature=self.temperature
-        )
-        # one neighbour ranks nothing beyond itself
-        return Outcome({"top1": metrics["top1"]} if self.k == 1 else metrics)
+        """Classify every query video by the mean of its views.
+
+        Returns:
+            Accuracies in [0, 1]: ``top1``; ``top5`` when there are more than five classes (a class that no neighbour
+            belongs to is not among the five); ``mean_class``, the mean of the accuracies within each class; and
+            ``nearest_top1``, of the single nearest neighbour. With k = 1 ``top1`` and ``mean_class`` say it all. A
+            class that the gallery lacks counts as an error.
+
+        Raises:
+            VidsslError: see `check_classification`.
+        """
+        found = video_neighbours(gallery, query, self.k)
+        num_classes = int(max(gallery.labels.max(), query.labels.max())) + 1
+        votes = _vote(found, gallery.labels, query.labels, self.temperature, num_classes)
+        metrics = classification_metrics(query.labels, votes.predicted, votes.rank_of_truth, num_classes)
+        metrics["nearest_top1"] = float((gallery.labels[found.places[:, 0]] == query.labels).mean())
+        if self.k == 1:  # one neighbour ranks nothing beyond itself
+            metrics = {name: metrics[name] for name in ("top1", "mean_class")}
+        return Outcome(metrics, predicted=votes.predicted, neighbours=found)
 
 
-def knn_accuracy(
-    gallery: Any,
-    gallery_labels: Any,
-    queries: Any,
-    query_labels: Any,
-    *,
-    k: int = 20,
-    temperature: float = 0.07,
-    num_classes: int | None = None,
-) -> dict[str, float]:
-    """Classify every query by a vote of its k most similar gallery items, each weighing exp(cosine / temperature).
+@dataclass(frozen=True)
+class _Votes:
+    """How a vote went, int64 (M,) each: the class that won, and how many classes come before the true one."""
 
-    Memory is bounded: the queries are compared in chunks. Tensors stay on their device.
-
-    Args:
-        gallery: (N, D) features with known labels.
-        gallery_labels: (N,) integers.
-        queries: (M, D) features to classify.
-        query_labels: (M,) integers; a class that the gallery lacks counts as an error.
-        k: the number of neighbours; a gallery of fewer items votes as a whole. (Wu et al. use 200 on ImageNet.)
-        temperature: of the weights (Wu et al.: 0.07).
-        num_classes: the number of classes; the highest label plus one when not given.
-
-    Returns:
-        Accuracies in [0, 1]: ``top1``; ``top5`` when there are more than five classes; and ``nearest_top1``, of
-        the single nearest neighbour.
-
-    Raises:
-        VidsslError: empty, mismatched or non-finite features, or a gallery of one class.
-    """
-    known = check_labelled(gallery, gallery_labels, "gallery")
-    asked = check_labelled(queries, query_labels, "query set")
-    check_pair(known, asked, ("gallery", "query set"))
-    check_positive(k=k, temperature=temperature)
-    num_classes = _count_classes(known, asked, num_classes)
-    hits = {"top1": 0, "nearest_top1": 0} | ({"top5": 0} if num_classes > 5 else {})
-    for labels, similarities, neighbours in nearest_neighbours(known, asked, k):
-        votes = similarities.new_zeros(len(labels), num_classes)
-        # Less the largest, or exp would overflow in float32 at small temperatures; the order stays the same.
-        weights = ((similarities - similarities[:, :1]) / temperature).exp()
-        votes.scatter_add_(1, neighbours, weights)
-        ranked = votes.topk(min(5, num_classes), dim=1).indices == labels[:, None]
-        hits["top1"] += int(ranked[:, 0].sum())
-        hits["nearest_top1"] += int((neighbours[:, 0] == labels).sum())
-        if "top5" in hits:
-            hits["top5"] += int(ranked.sum())
-    return {name: count / len(asked) for name, count in hits.items()}
+    predicted: np.ndarray
+    rank_of_truth: np.ndarray
 
 
-def _count_classes(known: LabelledFeatures, asked: LabelledFeatures, told: int | None) -> int:
-    highest = int(max(known.labels.max(), asked.labels.max()))
-    if told is not None and highest >= told:
-        raise VidsslError(f"A label is {highest}, but num_classes is {told}; labels count from 0.")
-    return highest + 1 if told is None else told
-
-
-def nearest_neighbours(
-    known: LabelledFeatures, asked: LabelledFeatures, k: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Find the k most similar items by cosine, a chunk of queries at a time.
-
-    Args:
-        known: N items to search.
-        asked: M queries.
-        k: how many to return; all N when there are fewer.
-
-    Yields:
-        For each chunk of m queries: their labels (m,), the cosines (m, k) in falling order, and the labels of
-        these neighbours (m, k).
-    """
-    items = normalize(known.features, dim=1)
-    chunk = max(1, SIMILARITIES_AT_ONCE // len(known))
-    for features, labels in zip(asked.features.split(chunk), asked.labels.split(chunk), strict=True):
-        found = (normalize(features, dim=1).to(items.device) @ items.T).topk(min(k, len(known)), dim=1)
-        yield labels.to(items.device), found.values, known.labels[found.indices]
+def _vote(found: Neighbours, known: np.ndarray, labels: np.ndarray, temperature: float, num_classes: int) -> _Votes:
+    predicted, rank = np.empty(len(labels), np.int64), np.empty(len(labels), np.int64)
+    at_once = max(1, VOTES_AT_ONCE // num_classes)
+    for start in range(0, len(labels), at_once):
+        part = slice(start, start + at_once)
+        distances, truth = found.distances[part].astype(np.float64), labels[part, None]
+        classes = known[found.places[part]]
+        # Less the smallest, or exp would overflow at small temperatures; the order stays the same.
+        weights = np.exp((distances[:, :1] - distances) / temperature)
+        votes = np.zeros((len(classes), num_classes))
+        np.add.at(votes, (np.arange(len(classes))[:, None], classes), weights)
+        predicted[part] = votes.argmax(axis=1)
+        of_truth = np.take_along_axis(votes, truth, axis=1)
+        before = (votes > of_truth) | ((votes == of_truth) & (np.arange(num_classes) < truth))
+        rank[part] = np.where((classes == truth).any(axis=1), before.sum(axis=1), num_classes)
+    return _Votes(predicted, rank)
