@@ -140,7 +140,7 @@ def fault_of(factory: Any) -> str | None:
     """Return what keeps a plug-in's `factory` from being used as a backbone, in words for its author, or None."""
     base = f"{Backbone.__module__}.{Backbone.__qualname__}"
     if not callable(factory):
-        return f"it is a {type(factory).__name__}, neither a class below {base} nor a function that builds one"
+        return f"it is of type {type(factory).__name__}, neither a class below {base} nor a function that builds one"
     if not inspect.isclass(factory):
         return None  # what a function builds is seen when it does
     if not issubclass(factory, Backbone):

@@ -26,7 +26,7 @@ def fault_of(objective: Any) -> str | None:
         objective: anything that a plug-in offers as an objective.
     """
     if not inspect.isclass(objective):
-        return f"it is a {type(objective).__name__}, not a class below {BASE}"
+        return f"it is of type {type(objective).__name__}, not a class below {BASE}"
     if not issubclass(objective, Objective):
         bases = ", ".join(f"{base.__module__}.{base.__qualname__}" for base in objective.__bases__)
         return f"{objective.__qualname__} is a class below {bases}, not below {BASE}"
