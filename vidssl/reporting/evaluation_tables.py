@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 MAX_CLASSES = 24
-"""Of a table by class on the screen; of more the worst are shown."""
+"""Rows of the table by class; of more classes those with the lowest accuracy are shown."""
 
 
 def protocol_lines(record: Mapping[str, Any]) -> list[str]:
@@ -87,7 +88,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], console:
     """
     console.print()
     table = Table(box=None, pad_edge=False)
-    table.add_column("%", overflow="fold")
+    table.add_column("%", no_wrap=True)
     for heading in headings:
         table.add_column(escape(heading), justify="right", overflow="fold")
     for row in rows:
@@ -95,19 +96,26 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], console:
     console.print(table)
 
 
-def print_by_class(record: Mapping[str, Any], console: Console) -> None:
-    """Print the accuracy within each class, the lowest first; of many classes the lowest."""
-    classes = record["per_class"]
-    if not classes:
+def print_by_class(records: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print the accuracy within each class, a column a protocol, the lowest first; of many classes the lowest.
+
+    Args:
+        records: of the same queries; those that classify nothing are left out.
+        console: where to print.
+    """
+    tables = {record["protocol"]["name"]: record["per_class"] for record in records if record["per_class"]}
+    if not tables:
         return
-    lowest = sorted(classes.items(), key=lambda entry: (entry[1]["accuracy"], entry[0]))
-    rest = len(lowest) - MAX_CLASSES
-    console.print()
-    name = record["protocol"]["name"]
-    console.print(f"[italic]{escape(name)}, by class{f' (the lowest {MAX_CLASSES})' if rest > 0 else ''}[/]")
-    table = Table(box=None, pad_edge=False)
-    for heading, justify in (("class", "left"), ("videos", "right"), ("%", "right")):
-        table.add_column(heading, justify=justify)
-    for label, told in lowest[:MAX_CLASSES]:
-        table.add_row(escape(label), f"{told['videos']:,}", f"{100 * told['accuracy']:.1f}")
-    console.print(table)
+    first = next(iter(tables.values()))
+    mean = {label: fmean(table[label]["accuracy"] for table in tables.values()) for label in first}
+    lowest = sorted(first, key=lambda label: (mean[label], label))
+    shown = f" (the lowest {MAX_CLASSES} of {len(lowest)})" if len(lowest) > MAX_CLASSES else ""
+    console.print(f"\n[italic]By class, %{shown}[/]")
+    columns = Table(box=None, pad_edge=False)
+    columns.add_column("class", no_wrap=True)
+    for heading in ("videos", *tables):
+        columns.add_column(escape(heading), justify="right", overflow="fold")
+    for label in lowest[:MAX_CLASSES]:
+        accuracies = (f"{100 * table[label]['accuracy']:.1f}" for table in tables.values())
+        columns.add_row(escape(label), f"{first[label]['videos']:,}", *accuracies)
+    console.print(columns)

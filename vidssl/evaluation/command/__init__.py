@@ -79,8 +79,7 @@ def _report(works: list, features: list, options: argparse.Namespace, command: s
     print_protocols(records, console)
     _print_summary(results, summary, console)
     if len({(result.subject, result.split) for result in results}) == 1:
-        for record in records:
-            print_by_class(record, console)
+        print_by_class(records, console)
     folders = list(dict.fromkeys(work.subject.folder for work in works))
     console.print(f"\nRecords: {', '.join(str(folder / 'evaluations.jsonl') for folder in folders)}", soft_wrap=True)
     if options.json is not None:
