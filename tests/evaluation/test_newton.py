@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression as ReferenceRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from vidssl.evaluation import linear_problem
+from vidssl.evaluation import linear_problem, newton
 from vidssl.evaluation.linear import Softmax
 from vidssl.evaluation.linear_problem import Objective, labelled_rows, second_moments
 from vidssl.evaluation.newton import minimise
@@ -79,13 +79,32 @@ def test_chunks_change_nothing_but_rounding(loss, bias_penalty, monkeypatch):
     torch.testing.assert_close(chunked, whole, rtol=0, atol=1e-6 * float(whole.abs().max()))
 
 
-def test_second_moments_of_some_of_the_rows(monkeypatch):
+def test_second_moments(monkeypatch):
     features, labels = clusters(50, 1, 3)
-    monkeypatch.setattr(linear_problem, "SECOND_MOMENT_ROWS", 20)
     monkeypatch.setattr(linear_problem, "NUMBERS_AT_ONCE", 7 * 13)
-    chosen = np.concatenate([features[::3], np.ones((17, 1))], axis=1)
     rows = problem(features, labels, SquaredHinge(), 1.0, 1.0).rows
-    np.testing.assert_allclose(second_moments(rows), chosen.T @ chosen / 17, rtol=1e-6)
+    extended = np.concatenate([features, np.ones((50, 1))], axis=1)
+    np.testing.assert_allclose(second_moments(rows), extended.T @ extended / 50, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "bias_penalty"), [(SquaredHinge(), 1.0), (Softmax(), 0.0)], ids=["svm", "softmax"])
+def test_a_start_from_a_sample_changes_nothing_but_rounding(loss, bias_penalty, monkeypatch):
+    features, labels = clusters(500, 1, 6, noise=3.0)
+    whole = minimise(problem(features, labels, loss, 1.0, bias_penalty)).weights
+    monkeypatch.setattr(newton, "SAMPLE_ROWS", 100)
+    from_sample = minimise(problem(features, labels, loss, 1.0, bias_penalty)).weights
+    torch.testing.assert_close(from_sample, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
+
+
+def test_a_sample_holds_rows_and_their_classes():
+    features, labels = clusters(50, 1, 3)
+    rows = problem(features, labels, SquaredHinge(), 1.0, 1.0).rows
+    sample = rows.sample(20)
+    assert len(sample) == 20
+    assert np.array_equal(sample.read(slice(5, 9), torch.float32), features[sample.places[5:9]])
+    assert np.array_equal(sample.columns, labels[sample.places])
+    assert np.array_equal(sample.places, np.unique(sample.places))
+    assert rows.sample(50) is rows
 
 
 def test_badly_scaled_and_repeated_columns(recwarn):

@@ -13,7 +13,7 @@ from torch import Tensor
 from vidssl.evaluation.normalisation import Normaliser, fit_normaliser
 
 NUMBERS_AT_ONCE = 2**24  # of a chunk's features and scores together: 64 MB of float32, 128 MB of float64
-SECOND_MOMENT_ROWS = 32768  # more would change the conditioning little
+SAMPLE_SEED = 0
 
 
 class Loss(Protocol):
@@ -44,18 +44,20 @@ class Rows:
 
     Attributes:
         features: float32 (N, D), perhaps a memory map.
-        columns: int64 (N,), the place of each row's class among the K classes.
+        columns: int64 (n,), the place of each row's class among the K classes.
         num_classes: K.
         normaliser: applied to every chunk.
+        places: int64 (n,), ascending: those of the N rows that are meant; None for all of them.
     """
 
     features: np.ndarray
     columns: Tensor
     num_classes: int
     normaliser: Normaliser
+    places: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.columns)
 
     @property
     def width(self) -> int:
@@ -70,7 +72,15 @@ class Rows:
 
     def read(self, rows: slice, dtype: torch.dtype) -> Tensor:
         """Return a chunk, normalised: (n, D)."""
-        return self.normaliser(torch.from_numpy(np.array(self.features[rows])).to(dtype))
+        taken = self.features[rows if self.places is None else self.places[rows]]
+        return self.normaliser(torch.from_numpy(np.array(taken)).to(dtype))
+
+    def sample(self, count: int) -> Rows:
+        """Return `count` of the rows, always the same ones, or all where there are no more."""
+        if len(self) <= count:
+            return self
+        places = np.sort(np.random.default_rng(SAMPLE_SEED).choice(len(self), count, replace=False))
+        return replace(self, columns=self.columns[places], places=places)
 
 
 def labelled_rows(features: np.ndarray, columns: Tensor, num_classes: int, normalisation: str) -> Rows:
@@ -113,18 +123,16 @@ class Objective:
 
 
 def second_moments(rows: Rows) -> Tensor:
-    """Return the mean of x x^T over evenly spaced rows, 1 appended to each: float64 (D + 1, D + 1)."""
+    """Return the mean of x x^T over all rows, 1 appended to each: float64 (D + 1, D + 1)."""
     width = rows.width
     moments = torch.zeros(width + 1, width + 1, dtype=torch.float64)
-    spacing = -(-len(rows) // SECOND_MOMENT_ROWS)
     for span in rows.spans():
-        first = -(-span.start // spacing) * spacing
-        features = rows.read(slice(first, span.stop, spacing), torch.float64)
+        features = rows.read(span, torch.float64)
         moments[:width, :width].addmm_(features.T, features)
         moments[:width, width] += features.sum(dim=0)
-        moments[width, width] += len(features)
     moments[width, :width] = moments[:width, width]
-    return moments / moments[width, width].clone()
+    moments[width, width] = len(rows)
+    return moments / len(rows)
 
 
 def score(features: Tensor, weights: Tensor) -> Tensor:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from vidssl.evaluation.linear_problem import Objective, score, second_moments, value_and_gradient
 
+SAMPLE_ROWS = 32768  # more would change little of what they are taken for
+SAMPLE_TOLERANCE = 0.01
 LINE_SEARCH_STEPS = 30
 CONJUGATE_STEPS = 100
 
@@ -39,47 +41,55 @@ class Solution:
 def minimise(problem: Objective, *, tolerance: float = 1e-6, max_iterations: int = 100) -> Solution:
     """Find the minimum.
 
-    Gradients are computed in float64; directions, which decide only how fast it goes, in float32. Beyond the features,
-    memory holds two (N, K) and about a dozen (D + 1, K) or (D + 1, D + 1) arrays. The result depends on nothing random.
+    Gradients are computed in float64; directions, which decide only how fast it goes, in float32. A large problem
+    starts from the minimum for a sample of its rows. Beyond the features, memory holds two (N, K) float32 and a dozen
+    (D + 1, K) or (D + 1, D + 1) float64 arrays. The result is the same every time.
 
     Args:
         problem: what to minimise; convex.
-        tolerance: the gradient's length, in the norm of the inverse second moments, that is near enough to 0, as a
-            share of its length at weights of 0. Where rounding stops the fall before that, a thousandth will do.
-        max_iterations: limit of the Newton steps; a warning says when it is reached.
+        tolerance: the square root of how far the value may be above the minimum, as a share of it, estimated from the
+            gradient; where rounding stops the fall before that, a thousandth will do.
+        max_iterations: limit of the Newton steps over all rows; a warning says when it is reached.
     """
-    rows, shape = problem.rows, (problem.rows.width + 1, problem.rows.num_classes)
-    weights = torch.zeros(shape, dtype=torch.float64)
-    scores = torch.zeros(len(rows), shape[1])
-    moments = second_moments(rows)
-    first = best = open_problems = None
-    for iteration in range(max_iterations + 1):
-        value, gradient = value_and_gradient(problem, weights, scores)
-        condition = _condition(problem, moments, scores)
-        length = problem.inner(gradient, condition(gradient)).clamp_min(0).sqrt()
-        if iteration == 0:
-            first, best = length.clamp_min(torch.finfo(torch.float64).tiny), value
-            open_problems = torch.ones_like(length, dtype=torch.bool)
-        else:  # a value that no longer falls is as low as rounding lets it
-            open_problems &= value < best
-            best = torch.minimum(best, value)
-        relative = length / first
-        open_problems &= relative > tolerance
-        if iteration == max_iterations or not open_problems.any():
-            break
-        columns = open_problems.expand(shape[1]).nonzero().squeeze(1)
-        part = _Part(problem, scores, columns)
-        direction = part.newton_direction(gradient[:, columns], condition, relative[open_problems].clamp_max(1.0))
-        weights[:, columns] += part.step_length(weights[:, columns], direction) * direction
-    converged = bool((relative <= max(tolerance, 1e-3)).all()) and not open_problems.any()
-    if not converged:
+    sample = problem.rows.sample(SAMPLE_ROWS)
+    moments = second_moments(sample)
+    weights = torch.zeros(problem.rows.width + 1, problem.rows.num_classes, dtype=torch.float64)
+    if len(problem.rows) > 2 * SAMPLE_ROWS:
+        part = replace(problem, rows=sample, c=problem.c * len(problem.rows) / len(sample))
+        weights = _descend(part, moments, weights, SAMPLE_TOLERANCE, max_iterations)[0].weights
+    solution, relative = _descend(problem, moments, weights, tolerance, max_iterations)
+    if not solution.converged:
         warnings.warn(
-            f"The classifier is not at its optimum after {iteration} Newton steps: the gradient is "
-            f"{float(relative.max()):.1e} of what it was at the start.",
+            f"The classifier is not at its optimum after {solution.iterations} Newton steps: the square root of what "
+            f"is left, as a share of the minimum, is about {relative:.1e}.",
             RuntimeWarning,
             stacklevel=2,
         )
-    return Solution(weights, iteration, converged)
+    return solution
+
+
+def _descend(
+    problem: Objective, moments: Tensor, weights: Tensor, tolerance: float, max_iterations: int
+) -> tuple[Solution, float]:
+    """Take Newton steps from `weights`, which are changed; also return how near the farthest problem came."""
+    scores = torch.zeros(len(problem.rows), weights.shape[1])
+    best = open_problems = torch.ones(1, dtype=torch.bool)
+    for iteration in range(max_iterations + 1):
+        value, gradient = value_and_gradient(problem, weights, scores)
+        condition = _condition(problem, moments, scores)
+        excess = 0.5 * problem.inner(gradient, condition(gradient)).clamp_min(0)
+        relative = (excess / value).sqrt()
+        # a value that no longer falls is as low as rounding lets it
+        open_problems = (relative > tolerance) & (open_problems if iteration == 0 else open_problems & (value < best))
+        best = value if iteration == 0 else torch.minimum(best, value)
+        if iteration == max_iterations or not open_problems.any():
+            break
+        columns = open_problems.expand(weights.shape[1]).nonzero().squeeze(1)
+        part = _Part(problem, scores, columns)
+        direction = part.newton_direction(gradient[:, columns], condition, relative[open_problems])
+        weights[:, columns] += part.step_length(weights[:, columns], direction) * direction
+    converged = bool((relative <= max(tolerance, 1e-3)).all()) and not open_problems.any()
+    return Solution(weights, iteration, converged), float(relative.max())
 
 
 def _condition(problem: Objective, moments: Tensor, scores: Tensor) -> Callable[[Tensor], Tensor]:
