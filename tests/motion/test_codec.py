@@ -9,7 +9,7 @@ from vidssl.data.decoding import DecodingError, frames_to_keep, probe, read_fram
 from vidssl.errors import VidsslError
 from vidssl.motion import flow as flow_module
 from vidssl.motion import packets as packets_module
-from vidssl.motion.block_grid import BlockGrid, regularise, splat, texture
+from vidssl.motion.block_grid import BlockGrid, reduced, regularise, splat, texture
 from vidssl.motion.extract import video_motion
 from vidssl.motion.flow import video_flows
 from vidssl.motion.maps import VideoMotion
@@ -151,7 +151,7 @@ def test_vectors_in_flat_areas_and_along_edges_give_way_to_their_surroundings():
     sums[:, 0], sums[:, 2] = 2.0, 1.0
     sums[0, :2, 5, 5] = 9, 9  # flat
     sums[0, :2, 7, 8] = 9, -5  # on the edge of the bar: only v can be seen
-    flow = regularise(sums, texture(grid, picture)[None])[0]
+    flow = regularise(sums, texture(grid, reduced(grid, picture))[None])[0]
     assert flow[5, 5] == pytest.approx([2, 0], abs=0.8)
     assert flow[7, 8, 0] == pytest.approx(2, abs=1)
     assert flow[7, 8, 1] == pytest.approx(-5, abs=1)
@@ -160,7 +160,7 @@ def test_vectors_in_flat_areas_and_along_edges_give_way_to_their_surroundings():
 
 def test_cells_without_vectors_are_filled_and_nothing_at_all_is_no_motion():
     grid = BlockGrid(128, 128)
-    look = texture(grid, scenes.textured(128, 128))[None]
+    look = texture(grid, reduced(grid, scenes.textured(128, 128)))[None]
     sums = np.zeros((1, 3, *grid.shape), np.float32)
     assert not regularise(sums, look).any()
     sums[:, 0], sums[:, 2] = 3.0, 1.0

@@ -8,7 +8,6 @@ regularised flow minimises (f - v)' T (f - v) + PRIOR |f - f'|^2. Measured in do
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -18,6 +17,7 @@ import numpy as np
 # Half the smallest block that H.264 and MPEG-4 tell apart: 8 pixels in videos up to 360 high, more in larger ones.
 SMALLEST_CELL = 8
 CELLS_ON_SHORT_SIDE = 30
+_UNIT = 8  # pixels, the smallest side of a block
 TEXELS = 4  # texture is looked at on 4 x 4 points a cell
 # Squared gradient, in grey levels a pixel, at which a cell's texture is trusted by half.
 TEXTURE_NOISE = 16.0
@@ -69,22 +69,21 @@ def splat(
         float32 planes x 3 x rows x columns, up to the last of `planes`: flow times coverage (u, v), and coverage: 1 for
         a cell that a block covers once.
     """
-    rows, columns = grid.shape
     found = _joined(vectors)
-    frame = np.repeat(np.arange(len(vectors)), [len(one) for one in vectors])
-    factor = factors[frame, (found["source"] > 0).astype(np.intp)] / np.maximum(found["motion_scale"], 1)
-    parts = 2 if grid.cell < 16 else 1  # blocks are divided into as many as cells fit into the largest
-    share = (found["w"].astype(np.float32) * found["h"]) / np.float32((parts * grid.cell) ** 2)
-    flow = [np.clip(found[f"motion_{axis}"] * factor, -max_speed, max_speed).astype(np.float32) for axis in "xy"]
-    added = [component * share for component in flow] + [share]
-    sums = np.zeros((int(planes[-1]) + 1, 3, rows, columns), np.float32)
-    totals = [sums.reshape(-1)[component * rows * columns :] for component in range(3)]  # all views of the same
-    first_cells = planes[frame] * (3 * rows * columns)
-    for cells, inside in _cells_of_parts(grid, found, parts):
-        cells = (first_cells + cells)[inside]
-        for total, values in zip(totals, added, strict=True):
-            np.add.at(total, cells, values[inside])
-    return sums
+    lengths = [len(one) for one in vectors]
+    factor = np.repeat(factors[:, 0], lengths)
+    to_future = np.flatnonzero(found["source"] > 0)
+    if len(to_future):
+        factor[to_future] = np.repeat(factors[:, 1], lengths)[to_future]
+    factor /= np.maximum(found["motion_scale"], 1)
+    lattice = _lattice(grid)
+    places = lattice.places(found)
+    places += np.repeat(planes * lattice.size, lengths)
+    num_places = (int(planes[-1]) + 1) * lattice.size
+    flow = (np.clip(found[f"motion_{axis}"] * factor, -max_speed, max_speed) for axis in "xy")
+    return lattice.on_cells(
+        [*(np.bincount(places, values, num_places) for values in flow), np.bincount(places, minlength=num_places)]
+    )
 
 
 def _joined(vectors: list[np.ndarray]) -> np.ndarray:
@@ -92,43 +91,96 @@ def _joined(vectors: list[np.ndarray]) -> np.ndarray:
     return np.frombuffer(b"".join(vectors), vectors[0].dtype)
 
 
-def _cells_of_parts(grid: BlockGrid, found: np.ndarray, parts: int) -> Iterator[tuple[np.ndarray, np.ndarray | slice]]:
-    """Yield the cell at the centre of the first part of each block, of the second, ..., of parts x parts.
+class _Lattice:
+    """Places for the blocks of a frame, to add up those at the same place before they are spread over cells.
 
-    With each comes which of them lie inside the frame.
+    The blocks that FFmpeg tells of are 8 or 16 pixels wide and high and lie at multiples of that. Each of the four
+    kinds has a place for every 8 x 8 pixels, though wide ones use those at the left only.
+
+    Attributes:
+        size: places of a frame.
     """
+
+    def __init__(self, grid: BlockGrid) -> None:
+        # one row and one column more, which stay empty
+        self._rows, self._columns = 2 * -(-grid.height // 16) + 1, 2 * -(-grid.width // 16) + 1
+        self.size = 4 * self._rows * self._columns
+        self._grid = grid
+        down = _units_of_cells(grid.height, grid.shape[0], self._rows - 1)
+        across = _units_of_cells(grid.width, grid.shape[1], self._columns - 1)
+        self._places_of_cells = [
+            [(row[:, None] >> tall) * self._columns + (column >> wide) for row in down for column in across]
+            for tall in range(2)
+            for wide in range(2)
+        ]
+
+    def places(self, found: np.ndarray) -> np.ndarray:
+        """Return the place of each block in its frame."""
+        tall, wide = found["h"] >> 4, found["w"] >> 4
+        places = (2 * tall + wide).astype(np.intp)
+        places *= self._rows
+        places += found["dst_y"] >> (tall + 3)
+        places *= self._columns
+        places += found["dst_x"] >> (wide + 3)
+        return places
+
+    def on_cells(self, totals: list[np.ndarray]) -> np.ndarray:
+        """Spread totals (planes * size,), of which the last counts blocks, over cells.
+
+        Returns:
+            float32 planes x totals x rows x columns; a block that covers a cell counts there once.
+        """
+        totals = [total.reshape(-1, 4, self._rows * self._columns) for total in totals]
+        occurring = np.flatnonzero(totals[-1].any(axis=(0, 2)))
+        sums = np.zeros((len(totals[0]), len(totals), *self._grid.shape), np.float32)
+        for component, total in enumerate(totals):
+            for kind in occurring:
+                of_kind = total[:, kind].astype(np.float32)
+                for places in self._places_of_cells[kind]:
+                    sums[:, component] += of_kind.take(places, axis=1)
+        sums *= np.float32((_UNIT / self._grid.cell) ** 2)
+        return sums
+
+
+_lattice = lru_cache(maxsize=32)(_Lattice)
+
+
+def _units_of_cells(length: int, cells: int, empty: int) -> list[np.ndarray]:
+    """Return the number of the first unit of 8 pixels whose middle lies in each cell, of the second, and so on.
+
+    Where a cell holds fewer than others, `empty` stands for the rest.
+    """
+    edges = np.arange(cells + 1) * length
+    firsts = -((_UNIT // 2 * cells - edges) // (_UNIT * cells))
+    counts = np.diff(firsts)
+    return [np.where(step < counts, firsts[:-1] + step, empty) for step in range(counts.max())]
+
+
+def reduced(grid: BlockGrid, luma: np.ndarray) -> np.ndarray:
+    """Return the brightness of a frame (uint8 height x width) at `TEXELS` x `TEXELS` points a cell."""
     rows, columns = grid.shape
-    across = list(_places_along(found["dst_x"], found["w"], grid.width, columns, parts))
-    for row, inside_down in _places_along(found["dst_y"], found["h"], grid.height, rows, parts):
-        for column, inside_across in across:
-            inside = inside_down & inside_across
-            yield row * columns + column, slice(None) if inside.all() else inside
+    factor = grid.cell // SMALLEST_CELL
+    if factor > 1:  # a whole number first: several times faster
+        height, width = (length // factor for length in luma.shape)
+        luma = luma[: height * factor, : width * factor]
+        luma = cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
+    # about half the size now, at which the mean of four neighbours is that of an area
+    return cv2.resize(luma, (columns * TEXELS, rows * TEXELS), interpolation=cv2.INTER_LINEAR)
 
 
-def _places_along(
-    centre: np.ndarray, size: np.ndarray, length: int, cells: int, parts: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the row or column of the first part of each block, ..., and whether it lies inside the frame."""
-    centre, size = centre.astype(np.int32), size.astype(np.int32)
-    for step in range(1 - parts, parts, 2):  # in units of half a part, from the block's centre
-        place = centre + step * size // (2 * parts)
-        yield np.clip(place * cells // length, 0, cells - 1), (place >= 0) & (place < length)
-
-
-def texture(grid: BlockGrid, luma: np.ndarray) -> np.ndarray:
+def texture(grid: BlockGrid, picture: np.ndarray) -> np.ndarray:
     """Return the normalised structure tensor of each cell of a frame.
 
     Args:
         grid: the cells.
-        luma: uint8 height x width.
+        picture: uint8, as from `reduced`.
 
     Returns:
         float32 3 x rows x columns: xx, xy, yy of a tensor whose trace is in [0, 1): near 0 where the picture is flat.
     """
     rows, columns = grid.shape
-    reduced = cv2.resize(luma, (columns * TEXELS, rows * TEXELS), interpolation=cv2.INTER_AREA)
     # Sobel: 8 times the difference from texel to texel
-    across, down = (gradient.astype(np.float32) for gradient in cv2.spatialGradient(reduced))
+    across, down = (gradient.astype(np.float32) for gradient in cv2.spatialGradient(picture))
     tensor = np.empty((3, rows, columns), np.float32)
     for mean, first, second in zip(tensor, (across, across, down), (across, down, down), strict=True):
         # halving twice is faster than one step

@@ -10,7 +10,7 @@ from contextlib import closing
 import numpy as np
 
 from vidssl.errors import VidsslError
-from vidssl.motion.block_grid import BlockGrid, regularise, splat
+from vidssl.motion.block_grid import BlockGrid, regularise, splat, texture
 from vidssl.motion.boundary import clipped_window, window_around
 from vidssl.motion.estimator import MAX_SPEED, FlowEstimator
 from vidssl.motion.packets import PACKETS
@@ -108,8 +108,8 @@ class _Held:
 
     def add(self, grid: BlockGrid, chunk: list[CodedFrame], end: int) -> None:
         """Take in the frames that the flows up to `end` lead to; to the video's first frame leads none."""
-        looked_at = [frame for frame in chunk if frame.texture is not None]
-        self._textures += [frame.texture for frame in looked_at]
+        looked_at = [frame for frame in chunk if frame.picture is not None]
+        self._textures += [texture(grid, frame.picture) for frame in looked_at]
         self._looked_at += [frame.number for frame in looked_at]
         sums = np.zeros((-(-(end - self.count) // self.group), 3, *grid.shape), np.float32)
         flows = [frame for frame in chunk if frame.number > 0 and frame.vectors is not None and len(frame.vectors)]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import av
 import numpy as np
+from av.sidedata.motionvectors import MotionVectors
+from av.video.frame import PictureType
 
 from vidssl.data.decoders.kept_frames import KeptFrames
 from vidssl.data.decoders.reader import DecodingError
-from vidssl.motion.block_grid import BlockGrid, texture
+from vidssl.motion.block_grid import BlockGrid, reduced
 from vidssl.motion.estimator import NoMotionVectors
 from vidssl.motion.packets import Inexact, shortcut_for
 from vidssl.motion.stream import FrameStream
@@ -32,13 +35,13 @@ class CodedFrame(NamedTuple):
         number: of the frame, from 0.
         vectors: FFmpeg's structured array, or None: a key frame.
         factors: what makes a vector to the past, or to the future, flow in pixels a frame, but for its own scale.
-        texture: of the picture, see `vidssl.motion.block_grid.texture`, or None where it was not looked at.
+        picture: what is seen, see `vidssl.motion.block_grid.reduced`, or None where it was not looked at.
     """
 
     number: int
     vectors: np.ndarray | None
     factors: tuple[float, float]
-    texture: np.ndarray | None
+    picture: np.ndarray | None
 
 
 class VectorStream:
@@ -167,14 +170,14 @@ class VectorStream:
         if number == 0:
             self.grid = BlockGrid(frame.height, frame.width)
             self.quarter_turns = self._stream.quarter_turns
-        found = frame.side_data.get("MOTION_VECTORS")
+        found = next((data for data in frame.side_data if isinstance(data, MotionVectors)), None)
         vectors = None if found is None else self._copied(found)
         if self._looked_at is not None and number - self._looked_at < _LOOK_DISTANCE:
             return CodedFrame(number, vectors, _NEXT_TO, None)
         self._looked_at = number
-        return CodedFrame(number, vectors, _NEXT_TO, texture(self.grid, _luma(frame)))
+        return CodedFrame(number, vectors, _NEXT_TO, reduced(self.grid, _luma(frame)))
 
-    def _copied(self, found: av.sidedata.motionvectors.MotionVectors) -> np.ndarray:
+    def _copied(self, found: MotionVectors) -> np.ndarray:
         """Return vectors that do not keep their frame in memory; copied as bytes, not field by field."""
         if self._layout is None:
             self._layout = found.to_ndarray().dtype
@@ -185,17 +188,25 @@ _NEXT_TO = (-1.0, 1.0)  # references at the frame before and the frame after
 
 
 def _is_bidirectional(frame: av.VideoFrame) -> bool:
-    return frame.pict_type == av.video.frame.PictureType.B
+    return frame.pict_type == PictureType.B
 
 
 def _between(frame: CodedFrame, past: int, future: int) -> CodedFrame:
     """Return a frame whose factors fit references at the frame numbers `past` and `future`."""
-    return frame._replace(factors=(-1 / max(1, frame.number - past), 1 / max(1, future - frame.number)))
+    factors = (-1 / max(1, frame.number - past), 1 / max(1, future - frame.number))
+    return CodedFrame(frame.number, frame.vectors, factors, frame.picture)
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:
     """Return the frame's brightness, uint8 height x width, without copying where its format allows that."""
-    if not frame.format.name.startswith(("yuv", "nv12", "gray")) or frame.format.components[0].bits != 8:
+    if not _begins_with_luma(frame.format.name):
         frame = frame.reformat(format="gray", threads=1)
     plane = frame.planes[0]
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+
+
+@cache
+def _begins_with_luma(pixel_format: str) -> bool:
+    """Tell whether the first plane of a pixel format holds brightness alone, one byte a pixel."""
+    is_luma_first = pixel_format.startswith(("yuv", "nv12", "gray"))
+    return is_luma_first and av.VideoFormat(pixel_format).components[0].bits == 8
