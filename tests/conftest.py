@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,26 @@ def _no_chosen_run_folder(monkeypatch):
     """A run in a test leaves its folder in the environment, where the next one would take it for its own."""
     monkeypatch.setenv("VIDSSL_RUN_DIR", "set, so that it is removed again afterwards")
     monkeypatch.delenv("VIDSSL_RUN_DIR")
+
+
+@pytest.fixture
+def no_plugins_left(monkeypatch, tmp_path):
+    """Plug-ins of a test: what is installed is looked up anew, what was loaded is forgotten afterwards."""
+    from vidssl.backbones import BACKBONES
+    from vidssl.objectives import OBJECTIVES
+
+    for registry in (OBJECTIVES, BACKBONES):
+        monkeypatch.setattr(registry, "_installed", None)
+        monkeypatch.setattr(registry, "_announced", [])
+        monkeypatch.setattr(registry, "_targets", dict(registry._targets))
+        monkeypatch.setattr(registry, "_summaries", dict(registry._summaries))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and tmp_path.parents[1] in Path(file).parents:
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from vidssl.errors import VidsslError
 from vidssl.lightning_cli import VidsslCLI
 from vidssl.reporting.metrics_csv import read_metrics
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "objectives.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods.md"
 ABLATIONS = re.findall(r"^\| .* \| `(--.*)` \|$", PAGE.read_text(), re.MULTILINE)
 METRICS = (
     "loss contrastive_accuracy inter_loss intra_loss intra_accuracy order_loss order_accuracy order_weight "

@@ -1,4 +1,4 @@
-"""The command lines of docs/objectives.md that choose a method: each trains."""
+"""The command lines of docs/methods.md that choose a method: each trains."""
 
 import re
 import shlex
@@ -11,8 +11,8 @@ import yaml
 from vidssl.lightning_cli import VidsslCLI
 from vidssl.objectives import OBJECTIVES
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "objectives.md"
-SECTION = PAGE.read_text().partition("\n## The methods\n")[2]
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods.md"
+SECTION = PAGE.read_text().partition("\n## CVRL\n")[0]
 ROWS = re.findall(r"^\| (.+?) \| `(--model .*?)` \|", SECTION, re.MULTILINE)
 
 
