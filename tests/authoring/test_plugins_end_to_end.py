@@ -1,5 +1,6 @@
 """Plug-ins as their users have them: a package installed by pip and a file, neither of them in the checkout."""
 
+import os
 import re
 import subprocess
 import sys
@@ -130,11 +131,31 @@ def short_config(small_config, tmp_path, **changes):
     return str(file)
 
 
+def train_ours(small_config, tmp_path):
+    """Train CVRL and MCL on the same videos for an epoch each; return the folders of their runs."""
+    once = ["--trainer.max_epochs", "1", "--wandb.mode", "disabled", "--no-plugins"]
+    data = yaml.safe_load(small_config.read_text())["data"]
+    data["sampler"] = {"class_path": "MotionSampler", "init_args": {"num_frames": 4, "stride": 2}}
+    data["motion"] = {"settings": {"estimator": "dis"}, "target_shape": [2, 4, 4]}
+    data["augmentations"] = data["augmentations"][:1]
+    contrast = {"embedding_dim": 16, "hidden_dim": 32, "queue_size": 24}
+    model = {"backbone": {"name": "small"}, "contrast": contrast, "optimizer": {"name": "adamw", "warmup_epochs": 1}}
+    folders = {"cvrl": str(small_config)}
+    folders["mcl"] = short_config(small_config, tmp_path, objective="MCL", model=model, data=data)
+    for folder, config in folders.items():
+        assert main(["fit", "--config", config, "--run_dir", str(tmp_path / folder), *once]) == 0
+        os.environ.pop("VIDSSL_RUN_DIR")  # by which a run's other processes find its folder
+        os.environ.pop("VIDSSL_PLUGINS")
+    return [tmp_path / folder for folder in folders]
+
+
 def metric_names(run):
     return {name for row in read_metrics(run) for name in row}
 
 
-def test_an_installed_package_is_listed_trained_and_evaluated(installed, small_config, tmp_path, monkeypatch, capsys):
+def test_an_installed_package_is_listed_trained_evaluated_and_compared(
+    installed, small_config, tmp_path, monkeypatch, capsys
+):
     monkeypatch.syspath_prepend(str(installed))
     assert main(["list", "objectives"]) == 0
     told = capsys.readouterr().out
@@ -160,6 +181,14 @@ def test_an_installed_package_is_listed_trained_and_evaluated(installed, small_c
     args = ["--checkpoint", str(run / "checkpoints" / "last.ckpt"), "--data", catalog, "--protocol", "knn"]
     assert main(["evaluate", *args, "--set", *clips, "--num-workers", "0", "--output", str(tmp_path / "measured")]) == 0
     assert "top1" in capsys.readouterr().out
+
+    runs = [run, *train_ours(small_config, tmp_path)]
+    page, table = tmp_path / "comparison.html", tmp_path / "table.md"
+    capsys.readouterr()
+    assert main(["compare", *map(str, runs), "--html", str(page), "--markdown", str(table)]) == 0
+    for method in ("TwoClipsAgree", "CVRL", "MCL"):
+        assert method in table.read_text()
+        assert method in page.read_text()
 
 
 @pytest.mark.parametrize("name", BROKEN)
