@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vidssl.errors import VidsslError
 from vidssl.evaluation.command.arguments import (
@@ -164,7 +164,7 @@ def _prepare_torch() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
-def _write(file: Path, text: str) -> Any:
+def _write(file: Path, text: str) -> None:
     from vidssl.files import replacing
 
     try:
