@@ -1,13 +1,16 @@
 import json
+import os
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vidssl import cli
 from vidssl.errors import VidsslError
 from vidssl.reporting.attention_pictures import AttentionPage, attention_animation, attention_sheet, heated
 from vidssl.reporting.feature_map import feature_map, project
+from vidssl.reporting.metrics_file import read_metrics
 
 
 def test_networks_side_by_side(small_config, tmp_path, capsys, synthetic_catalog):
@@ -27,6 +30,25 @@ def test_networks_side_by_side(small_config, tmp_path, capsys, synthetic_catalog
     assert [network["method"] for network in found["networks"]] == ["untrained", "CVRL"]
     assert all(0 <= network["motion_share"] <= 1 and network["num_clips"] > 0 for network in found["networks"])
     assert len(found["data"]["rows"]) == 4
+
+
+def test_attention_is_a_metric_of_a_run_and_changes_nothing(small_config, tmp_path):
+    def fit(name, callbacks):
+        args = ["fit", "--config", str(small_config), "--run_dir", str(tmp_path / name), "--wandb.mode", "disabled"]
+        args += ["--trainer.max_epochs", "1", "--model.optimizer.warmup_epochs", "0", *callbacks]
+        os.environ.pop("VIDSSL_RUN_DIR", None)
+        assert cli.main(args) == 0
+        checkpoint = torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
+        return checkpoint["state_dict"], read_metrics(tmp_path / name)
+
+    attention = ["--trainer.callbacks+=MotionAttention", "--trainer.callbacks.num_videos", "3"]
+    measured, rows = fit("with", [*attention, "--trainer.callbacks.motion.estimator", "farneback"])
+    plain, _ = fit("without", [])
+    assert all(torch.equal(measured[name], plain[name]) for name in plain)
+    logged = [row for row in rows if "eval/synthetic/attention/motion_share" in row]
+    assert [row["step"] for row in logged] == [0, 4]
+    assert all(0 <= row["eval/synthetic/attention/motion_share"] <= 1 for row in logged)
+    assert (tmp_path / "with" / "pictures" / "attention.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
+
+from vidssl.evaluation.looked_at import LookedAt
 
 SHEET_FRAMES = 6
 DOTS_PER_INCH = 110
@@ -48,6 +50,22 @@ class AttentionPage:
         )
         shown = {"clip": frames, "motion": heated(frames, self.motion)}
         return shown | {name: heated(frames, maps) for name, maps in self.attention.items()}
+
+
+def attention_page(looked_at: LookedAt, place: int, attention: Mapping[str, np.ndarray]) -> AttentionPage:
+    """Return the page of the middle clip of a video.
+
+    Args:
+        looked_at: the videos.
+        place: of the video among them.
+        attention: of each network, by name, in all clips of all videos: float (N, V, T', H', W').
+    """
+    clip, row, catalog = looked_at.clips.num_clips // 2, int(looked_at.rows[place]), looked_at.data.catalog
+    video = catalog[row]
+    title = video.path + (f"   |   class {catalog.classes[video.label]}" if video.label >= 0 else "")
+    shown = {name: maps[place, clip] for name, maps in attention.items()}
+    notes = {name: f"{100 * looked_at.share_of(place, clip, maps):.0f} % on motion" for name, maps in shown.items()}
+    return AttentionPage(title, looked_at.clip_of(row, clip), looked_at.motion[place, clip], shown, notes)
 
 
 def heated(frames: np.ndarray, maps: np.ndarray) -> np.ndarray:

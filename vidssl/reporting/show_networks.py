@@ -139,26 +139,17 @@ def _look(subject: Subject, looked_at: LookedAt) -> _Seen:
 
 
 def _draw_attention(methods: dict[str, list[_Seen]], looked_at: LookedAt, options: argparse.Namespace) -> list[Path]:
-    from vidssl.reporting.attention_pictures import AttentionPage, attention_animation, attention_sheet
+    from vidssl.reporting.attention_pictures import attention_animation, attention_page, attention_sheet
 
     files = []
-    clip = looked_at.clips.num_clips // 2
+    attention = {method: runs[0].attention for method, runs in methods.items()}
     count = min(options.videos, len(looked_at.rows))
     for place in [(2 * number + 1) * len(looked_at.rows) // (2 * count) for number in range(count)]:
         row = int(looked_at.rows[place])
-        sample = looked_at.clip_of(row, clip)
-        attention = {method: runs[0].attention[place, clip] for method, runs in methods.items()}
-        shares = {method: looked_at.share_of(place, clip, maps) for method, maps in attention.items()}
-        notes = {method: f"{100 * share:.0f} % on motion" for method, share in shares.items()}
-        page = AttentionPage(_title(looked_at, row), sample, looked_at.motion[place, clip], attention, notes)
+        page = attention_page(looked_at, place, attention)
         stem = options.output / f"attention_{row:06d}_{Path(looked_at.data.catalog.path(row)).stem}"
         files += [attention_sheet(page, stem.with_suffix(".png")), attention_animation(page, stem.with_suffix(".webp"))]
     return files
-
-
-def _title(looked_at: LookedAt, row: int) -> str:
-    video, classes = looked_at.data.catalog[row], looked_at.data.catalog.classes
-    return video.path + (f"   |   class {classes[video.label]}" if video.label >= 0 else "")
 
 
 def _draw_map(methods: dict[str, list[_Seen]], looked_at: LookedAt, options: argparse.Namespace) -> Path:
