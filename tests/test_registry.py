@@ -67,7 +67,9 @@ def test_a_name_that_is_claimed_twice_is_an_error_for_whoever_asks_for_it(monkey
     points = [point("r3d_18", "collections:Counter"), point("mine", "collections:Counter"), point("mine", "os:getcwd")]
     registry = registry_with_plugins(monkeypatch, *points, point("other", "collections:deque"))
     assert registry.names() == ["mine", "other", "r3d_18"]
-    with pytest.raises(VidsslError, match=r"'r3d_18' is claimed by builtins:dict \(vidssl\) and by collections:Counter"):
+    with pytest.raises(
+        VidsslError, match=r"'r3d_18' is claimed by builtins:dict \(vidssl\) and by collections:Counter"
+    ):
         registry.get("r3d_18")
     with pytest.raises(VidsslError, match=r"'mine' is claimed by collections:Counter .* and by os:getcwd"):
         registry.get("mine")
@@ -94,5 +96,7 @@ def test_files_announce_what_they_define():
         registry.announce("mine", dict, "file my.py")
         registry.announce("own", list, "file my.py")
     assert registry.get("mine") is dict
-    with pytest.raises(VidsslError, match=r"claimed by collections:Counter \(vidssl\) and by builtins:list \(file my\.py\)"):
+    with pytest.raises(
+        VidsslError, match=r"claimed by collections:Counter \(vidssl\) and by builtins:list \(file my\.py\)"
+    ):
         registry.get("own")
