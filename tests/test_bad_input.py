@@ -100,7 +100,9 @@ def test_a_split_without_videos_to_evaluate_is_told_before_training(small_config
 
 def test_videos_that_would_find_themselves_are_told_before_training(small_config, capsys):
     told = message(capsys, "fit", "--config", small_config, *QUIET, "--data.evaluation.query_split", "all")
-    assert "gallery_split 'train' and query_split 'all' share 32 videos, each of which knn, retrieval/mean would" in told
+    assert (
+        "gallery_split 'train' and query_split 'all' share 32 videos, each of which knn, retrieval/mean would" in told
+    )
 
 
 def test_too_little_shared_memory_is_one_message(small_config, capsys, monkeypatch):
@@ -200,8 +202,12 @@ def test_a_read_only_output_folder_is_told_before_training(small_config, capsys,
 
 
 def test_a_disk_that_fills_up_is_one_message_and_leaves_no_half_checkpoint(small_config, capsys, monkeypatch, tmp_path):
-    def full(*args):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    sync = os.fsync
+
+    def full(file):
+        if ".ckpt" in os.readlink(f"/proc/self/fd/{file}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(file)
 
     monkeypatch.setattr("vidssl.files.os.fsync", full)
     told = message(capsys, "fit", "--config", small_config, *QUIET, *NO_EVALUATION)
@@ -235,8 +241,12 @@ def test_a_checkpoint_replaces_the_last_one_whole_or_not_at_all(tmp_path, monkey
     file = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"step": 1}, file)
 
-    def full(*args):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    sync = os.fsync
+
+    def full(file):
+        if ".ckpt" in os.readlink(f"/proc/self/fd/{file}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(file)
 
     monkeypatch.setattr("vidssl.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,8 +86,9 @@ class RunRecord(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write how far the run got before it broke off."""
-        if self._values:
-            self._write(trainer)
+        with suppress(OSError):  # of a full disk, say; what broke the run off is what the user must hear of
+            if self._values:
+                self._write(trainer)
 
     def _write(self, trainer: Trainer) -> None:
         self._written = time.perf_counter()
