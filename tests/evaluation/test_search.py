@@ -88,6 +88,7 @@ def test_neither_blocks_nor_threads_change_a_bit(kind, distance, monkeypatch):
     monkeypatch.setattr(search, "COLUMNS_AT_ONCE", 13)
     monkeypatch.setattr(search, "QUERIES_AT_ONCE", 11)
     monkeypatch.setattr(search, "PRECISE_NUMBERS_AT_ONCE", 50)
+    monkeypatch.setattr(candidates, "SCORES_AT_ONCE", 40)
     monkeypatch.setattr(candidates, "MOST_EXTRA", 0)
     monkeypatch.setattr(candidates, "PENDING_EXTRA", 0)
     for threads in (1, 2, 5):

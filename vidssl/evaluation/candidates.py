@@ -9,6 +9,7 @@ import numpy as np
 
 MOST_PER_NEIGHBOUR, MOST_EXTRA = 4, 256  # candidates a query may hold: 4 k + 256
 PENDING_EXTRA = 64  # new candidates of a query, beyond k, that are worth a sort of all
+SCORES_AT_ONCE = 2**16  # 256 KB, which stay near the processor while they are compared
 SMALLEST_STEP = 2.0**-100  # far below any difference that matters, and no denormal number, which may count as zero
 
 
@@ -53,24 +54,26 @@ class Candidates:
         self._floor = np.full(num_queries, -np.inf)  # at least k rows so far have an exact score of this or more
         self._held = _Found(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32))
         self._new: list[_Found] = []
+        self._num_new = 0
 
-    def offer(self, scores: np.ndarray, rows: np.ndarray, error: np.ndarray) -> None:
+    def offer(self, products: np.ndarray, offsets: np.ndarray, rows: np.ndarray, error: np.ndarray) -> None:
         """Keep what may be near enough.
 
         Args:
-            scores: float32 (m, n).
+            products: float32 (m, n).
+            offsets: float32 (n,), which added to the products give the scores.
             rows: int64 (n,), rising, and above all rows offered before.
             error: float64 (m,), what any score so far, these among them, may be off by.
         """
-        if np.isinf(self._floor).any():
-            self._raise_floor(scores, error)
-        places = self._passing(scores, error)
-        if len(places) > self.num_queries * (self.k + PENDING_EXTRA):
-            self._raise_floor(scores, error)
-            places = self._passing(scores, error)
-        query, column = np.divmod(places, scores.shape[1])
-        self._new.append(_Found(query.astype(np.int32), rows[column], scores.reshape(-1)[places]))
-        if sum(len(found.row) for found in self._new) > self.num_queries * (self.k + PENDING_EXTRA):
+        at_once = max(1, SCORES_AT_ONCE // len(rows))
+        scratch = np.empty((min(at_once, self.num_queries), len(rows)), np.float32)
+        for start in range(0, self.num_queries, at_once):
+            part = slice(start, min(start + at_once, self.num_queries))
+            scores = np.add(products[part], offsets, out=scratch[: part.stop - start])
+            query, column = np.divmod(self._passing(scores, part, error[part]), len(rows))
+            self._new.append(_Found((query + start).astype(np.int32), rows[column], scores[query, column]))
+            self._num_new += len(query)
+        if self._num_new > self.num_queries * (self.k + PENDING_EXTRA):
             self._merge(error)
 
     def nearest(self, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,27 +82,37 @@ class Candidates:
         best = [self._best(query, self._held.row[places]) for query, places in self._places_by_query()]
         return np.stack([rows for rows, _ in best]), np.stack([keys for _, keys in best])
 
-    def _passing(self, scores: np.ndarray, error: np.ndarray) -> np.ndarray:
-        least = self._floor - error
+    def _passing(self, scores: np.ndarray, part: slice, error: np.ndarray) -> np.ndarray:
+        """Return the places, in the flattened scores of some queries, that may be near enough."""
+        if np.isinf(self._floor[part]).any():
+            self._raise_floor(scores, part, error)
+        places = self._above_floor(scores, part, error)
+        if len(places) > len(scores) * (self.k + PENDING_EXTRA):
+            self._raise_floor(scores, part, error)
+            places = self._above_floor(scores, part, error)
+        return places
+
+    def _above_floor(self, scores: np.ndarray, part: slice, error: np.ndarray) -> np.ndarray:
+        least = self._floor[part] - error
         threshold = least.astype(np.float32)
         too_high = threshold > least
         threshold[too_high] = np.nextafter(threshold[too_high], np.float32(-np.inf))
         # what only equals the k-th so far comes after it in the gallery, so that it has lost the tie
         return np.flatnonzero(scores > threshold[:, None])
 
-    def _raise_floor(self, scores: np.ndarray, error: np.ndarray) -> None:
+    def _raise_floor(self, scores: np.ndarray, part: slice, error: np.ndarray) -> None:
         """Let k rows of this very block set the floor, a little lower: among themselves ties are not decided."""
         position = scores.shape[1] - self.k
         if position < 0:
             return
         kth = np.partition(scores, position, axis=1)[:, position].astype(np.float64)
         below = np.abs(kth) * 2.0**-50 + SMALLEST_STEP
-        self._floor = np.maximum(self._floor, kth - error - below)
+        self._floor[part] = np.maximum(self._floor[part], kth - error - below)
 
     def _merge(self, error: np.ndarray) -> None:
         every = [self._held, *self._new]
         found = _Found(*(np.concatenate([getattr(part, key) for part in every]) for key in ("query", "row", "score")))
-        self._new = []
+        self._new, self._num_new = [], 0
         found = found.subset(np.argsort(_falling_by_query(found)))
         starts = np.searchsorted(found.query, np.arange(self.num_queries + 1))
         kth_place = starts[:-1] + self.k - 1

@@ -149,9 +149,8 @@ class _QueryBlock:
         self.error = self.search.error(self.lengths, longest)
         for start in range(0, len(block.rows), COLUMNS_AT_ONCE):
             columns = slice(start, start + COLUMNS_AT_ONCE)
-            scores = self.shifted @ block.shifted[columns].T
-            scores += block.offsets[columns]
-            self.candidates.offer(scores, block.rows[columns], self.error)
+            products = self.shifted @ block.shifted[columns].T
+            self.candidates.offer(products, block.offsets[columns], block.rows[columns], self.error)
 
     def nearest(self, before: Future) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and keys of the nearest, see `Candidates.nearest`, once the last block is done."""
