@@ -51,6 +51,7 @@ def check_unseen(history: Iterable[TrainedSplit] | None, catalog: Catalog, rows:
     more = ", ..." if len(seen) > NAMED_VIDEOS else ""
     raise VidsslError(
         f"{checkpoint} was trained on {len(seen):,} of the {len(rows):,} query videos ({named}{more})"
-        f"{told_by or ','} so the numbers would say nothing about new videos. Test on a split that it has not seen, or, where training without labels "
-        "on the test videos is what you mean, say --allow-seen-videos; the record then counts them."
+        f"{told_by or ','} so the numbers would say nothing about new videos. Test on a split it has not seen, or, "
+        "where training without labels on the test videos is what you mean, say --allow-seen-videos; the record then "
+        "counts them."
     )
