@@ -24,6 +24,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import vidssl.evaluation.callbacks
+import vidssl.evaluation.finetuning
 import vidssl.reporting.attention_callback
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
 from vidssl.authoring.objective_names import prepare_arguments

@@ -20,6 +20,7 @@ from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecip
 from vidssl.data.catalog import Catalog
 from vidssl.data.dataset import ClipDataset, collate
 from vidssl.data.evaluation_dataset import AugmentedClipDataset, EvaluationClipDataset
+from vidssl.data.labelled import LabelledSubset
 from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configuration may name it)
 from vidssl.data.order import GlobalBatchSampler, whole_batches
 from vidssl.data.sampling import ClipSampler, IntervalSampler
@@ -42,12 +43,13 @@ class VideoDataModule(LightningDataModule):
         root: folder the catalog's paths start from; None takes the one recorded in the catalog.
         name: what the data set is called in the names of metrics (``eval/<name>/...``); None takes the catalog's file
             name without its ending.
-        train_split: split to train on; its labels are never used.
+        train_split: split to train on; its labels are used by fine-tuning alone.
         batch_size: videos a step over all processes, so that a config means the same run on any number of them.
         sampler: chooses the frames of each view.
         augmentations: one recipe a view, or a single one for all views; None takes the two of CVRL.
         motion: the motion of the videos, for sampling and cropping where things move and for objectives that learn from
             it; None for none.
+        labelled: the part of the training videos to train on, chosen by their labels; for fine-tuning with few labels.
         evaluation: clips for evaluation.
         loading: workers, decoder and what happens to unreadable videos.
         seed: key of every draw; the command line sets it to `seed_everything`.
@@ -67,6 +69,7 @@ class VideoDataModule(LightningDataModule):
         sampler: ClipSampler | None = None,
         augmentations: list[AugmentationRecipe] | None = None,
         motion: MotionData | None = None,
+        labelled: LabelledSubset = LabelledSubset(),
         evaluation: EvaluationClips = EvaluationClips(),
         loading: Loading = Loading(),
         seed: int = 0,
@@ -79,7 +82,8 @@ class VideoDataModule(LightningDataModule):
         if not self.name or "/" in self.name:  # it stands between slashes
             raise VidsslError(f"data.name: {self.name!r} must be a word without a slash.")
         self.train_split = train_split
-        self.train_rows = self.catalog.split(train_split)
+        self.labelled = labelled
+        self.train_rows = labelled.choose(self.catalog, self.catalog.split(train_split))
         self.batch_size = batch_size
         self.sampler = IntervalSampler() if sampler is None else sampler
         self.augmentations = [CVRL_VIEW_1, CVRL_VIEW_2] if augmentations is None else list(augmentations)

@@ -48,11 +48,11 @@ class FrozenFeatureEvaluation(Callback):
     def __init__(self, protocols: Sequence[str] = ("knn", "linear", "retrieval/mean"), every_n_epochs: int = 1) -> None:
         self.protocols = list(protocols)
         for name in self.protocols:
-            config = get_protocol(name).config
-            if config is not None:
+            protocol = get_protocol(name)
+            if protocol.config is not None:
                 raise VidsslError(
                     f"FrozenFeatureEvaluation.protocols: {name} trains the network itself: "
-                    f"vidssl fit --config {config} does that."
+                    f"{protocol.fit_command()} does that."
                 )
         if every_n_epochs < 1:
             raise VidsslError(f"FrozenFeatureEvaluation.every_n_epochs must be at least 1, got {every_n_epochs}.")
@@ -186,7 +186,7 @@ class FrozenFeatureEvaluation(Callback):
 
     def _measure_all(self, trainer: Trainer, gallery: VideoFeatures, query: VideoFeatures) -> dict[str, float]:
         """Measure by every protocol and record it, on the first process."""
-        data, circumstances = trainer.datamodule, _circumstances(trainer, query)
+        data, circumstances = trainer.datamodule, circumstances_of(trainer, query)
         metrics: dict[str, float] = {}
         for name in self.protocols:
             protocol = get_protocol(name)
@@ -200,7 +200,7 @@ class FrozenFeatureEvaluation(Callback):
         return metrics
 
 
-def _circumstances(trainer: Trainer, query: VideoFeatures) -> dict[str, Any]:
+def circumstances_of(trainer: Trainer, query: VideoFeatures) -> dict[str, Any]:
     """What a record says of the run, or of the checkpoint that is measured without one."""
     if trainer.state.fn == TrainerFn.FITTING:
         seen = int(np.isin(query.index, trainer.datamodule.train_rows).sum())

@@ -63,6 +63,7 @@ class Protocol:
         training_clips: what else is different about the views that are drawn.
         config: the configuration of ``vidssl fit`` that carries it out, where the network itself is trained; None where
             frozen features are measured.
+        config_flags: of ``vidssl fit``, beside that configuration.
     """
 
     name: str
@@ -76,11 +77,16 @@ class Protocol:
     training_views: AugmentedViews | None = None
     training_clips: ProtocolClips | None = None
     config: str | None = None
+    config_flags: tuple[str, ...] = ()
 
     @property
     def leaves_out_groups(self) -> bool:
         """Whether gallery and queries are the same videos, of which each group is held out in turn."""
         return getattr(self.measure, "leaves_out_groups", False)
+
+    def fit_command(self) -> str:
+        """Return the command that carries out a protocol which trains the network."""
+        return " ".join(("vidssl fit --config", str(self.config), *self.config_flags))
 
     def described(self) -> dict[str, Any]:
         """Return everything there is to know, in plain values that JSON can hold."""
@@ -115,7 +121,7 @@ def check_videos(protocol: Protocol, gallery: VideoFeatures, query: VideoFeature
     """
     if protocol.config is not None:
         raise VidsslError(
-            f"{protocol.name} trains the network itself: vidssl fit --config {protocol.config} does that."
+            f"{protocol.name} trains the network itself: {protocol.fit_command()} does that."
         )
     if protocol.leaves_out_groups:
         _check_groups(protocol, gallery, query)

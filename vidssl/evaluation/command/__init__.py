@@ -136,7 +136,7 @@ def _with_all_that_apply(
 def _refuse_training(protocol: Protocol, options: argparse.Namespace) -> None:
     if protocol.config is None:
         return
-    words = ["vidssl", "fit", "--config", protocol.config]
+    words = ["vidssl", "fit", "--config", protocol.config, *protocol.config_flags]
     for key, values in (
         ("--model.backbone.weights", options.checkpoint),
         ("--data.catalog", [options.data]),
