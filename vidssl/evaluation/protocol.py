@@ -120,9 +120,7 @@ def check_videos(protocol: Protocol, gallery: VideoFeatures, query: VideoFeature
             video is of a class that the gallery has.
     """
     if protocol.config is not None:
-        raise VidsslError(
-            f"{protocol.name} trains the network itself: {protocol.fit_command()} does that."
-        )
+        raise VidsslError(f"{protocol.name} trains the network itself: {protocol.fit_command()} does that.")
     if protocol.leaves_out_groups:
         _check_groups(protocol, gallery, query)
         return
