@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import os
 import resource
+import statistics
 import tempfile
 import threading
 import time
@@ -127,26 +128,39 @@ def measure_apart(name: str, task: Task) -> tuple[dict[str, float], np.ndarray]:
     return result
 
 
-def compare(task: Task, names: list[str]) -> dict[str, object]:
-    """Measure every search on the same task; print a line each."""
-    figures, places = {}, {}
-    for name in names:
-        figures[name], places[name] = measure_apart(name, task)
-        print(
-            f"{task.distance:7} {name:7} wall {figures[name]['wall_seconds']:7.1f} s   "
-            f"CPU {figures[name]['cpu_seconds']:7.1f} s   own memory {figures[name]['peak_own_memory_mib']:6.0f} MiB   "
-            f"resident {figures[name]['peak_resident_mib']:6.0f} MiB",
-            flush=True,
-        )
-    result: dict[str, object] = {"task": asdict(task), "figures": figures}
-    if len(names) == 2:
+def compare(task: Task, names: list[str], repeats: int) -> dict[str, object]:
+    """Measure every search on the same task, in turn; print a line each and what is in the middle."""
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    places = {}
+    for _ in range(repeats):
+        for name in names:
+            figures, places[name] = measure_apart(name, task)
+            runs[name].append(figures)
+            print(f"{task.distance:7} {name:7} {line(figures)}", flush=True)
+    medians = {
+        name: {key: statistics.median(figures[key] for figures in several) for key in several[0]}
+        for name, several in runs.items()
+    }
+    if repeats > 1:
+        for name in names:
+            print(f"{task.distance:7} {name:7} {line(medians[name])}   (median)")
+    result: dict[str, object] = {"task": asdict(task), "runs": runs, "medians": medians}
+    if len(names) == len(SEARCHES):
         same = [np.isin(a, b).mean() for a, b in zip(places["vidssl"], places["faiss"], strict=True)]
         result["share_of_neighbours_in_common"] = float(np.mean(same))
         result["time_of_faiss_over_ours"] = {
-            key: figures["faiss"][key] / figures["vidssl"][key] for key in ("wall_seconds", "cpu_seconds")
+            key: medians["faiss"][key] / medians["vidssl"][key] for key in ("wall_seconds", "cpu_seconds")
         }
         print(f"{task.distance:7} neighbours in common: {100 * np.mean(same):.4f} %")
     return result
+
+
+def line(figures: dict[str, float]) -> str:
+    """Return figures as text."""
+    return (
+        f"wall {figures['wall_seconds']:7.1f} s   CPU {figures['cpu_seconds']:7.1f} s   "
+        f"own memory {figures['peak_own_memory_mib']:6.0f} MiB   resident {figures['peak_resident_mib']:6.0f} MiB"
+    )
 
 
 def main() -> None:
@@ -158,6 +172,7 @@ def main() -> None:
     parser.add_argument("--neighbours", type=int, default=50, help="how many are found for a query")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each search")
     parser.add_argument("--distance", nargs="+", choices=("cosine", "l2"), default=["cosine", "l2"])
+    parser.add_argument("--repeats", type=int, default=1, help="how often each is measured, in turn")
     parser.add_argument("--folder", type=Path, help="where the features are written and removed; default: temporary")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
@@ -172,7 +187,7 @@ def main() -> None:
         tasks = [
             Task(folder, args.gallery, args.queries, args.dims, args.neighbours, distance) for distance in args.distance
         ]
-        results = [compare(task, names) for task in tasks]
+        results = [compare(task, names, args.repeats) for task in tasks]
     if args.json:
         for result in results:
             del result["task"]["folder"]
