@@ -1,5 +1,7 @@
+import gc
 import logging
 
+import av
 import motion_scenes as scenes
 import numpy as np
 import pytest
@@ -188,16 +190,17 @@ def test_every_frame_counts_however_a_real_video_was_coded(real_videos):
 @pytest.mark.parametrize("kind", ["h264", "h264 with B-frames"])
 def test_frames_decoded_for_their_vectors_are_those_that_reading_gives(tmp_path, kind):
     path = scenes.encode(tmp_path / named("pan", kind), scenes.pan(30, (2, 1), object_speed=(1, -1)), **KINDS[kind])
-    kept = frames_to_keep("auto")
-    motion = video_motion(path, MotionSettings(), kept)
-    np.testing.assert_array_equal(motion.maps, video_motion(path, MotionSettings()).maps)
-    assert kept.are_complete
     indices = [29, 3, 3, 0, 14, 15, 16]
-    frames = read_frames(path, indices)
-    path.unlink()
-    np.testing.assert_array_equal(read_frames(path, indices, kept=kept), frames)
-    with pytest.raises(DecodingError, match="frame 30 was asked for, but only 30 frames decode"):
-        read_frames(path, [30], kept=kept)
+    whole, frames = video_motion(path, MotionSettings()), read_frames(path, indices)
+    with frames_to_keep("auto") as kept:
+        motion = video_motion(path, MotionSettings(), kept)
+        np.testing.assert_array_equal(motion.maps, whole.maps)
+        assert kept.are_complete
+        path.unlink()
+        np.testing.assert_array_equal(read_frames(path, indices, kept=kept), frames)
+        with pytest.raises(DecodingError, match="frame 30 was asked for, but only 30 frames decode"):
+            read_frames(path, [30], kept=kept)
+    assert not kept.are_complete
 
 
 def test_frames_are_not_kept_where_that_is_dearer_or_too_large(tmp_path):
@@ -206,26 +209,28 @@ def test_frames_are_not_kept_where_that_is_dearer_or_too_large(tmp_path):
     h264 = scenes.encode(tmp_path / "pan.mp4", frames, **KINDS["h264 with B-frames"])
     unannounced = scenes.encode(tmp_path / "pan.mkv", frames, **KINDS["h264 with B-frames"])  # no frame count
     few_bytes = 20 * frames[0].shape[0] * frames[0].shape[1] * 3 // 2
-    for path, kept in [(mpeg4, KeptFrames()), (h264, KeptFrames(few_bytes)), (unannounced, KeptFrames(few_bytes))]:
-        motion = video_motion(path, MotionSettings(), kept)
+    cases = [(mpeg4, KeptFrames()), (h264, KeptFrames(few_bytes)), (unannounced, KeptFrames(few_bytes))]
+    for path, kept in [*cases, (h264, frames_to_keep("opencv")), (unannounced, frames_to_keep("opencv"))]:
+        with kept:
+            motion = video_motion(path, MotionSettings(), kept)
+            assert gc.isenabled()
+            assert not kept.are_complete
+            assert len(kept) == 0
+            assert len(read_frames(path, [29], kept=kept)) == 1
         np.testing.assert_array_equal(motion.maps, video_motion(path, MotionSettings()).maps)
-        assert not kept.are_complete
-        assert len(kept) == 0
-        assert len(read_frames(path, [29], kept=kept)) == 1
-    assert frames_to_keep("opencv") is None
 
 
 def test_when_all_is_read_anew_the_frames_kept_are_too(tmp_path, monkeypatch):
-    kind = "h264 with B-frames"
-    path = scenes.encode(tmp_path / "pan.mp4", scenes.pan(30, (2, 1)), **KINDS[kind])
+    path = scenes.encode(tmp_path / "pan.mp4", scenes.pan(30, (2, 1)), **KINDS["h264 with B-frames"])
+    frames = read_frames(path, range(30))
     decoded = packets_module._decoded
     calls = iter(range(100))
     monkeypatch.setattr(packets_module, "_decoded", lambda *given: fail_at(next(calls) == 9, decoded(*given)))
-    kept = KeptFrames()
-    assert video_motion(path, MotionSettings(), kept).num_frames == 30
-    assert next(calls) == 10
-    np.testing.assert_array_equal(read_frames(path, range(30), kept=kept), read_frames(path, range(30)))
-    assert len(kept) == 30
+    with KeptFrames() as kept:
+        assert video_motion(path, MotionSettings(), kept).num_frames == 30
+        assert next(calls) == 10
+        assert len(kept) == 30
+        np.testing.assert_array_equal(read_frames(path, range(30), kept=kept), frames)
 
 
 def fail_at(now, frames):
@@ -234,11 +239,26 @@ def fail_at(now, frames):
     return frames
 
 
+def test_no_frame_outlives_the_video_it_was_kept_for(tmp_path):
+    """Not even those that refer to themselves, without a full collection."""
+    path = scenes.encode(tmp_path / "pan.mp4", scenes.pan(30, (2, 1)), **KINDS["h264 with B-frames"])
+    gc.collect()
+    gc.freeze()
+    try:
+        with KeptFrames() as kept:
+            video_motion(path, MotionSettings(), kept)
+            assert sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()) == 30
+        assert not any(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+
+
 @pytest.mark.parametrize("name", ["R6llTwEh07w.mp4", "decord_flipping_a_pancake.mkv"])
 def test_frames_kept_of_real_videos_are_those_that_reading_gives(real_videos, name):
     path = real_videos / "singles" / "kinetics" / name
-    kept = frames_to_keep("pyav")
-    motion = video_motion(path, MotionSettings(), kept)
-    assert kept.are_complete
-    indices = np.random.default_rng(0).integers(0, motion.num_frames, 24)
-    np.testing.assert_array_equal(read_frames(path, indices, kept=kept), read_frames(path, indices))
+    with frames_to_keep("pyav") as kept:
+        motion = video_motion(path, MotionSettings(), kept)
+        assert kept.are_complete
+        indices = np.random.default_rng(0).integers(0, motion.num_frames, 24)
+        np.testing.assert_array_equal(read_frames(path, indices, kept=kept), read_frames(path, indices))

@@ -167,13 +167,13 @@ class ClipDataset(Dataset):
             DecodingError: the video, or its motion, cannot be read.
         """
         video = self.catalog[row]
-        kept = None if self.motion is None else frames_to_keep(self.decoder)
-        motion = None if self.motion is None else self.motion(row, kept)
+        path = self.catalog.root / video.path
         sampling = np.random.default_rng([self.seed, epoch, row, SAMPLING_STREAM])
-        indices = self.sampler(video.num_frames, sampling, motion)
-        # One call for all views: frames that two clips share are decoded once.
-        path, frame_numbers = self.catalog.root / video.path, np.concatenate(indices)
-        frames = read_frames(path, frame_numbers, decoder=self.decoder, kept=kept)
+        with frames_to_keep(self.decoder) as kept:
+            motion = None if self.motion is None else self.motion(row, kept)
+            indices = self.sampler(video.num_frames, sampling, motion)
+            # One call for all views: frames that two clips share are decoded once.
+            frames = read_frames(path, np.concatenate(indices), decoder=self.decoder, kept=kept)
         height, width = frames.shape[1:3]
         plans = []
         for view, recipe in enumerate(self.recipes):

@@ -48,16 +48,14 @@ def available_decoders() -> list[str]:
     return [name for name in DECODERS.names() if _is_installed(name)]
 
 
-def frames_to_keep(decoder: str) -> KeptFrames | None:
-    """Return a place for the frames of a video that is decoded for another purpose before `read_frames`.
+def frames_to_keep(decoder: str) -> KeptFrames:
+    """Return a place for the frames of a video that PyAV decodes for another purpose before `read_frames`.
 
-    None: `decoder` is one whose frames could be others than those of whoever decodes first.
+    None are kept if `decoder` is another: its frames could differ.
     """
-    if (AUTO if decoder == "auto" else decoder) != "pyav":
-        return None
-    from vidssl.data.decoders.kept_frames import KeptFrames
+    from vidssl.data.decoders.kept_frames import MAX_KEPT_BYTES, KeptFrames
 
-    return KeptFrames()
+    return KeptFrames(MAX_KEPT_BYTES if (AUTO if decoder == "auto" else decoder) == "pyav" else 0)
 
 
 def read_frames(

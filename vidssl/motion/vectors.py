@@ -74,7 +74,7 @@ class VectorStream:
             raise NoMotionVectors(self._codec)
         self._shortcut = shortcut_for(self._stream, packets)
         if kept is not None and (self._shortcut is None or self._shortcut.can_keep) and self._would_fit(kept):
-            self._stream.kept = kept
+            self._keep_in(kept)
 
     def close(self) -> None:
         """Release the file."""
@@ -114,8 +114,11 @@ class VectorStream:
         self.close()
         self._open()
         if kept is not None:
-            kept.clear()
-            self._stream.kept = kept
+            self._keep_in(kept)
+
+    def _keep_in(self, kept: KeptFrames) -> None:
+        kept.begin()
+        self._stream.kept = kept
 
     def _would_fit(self, kept: KeptFrames) -> bool:
         context = self._stream.stream.codec_context

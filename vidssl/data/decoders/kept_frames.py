@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import av
@@ -10,18 +11,23 @@ import numpy as np
 from vidssl.data.decoders.pyav_reader import RGBConverter
 from vidssl.data.decoders.reader import past_the_end
 
-# About 1000 frames of 340 x 256, or 240 of 640 x 480. Longer videos are decoded a second time, where frames are wanted.
+# About 1000 frames of 340 x 256, or 290 of 640 x 480. Longer videos are decoded a second time, where frames are wanted.
 MAX_KEPT_BYTES = 128 * 2**20
 
 
 class KeptFrames:
     """All frames of one video, not yet converted to RGB; converted, they are those that `PyAVReader` gives.
 
-    Whoever decodes the video adds its frames in display order and says at the end that these were all. Where more than
-    `max_bytes` come together, or a frame is damaged, none are kept.
+    Whoever decodes the video begins, adds its frames in display order and says at the end that these were all. Where
+    more than `max_bytes` come together, or a frame is damaged, none are kept. A context manager: frames are kept inside
+    its `with`, and let go at its end.
+
+    A frame of PyAV whose side data was looked at refers to itself: only the garbage collector frees it, and with it all
+    pictures of its decoder. One that has outlived a collection may wait for the next through many videos. So from
+    `begin` on, while there are frames here, nothing is collected; at the end of the `with` the young objects are.
 
     Args:
-        max_bytes: of the pictures.
+        max_bytes: of the pictures; 0 keeps none.
 
     Attributes:
         are_complete: whether every frame is here.
@@ -29,30 +35,42 @@ class KeptFrames:
 
     def __init__(self, max_bytes: int = MAX_KEPT_BYTES) -> None:
         self._max_bytes = max_bytes
-        self.clear()
+        self._is_open = self._stopped_collector = False
+        self._forget()
 
     def __len__(self) -> int:
         return len(self._frames)
 
+    def __enter__(self) -> KeptFrames:
+        self._is_open = True
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._is_open = False
+        self._forget()
+        self._restart_collector()
+
     def has_room_for(self, num_frames: int, width: int, height: int) -> bool:
         """Tell whether so many frames of 8 bits and 4:2:0 would be kept."""
-        return num_frames * width * height * 3 // 2 <= self._max_bytes
+        return self._is_open and num_frames * width * height * 3 // 2 < self._max_bytes
 
-    def clear(self) -> None:
-        """Let go of all frames, to begin anew."""
-        self._frames: list[av.VideoFrame] = []
-        self._num_bytes = 0
-        self._are_refused = self.are_complete = False
-        self._graph: av.filter.Graph | None = None
+    def begin(self) -> None:
+        """Make ready for the first frame, or for the first once more."""
+        self._forget()
+        if gc.isenabled():
+            gc.disable()
+            self._stopped_collector = True
 
     def add(self, frame: av.VideoFrame) -> None:
-        """Keep the next frame, of the same size as those before."""
-        self._num_bytes += sum(plane.buffer_size for plane in frame.planes)
-        self._are_refused |= frame.is_corrupt or self._num_bytes > self._max_bytes
+        """Keep the next frame."""
         if self._are_refused:
+            return
+        self._frames.append(frame)
+        self._num_bytes += sum(plane.buffer_size for plane in frame.planes)
+        if frame.is_corrupt or self._num_bytes > self._max_bytes:
             self._frames.clear()
-        else:
-            self._frames.append(self._reference(frame))
+            self._are_refused = True
+            self._restart_collector()
 
     def finish(self) -> None:
         """Note that the frames added are all that the video has."""
@@ -66,19 +84,13 @@ class KeptFrames:
                 raise past_the_end(path, index, len(self._frames))
             yield to_rgb(self._frames[index])
 
-    def _reference(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return another frame that holds the same picture, without copying it.
+    def _forget(self) -> None:
+        self._frames: list[av.VideoFrame] = []
+        self._num_bytes = 0
+        self._are_refused = self.are_complete = False
 
-        A frame of PyAV whose side data was looked at refers to itself, and stays until the garbage collector comes by,
-        which may take gigabytes. Of the frame that a filter passes on, nobody looks at the side data.
-        """
-        if self._graph is None:
-            self._graph = av.filter.Graph()
-            # the time base means nothing here, but a filter wants one
-            source = self._graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-            )
-            source.link_to(self._graph.add("buffersink"))
-            self._graph.configure()
-        self._graph.push(frame)
-        return self._graph.pull()
+    def _restart_collector(self) -> None:
+        if self._stopped_collector:
+            self._stopped_collector = False
+            gc.enable()
+            gc.collect(0)
