@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from bench_retrieval import ROWS_WRITTEN_AT_ONCE, PeakOfOwnMemory
 
-SIGNAL = 0.12  # length of a class's middle in each column, the noise being 1
+SIGNAL = 3.5  # length of a class's middle, the noise being 1 in every direction: classes overlap, as real ones do
 LARGEST_OVER_SMALLEST_COLUMN = 30.0
 
 
@@ -49,7 +49,8 @@ class Task:
 
 def write_features(file: Path, task: Task, rows: int, seed: int) -> None:
     """Write one split, a few thousand rows at a time."""
-    middles = SIGNAL * np.random.default_rng(0).standard_normal((task.num_classes, task.dims), np.float32)
+    middles = np.random.default_rng(0).standard_normal((task.num_classes, task.dims), np.float32)
+    middles *= np.float32(SIGNAL / np.sqrt(task.dims))
     sizes = np.geomspace(1.0, 1.0 / LARGEST_OVER_SMALLEST_COLUMN, task.dims).astype(np.float32)
     rng = np.random.default_rng([1, seed])
     with file.open("wb") as stream:

@@ -88,12 +88,12 @@ def test_second_moments(monkeypatch):
 
 
 @pytest.mark.parametrize(("loss", "bias_penalty"), [(SquaredHinge(), 1.0), (Softmax(), 0.0)], ids=["svm", "softmax"])
-def test_a_start_from_a_sample_changes_nothing_but_rounding(loss, bias_penalty, monkeypatch):
+def test_conditioning_by_a_sample_changes_nothing_but_rounding(loss, bias_penalty, monkeypatch):
     features, labels = clusters(500, 1, 6, noise=3.0)
     whole = minimise(problem(features, labels, loss, 1.0, bias_penalty)).weights
     monkeypatch.setattr(newton, "SAMPLE_ROWS", 100)
-    from_sample = minimise(problem(features, labels, loss, 1.0, bias_penalty)).weights
-    torch.testing.assert_close(from_sample, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
+    by_sample = minimise(problem(features, labels, loss, 1.0, bias_penalty)).weights
+    torch.testing.assert_close(by_sample, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
 def test_a_sample_holds_rows_and_their_classes():

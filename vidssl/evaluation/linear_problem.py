@@ -113,6 +113,11 @@ class Objective:
         penalty[-1] = self.bias_penalty
         return penalty
 
+    def value_at_zero(self) -> Tensor:
+        """Return the value of each problem at weights of zero, float64 (K,) or (1,)."""
+        no_scores = torch.zeros(1, self.rows.num_classes, dtype=torch.float64)
+        return self.c * len(self.rows) * self.loss.value(no_scores, self.rows.columns[:1])[0]
+
     def total(self, per_class: Tensor) -> Tensor:
         """Reduce a number for each class to one for each problem, (K,) or (1,)."""
         return per_class if self.loss.separate else per_class.sum().view(1)

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vidssl.evaluation.linear_problem import Objective, score, second_moments, value_and_gradient
 
-SAMPLE_ROWS = 32768  # more would change little of what they are taken for
-SAMPLE_TOLERANCE = 0.01
+SAMPLE_ROWS = 32768  # more would change the second moments little
 LINE_SEARCH_STEPS = 30
 CONJUGATE_STEPS = 100
 
@@ -38,50 +37,45 @@ class Solution:
     converged: bool
 
 
-def minimise(problem: Objective, *, tolerance: float = 1e-6, max_iterations: int = 100) -> Solution:
+def minimise(problem: Objective, *, tolerance: float = 1e-5, max_iterations: int = 100) -> Solution:
     """Find the minimum.
 
-    Gradients are computed in float64; directions, which decide only how fast it goes, in float32. A large problem
-    starts from the minimum for a sample of its rows. Beyond the features, memory holds two (N, K) float32 and a dozen
-    (D + 1, K) or (D + 1, D + 1) float64 arrays. The result is the same every time.
+    Gradients are computed in float64; directions, which decide only how fast it goes, in float32. Beyond the features,
+    memory holds two (N, K) float32 and a dozen (D + 1, K) or (D + 1, D + 1) float64 arrays. The result is the same
+    every time.
 
     Args:
         problem: what to minimise; convex.
-        tolerance: the square root of how far the value may be above the minimum, as a share of it, estimated from the
-            gradient; where rounding stops the fall before that, a thousandth will do.
-        max_iterations: limit of the Newton steps over all rows; a warning says when it is reached.
+        tolerance: the square root of how far the value may be above the minimum, as a share of the value at weights of
+            zero, estimated from the gradient; where rounding stops the fall before that, a thousandth will do.
+        max_iterations: limit of the Newton steps; a warning says when it is reached.
     """
-    sample = problem.rows.sample(SAMPLE_ROWS)
-    moments = second_moments(sample)
-    weights = torch.zeros(problem.rows.width + 1, problem.rows.num_classes, dtype=torch.float64)
-    if len(problem.rows) > 2 * SAMPLE_ROWS:
-        part = replace(problem, rows=sample, c=problem.c * len(problem.rows) / len(sample))
-        weights = _descend(part, moments, weights, SAMPLE_TOLERANCE, max_iterations)[0].weights
-    solution, relative = _descend(problem, moments, weights, tolerance, max_iterations)
+    solution, relative = _descend(problem, tolerance, max_iterations)
     if not solution.converged:
         warnings.warn(
             f"The classifier is not at its optimum after {solution.iterations} Newton steps: the square root of what "
-            f"is left, as a share of the minimum, is about {relative:.1e}.",
+            f"is left, as a share of the value at weights of zero, is about {relative:.1e}.",
             RuntimeWarning,
             stacklevel=2,
         )
     return solution
 
 
-def _descend(
-    problem: Objective, moments: Tensor, weights: Tensor, tolerance: float, max_iterations: int
-) -> tuple[Solution, float]:
-    """Take Newton steps from `weights`, which are changed; also return how near the farthest problem came."""
+def _descend(problem: Objective, tolerance: float, max_iterations: int) -> tuple[Solution, float]:
+    """Take Newton steps from weights of zero; also return how near the farthest problem came."""
+    moments = second_moments(problem.rows.sample(SAMPLE_ROWS))
+    weights = torch.zeros(problem.rows.width + 1, problem.rows.num_classes, dtype=torch.float64)
     scores = torch.zeros(len(problem.rows), weights.shape[1])
-    best = open_problems = torch.ones(1, dtype=torch.bool)
+    at_zero = problem.value_at_zero()
+    best, open_problems = torch.full_like(at_zero, torch.inf), torch.ones_like(at_zero, dtype=torch.bool)
     for iteration in range(max_iterations + 1):
         value, gradient = value_and_gradient(problem, weights, scores)
         condition = _condition(problem, moments, scores)
         excess = 0.5 * problem.inner(gradient, condition(gradient)).clamp_min(0)
-        relative = (excess / value).sqrt()
+        relative = (excess / at_zero).sqrt()
         # a value that no longer falls is as low as rounding lets it
-        open_problems = (relative > tolerance) & (open_problems if iteration == 0 else open_problems & (value < best))
-        best = value if iteration == 0 else torch.minimum(best, value)
+        open_problems = open_problems & (value < best) & (relative > tolerance)
+        best = torch.minimum(best, value)
         if iteration == max_iterations or not open_problems.any():
             break
         columns = open_problems.expand(weights.shape[1]).nonzero().squeeze(1)
