@@ -28,6 +28,7 @@ import vidssl.evaluation.finetuning
 import vidssl.reporting.attention_callback
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
 from vidssl.authoring.objective_names import prepare_arguments
+from vidssl.authoring.plugin_files import keep_plugin_files
 from vidssl.checkpoint_io import AtomicCheckpointIO
 from vidssl.config_errors import check_groups, explain, own_message
 from vidssl.data.datamodule import VideoDataModule
@@ -65,10 +66,12 @@ files the later one wins. The keys of an objective, a sampler or a callback go b
 
 
 class _SaveConfig(SaveConfigCallback):
-    """Writes the resolved configuration into the run's folder, and sends it to wandb."""
+    """Writes the resolved configuration and its plug-in files into the run's folder, and sends it to wandb."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Send the resolved configuration to the loggers; Lightning has written the file. First process only."""
+        """Do what is left when Lightning has written the configuration. First process only."""
+        files = self.config.plugin
+        keep_plugin_files([files] if isinstance(files, str) else files, Path(trainer.default_root_dir))
         for run_logger in trainer.loggers:
             run_logger.log_hyperparams(self.config.as_dict())
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from vidssl.authoring.plugin_files import load_plugin_file, take_plugin_flags
+from vidssl.authoring.plugin_files import keep_plugin_files, load_plugin_file, take_plugin_flags
 from vidssl.backbones import BACKBONES, build_backbone
 from vidssl.cli import main
 from vidssl.errors import VidsslError
@@ -74,6 +74,15 @@ def thin():
     assert build_backbone("thin").feature_dim == 128
     assert OBJECTIVES.summaries()["MeanOfAll"] == f"plug-in shapes_and_means:MeanOfAll (file {file})"
     assert load_plugin_file(file) is module  # once
+
+
+def test_a_run_keeps_its_plugin_files_and_what_they_were_before(write, tmp_path):
+    for text in ("one = 1", "one = 1", "one = 2", "one = 1", "one = 3"):  # as often as the run is started
+        keep_plugin_files([write("mine.py", text), write("other.py", "two = 2")], tmp_path / "run")
+    kept = {file.name: file.read_text() for file in (tmp_path / "run" / "plugins").iterdir()}
+    assert kept == {"mine.py": "one = 1", "mine-2.py": "one = 2", "mine-3.py": "one = 3", "other.py": "two = 2"}
+    keep_plugin_files([], tmp_path / "plain")
+    assert not (tmp_path / "plain").exists()
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,7 @@ def test_a_file_trains_on_two_processes_with_workers_and_resumes(small_config, t
     run = tmp_path / "runs" / "small"
     saved = yaml.safe_load((run / "config.yaml").read_text())
     assert saved["plugin"] == [str(file)]
+    assert (run / "plugins" / file.name).read_text() == FILE
     assert saved["model"]["class_path"] == "from_one_file.FromOneFile"
     assert saved["data"]["sampler"]["class_path"] == "from_one_file.BackwardsSampler"
     assert {"train/loss", "eval/synthetic/knn/top1"} <= metric_names(run)

@@ -6,9 +6,11 @@ The file is imported by its own name, with its folder at the end of the import p
 
 from __future__ import annotations
 
+import filecmp
 import importlib
 import importlib.util
 import inspect
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +22,8 @@ from vidssl.objectives import OBJECTIVES
 from vidssl.registry import PLUGINS_SWITCH, failure_text, plugins_are_on
 
 FLAG = "--plugin"
+KEPT_FOLDER = "plugins"
+"""In the folder of a run."""
 
 
 def take_plugin_flags(args: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -78,6 +82,23 @@ def load_plugin_file(file: str) -> ModuleType:
     if is_new and _registered() == before:
         raise VidsslError(f"The plug-in {file} {_what_it_defines(module)}.")
     return module
+
+
+def keep_plugin_files(files: Iterable[str], run_dir: Path) -> None:
+    """Copy plug-in files into the folder of a run, where they tell what it ran whatever becomes of the originals.
+
+    One that is there already is not copied again. Where a run continues with a file that has changed, it stands beside
+    the earlier one: ``my_method.py``, ``my_method-2.py``.
+    """
+    folder = run_dir / KEPT_FOLDER
+    for file in map(Path, files):
+        number, kept = 1, folder / file.name
+        while kept.exists() and not filecmp.cmp(file, kept, shallow=False):
+            number += 1
+            kept = folder / f"{file.stem}-{number}{file.suffix}"
+        if not kept.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, kept)
 
 
 def _check_file(file: str, path: Path) -> None:
