@@ -48,6 +48,16 @@ def test_other_conditions_are_another_column(tmp_path, changed):
     assert set(usual.values) == set(again.values)
 
 
+def test_what_a_later_version_adds_without_a_value_is_no_other_condition(tmp_path):
+    usual, folder = read_folder(write_run(tmp_path / "a")), write_run(tmp_path / "b")
+    records = [json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines()]
+    for each in records:
+        each["protocol"] |= {"config": "finetune.yaml", "config_flags": ["--x"], "added": []}  # words, and nothing
+        each["data"] |= {"added": None}
+    (folder / "evaluations.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    assert set(read_folder(folder).values) == set(usual.values)
+
+
 def test_a_measured_checkpoint_counts_as_the_end_only_if_it_is_the_last(tmp_path):
     folder = write_run(tmp_path / "a", top1=0.5)
     (folder / "evaluations.jsonl").open("a").writelines(

@@ -26,7 +26,7 @@ alone; --label puts runs together, and names them.
 
   vidssl compare runs/*
   vidssl compare runs/cvrl* runs/mcl* --baseline CVRL --html comparison.html
-  vidssl compare --label CVRL runs/cvrl* --label "MCL, no crop" runs/mcl_whole* --metrics top1 --markdown table.md"""
+  vidssl compare runs/* --label "MCL, no crop" runs/mcl_whole* --metrics top1 --markdown table.md"""
 
 
 def compare_parser() -> argparse.ArgumentParser:
@@ -85,8 +85,10 @@ def _methods(options: argparse.Namespace) -> tuple[list[Method], list[Run]]:
             raise VidsslError(f"--label {label}: give the folders of its runs behind the name.")
     if not options.runs and not options.label:
         raise VidsslError("Give the folders of the runs to compare: vidssl compare runs/*")
-    folders = [*options.runs, *(Path(folder) for _, *named in options.label for folder in named)]
-    runs = read_runs(folders)
+    labelled = [Path(folder) for _, *named in options.label for folder in named]
+    taken = {folder.resolve() for folder in labelled}
+    others = [folder for folder in options.runs if folder.resolve() not in taken]  # beside runs/*
+    runs = read_runs([*others, *labelled])
     counted = runs if options.include_unfinished else [run for run in runs if run.finished is not False]
     left_out = [run for run in runs if run not in counted]
     if not counted:
@@ -94,7 +96,7 @@ def _methods(options: argparse.Namespace) -> tuple[list[Method], list[Run]]:
             f"None of the {len(runs)} runs finished; --include-unfinished compares them as far as they got."
         )
     by_folder = {run.folder: run for run in counted}
-    methods = group_runs([by_folder[folder] for folder in options.runs if folder in by_folder])
+    methods = group_runs([by_folder[folder] for folder in others if folder in by_folder])
     for label, *named in options.label:
         members = [by_folder[Path(folder)] for folder in named if Path(folder) in by_folder]
         if members:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vidssl.errors import VidsslError
-from vidssl.reporting.compare.runs import Run, canonical
+from vidssl.reporting.compare.runs import Run, canonical, flatten
 
 # Of the trainer, only these change what is learned; the others say where and how to show it.
 LEARNING_KEYS = (
@@ -85,20 +85,6 @@ def learning_settings(run: Run) -> dict[str, Any]:
     trainer = config.get("trainer") or {}
     kept["trainer"] = {key: trainer[key] for key in LEARNING_KEYS if key in trainer}
     return dict(flatten(kept))
-
-
-def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of nested dicts and of lists that hold dicts; None and empty are left out."""
-    if isinstance(values, Mapping):
-        entries = [(str(key), value) for key, value in values.items()]
-    elif isinstance(values, list) and any(isinstance(value, Mapping) for value in values):
-        entries = [(str(place), value) for place, value in enumerate(values)]
-    else:
-        if values not in (None, [], {}):
-            yield prefix, values
-        return
-    for key, value in entries:
-        yield from flatten(value, f"{prefix}.{key}" if prefix else key)
 
 
 def plain_text(value: Any) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from vidssl.reporting.compare.methods import NOT_SET, differing_settings, flatten, plain_text
+from vidssl.reporting.compare.methods import NOT_SET, differing_settings, plain_text
 from vidssl.reporting.compare.page_marks import named_key, seeds_told, strip
-from vidssl.reporting.compare.runs import Column, Run
+from vidssl.reporting.compare.runs import Column, Run, flatten
 from vidssl.reporting.compare.table import Cell, Comparison, Heading, Row
 from vidssl.reporting.compare.wording import (
     COST_TITLES,

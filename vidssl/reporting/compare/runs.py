@@ -22,7 +22,7 @@ from vidssl.run_directory import CONFIG_FILE, LAST_CHECKPOINT
 EVALUATION_PREFIX = "eval/"
 DIGEST_LENGTH = 12
 # Of a protocol, words for people; of the clips, what only decides how fast they are encoded.
-WORDS = ("summary", "source")
+WORDS = ("summary", "source", "config", "config_flags")
 SPEED = ("batch_size",)
 
 
@@ -40,8 +40,8 @@ class Conditions:
 
     @cached_property
     def digest(self) -> str:
-        """Equal for equal conditions."""
-        return hashlib.sha256(canonical(self.values).encode()).hexdigest()[:DIGEST_LENGTH]
+        """Equal for equal conditions; a setting that is None or empty is as good as one that is not there."""
+        return hashlib.sha256(canonical(dict(flatten(self.values))).encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,20 @@ class Run:
 def canonical(values: Any) -> str:
     """Return plain values as text that is equal for equal values."""
     return json.dumps(values, sort_keys=True, default=str)
+
+
+def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of nested dicts and of lists that hold dicts; None and empty are left out."""
+    if isinstance(values, Mapping):
+        entries = [(str(key), value) for key, value in values.items()]
+    elif isinstance(values, list) and any(isinstance(value, Mapping) for value in values):
+        entries = [(str(place), value) for place, value in enumerate(values)]
+    else:
+        if values not in (None, [], {}):
+            yield prefix, values
+        return
+    for key, value in entries:
+        yield from flatten(value, f"{prefix}.{key}" if prefix else key)
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:

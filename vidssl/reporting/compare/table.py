@@ -13,8 +13,8 @@ from string import ascii_lowercase
 from typing import Any
 
 from vidssl.errors import VidsslError, nearest
-from vidssl.reporting.compare.methods import NOT_SET, Method, flatten, plain_text
-from vidssl.reporting.compare.runs import Column, Conditions, Run, canonical
+from vidssl.reporting.compare.methods import NOT_SET, Method, plain_text
+from vidssl.reporting.compare.runs import Column, Conditions, Run, canonical, flatten
 from vidssl.reporting.compare.statistics import PairedDifference, Spread, paired_difference, spread
 
 METRIC_ORDER = ("top1", "mean_class", "nearest_top1", "recall_at_1", "recall_at_5")
