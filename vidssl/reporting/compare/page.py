@@ -38,7 +38,7 @@ def page(shown: Comparison, whole: Comparison, command: str) -> str:
     """
     sections = {
         "results": ("Results", _results(shown, whole)),
-        "curves": ("Learning curves", _curves(whole)),
+        "curves": ("Learning curves", _curves(shown)),
         "cost": (
             "Cost",
             _with_words("A run on average: evaluation included in wall time, not in rates.", costs_table(whole)),
@@ -157,8 +157,8 @@ def _curves(comparison: Comparison) -> str:
 
 
 def _first_metrics(comparison: Comparison, metrics: Sequence[str]) -> list[str]:
-    """What the charts show at first: an evaluation and the loss, where they were logged."""
-    evaluated = [f"eval/{heading.column.title}" for heading in comparison.headings]
+    """What the charts show at first: an evaluation of the table and the loss, where they were logged."""
+    evaluated = [name for heading in comparison.headings if (name := f"eval/{heading.column.title}") in metrics]
     wanted = [name for name in [*evaluated[:1], "train/loss", *metrics] if name in metrics]
     return list(dict.fromkeys(wanted))[:PANELS]
 
