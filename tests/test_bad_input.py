@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -106,7 +107,7 @@ def test_videos_that_would_find_themselves_are_told_before_training(small_config
 
 
 def test_too_little_shared_memory_is_one_message(small_config, capsys, monkeypatch):
-    monkeypatch.setattr("vidssl.data.datamodule.free_bytes", lambda folder: 64_000)
+    monkeypatch.setattr("vidssl.data.workers.disk_usage", lambda folder: SimpleNamespace(free=64_000))
     workers = ["--data.loading.num_workers", "1"]
     told = message(capsys, "fit", "--config", small_config, *QUIET, *NO_EVALUATION, *workers)
     assert told.startswith("Too little shared memory: 1 processes x 3 batches x 8 videos")

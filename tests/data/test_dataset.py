@@ -1,4 +1,5 @@
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 
 from vidssl.data.augmentation import CVRL_VIEW_1, AugmentationRecipe
 from vidssl.data.catalog import Catalog
-from vidssl.data.datamodule import EvaluationClips, Loading, VideoDataModule
+from vidssl.data.datamodule import AugmentedViews, EvaluationClips, Loading, VideoDataModule
 from vidssl.data.dataset import ClipDataset, collate
 from vidssl.data.decoding import DecodingError
 from vidssl.data.sampling import IntervalSampler, UniformSampler
@@ -134,12 +135,19 @@ def test_a_single_recipe_serves_all_clips(synthetic_catalog):
     assert data_module(synthetic_catalog, augmentations=[CVRL_VIEW_1]).train_dataset().recipes == [CVRL_VIEW_1] * 2
 
 
-def test_too_little_shared_memory_is_told_before_training(synthetic_catalog, monkeypatch):
+def test_too_little_shared_memory_is_told_before_anything_is_loaded(synthetic_catalog, monkeypatch):
     module = data_module(synthetic_catalog, loading=Loading(num_workers=2))
-    module.check_shared_memory(8, 1)
-    monkeypatch.setattr("vidssl.data.datamodule.free_bytes", lambda folder: 64_000)
-    with pytest.raises(VidsslError, match=r"1 processes x 5 batches x 8 videos x 0\.0 MB .* --shm-size"):
+    module.train_dataloader()
+    module.val_dataloader()
+    monkeypatch.setattr("vidssl.data.workers.disk_usage", lambda folder: SimpleNamespace(free=64_000))
+    with pytest.raises(VidsslError, match=r"1 processes x 5 batches x 8 videos x 0\.0 MB .* lower data\.batch_size or"):
         module.train_dataloader()
+    with pytest.raises(VidsslError, match=r"5 batches x 5 videos x 0\.0 MB .* lower data\.evaluation\.batch_size or"):
+        module.val_dataloader()
+    with pytest.raises(VidsslError, match=r"5 videos x 0\.1 MB a video"):
+        module.evaluation_loader(module.evaluation_rows("test"), views=AugmentedViews(num_views=9))
+    # whole frames of the process itself need none
+    data_module(synthetic_catalog, loading=Loading(num_workers=0)).val_dataloader()
 
 
 def test_collate_keeps_failures(synthetic_catalog):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 from functools import cached_property
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
@@ -26,13 +22,12 @@ from vidssl.data.order import GlobalBatchSampler, whole_batches
 from vidssl.data.sampling import ClipSampler, IntervalSampler
 from vidssl.data.settings import AugmentedViews, EvaluationClips, Loading
 from vidssl.data.training_history import KEY, TrainedSplit, history_of, merged
+from vidssl.data.workers import PREFETCH_BATCHES, check_shared_memory, limit_threads, worker_context
 from vidssl.errors import VidsslError
 from vidssl.motion.source import MotionData
 from vidssl.types import ClipBatch
 
 logger = logging.getLogger(__name__)
-PREFETCH_BATCHES = 2
-SHARED_MEMORY = Path("/dev/shm")
 
 
 class VideoDataModule(LightningDataModule):
@@ -125,32 +120,15 @@ class VideoDataModule(LightningDataModule):
             len(self.train_rows), self.batch_size, seed=self.seed, rank=rank, world_size=world_size
         )
         batches.resume_at(*self._resume_at)
-        local_processes = self.trainer.num_devices if self.trainer else 1
-        self.check_shared_memory(self.batch_size // world_size, local_processes)
+        video_bytes = sum(3 * self.sampler.num_frames * recipe.crop_size**2 for recipe in self.augmentations)
+        self._check_shared_memory(video_bytes, self.batch_size // world_size, "data.batch_size")
         return self._loader(
             self.train_dataset(), batch_sampler=batches, persistent_workers=self.loading.num_workers > 0
         )
 
-    def check_shared_memory(self, batch_size: int, num_processes: int) -> None:
-        """Compare what the workers will hold in shared memory with what is free.
-
-        Raises:
-            VidsslError: the prefetched batches would not fit.
-        """
-        if self.loading.num_workers == 0 or not SHARED_MEMORY.is_dir():
-            return
-        clip_bytes = sum(3 * self.sampler.num_frames * recipe.crop_size**2 for recipe in self.augmentations)
-        # one batch more than the prefetched ones: the one in use
-        num_batches = self.loading.num_workers * PREFETCH_BATCHES + 1
-        needed = clip_bytes * batch_size * num_batches * num_processes
-        free = free_bytes(SHARED_MEMORY)
-        if needed > free:
-            raise VidsslError(
-                f"Too little shared memory: {num_processes} processes x {num_batches} batches x {batch_size} videos x "
-                f"{clip_bytes / 1e6:.1f} MB a video need {needed / 1e9:.2f} GB, {SHARED_MEMORY} has "
-                f"{free / 1e9:.2f} GB free. Enlarge it (docker run --shm-size), or lower data.batch_size or "
-                "data.loading.num_workers."
-            )
+    def _check_shared_memory(self, video_bytes: int, batch_size: int, batch_size_key: str) -> None:
+        num_processes = self.trainer.num_devices if self.trainer else 1
+        check_shared_memory(video_bytes, batch_size, batch_size_key, self.loading.num_workers, num_processes)
 
     # --- evaluation ---
 
@@ -197,12 +175,21 @@ class VideoDataModule(LightningDataModule):
             clips: what is cut out of a video; None takes `evaluation`.
             views: draw so many views instead of taking evenly spaced clips and crops.
             processes: (rank, number) of the processes; None takes those of the trainer.
+
+        Raises:
+            VidsslError: too little shared memory.
         """
         clips = self.evaluation if clips is None else clips
         if processes is None:
             processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         rank, world_size = processes
         share = whole_batches(rows, clips.batch_size, rank=rank, world_size=world_size)
+        num_views = clips.num_views if views is None else views.num_views
+        self._check_shared_memory(
+            3 * clips.num_frames * clips.crop_size**2 * num_views,
+            min(clips.batch_size, len(share.rows)),
+            "data.evaluation.batch_size",
+        )
         decoder = self.loading.decoder
         if views is None:
             dataset = EvaluationClipDataset(self.catalog, share, clips, decoder=decoder)
@@ -272,28 +259,3 @@ class VideoDataModule(LightningDataModule):
         """Continue with the batch after the last one that the checkpoint saw."""
         self._resume_at = (state_dict["epoch"], state_dict["batches"])
         self.trained_before = history_of(state_dict.get(KEY, []))
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes that can still be written below `folder`."""
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
-
-
-def worker_context() -> BaseContext:
-    """How workers start: from a clean server process where there is one.
-
-    A fork of the training process inherits the locks of OpenCV's and torch's thread pools without their threads, and
-    hangs as soon as it touches them.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vidssl.data.dataset"])  # torch and OpenCV are imported once, not by each worker
-    return context
-
-
-def limit_threads(worker_id: int) -> None:
-    """Give a worker one thread: the workers are the parallelism."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
