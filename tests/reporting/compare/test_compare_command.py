@@ -88,7 +88,7 @@ def test_numbers_in_words():
     assert (number(0.1234, percent=True), number(12.3456, percent=False), number(float("nan"), percent=True)) == (
         *("12.3", "12.3", "–"),
     )
-    assert (signed(-0.02, percent=True), signed(0.0, percent=True)) == ("−2.0", "+0.0")
+    assert [signed(value, percent=True) for value in (-0.02, 0.0, -0.0004, 0.02)] == ["−2.0", "0.0", "0.0", "+2.0"]
     assert (cost_text("trainable_parameters", 33_371_472), cost_text("steps", None)) == ("33.4 M", "–")
 
 

@@ -41,9 +41,11 @@ def spread_text(spread: Spread, *, percent: bool) -> str:
 
 
 def signed(value: float, *, percent: bool) -> str:
-    """Say a difference with its sign, a true minus among them."""
-    text = number(value, percent=percent).replace("-", MINUS)
-    return text if text.startswith(MINUS) else f"+{text}"
+    """Say a difference with its sign, a true minus among them; one that rounds to 0 has none."""
+    text = number(value, percent=percent)
+    if text.strip("-0.") == "":
+        return text.lstrip("-")
+    return text.replace("-", MINUS) if text.startswith("-") else f"+{text}"
 
 
 def difference_text(difference: PairedDifference, *, percent: bool) -> str:
