@@ -34,7 +34,7 @@ def test_the_svm_is_that_of_liblinear(shape, c):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits are beyond it
         reference = LinearSVC(C=c, **options).fit(features.astype(np.float64), labels)
-    solution = minimise(problem(features, labels, SquaredHinge(), c, 1.0), tolerance=1e-9)
+    solution = minimise(problem(features, labels, SquaredHinge(), c, 1.0), tolerance=1e-11)
     assert solution.converged
     np.testing.assert_allclose(solution.weights, stacked(reference), rtol=0, atol=5e-6 * np.abs(reference.coef_).max())
 
@@ -71,11 +71,11 @@ def test_derivatives_are_those_of_the_value(loss, bias_penalty):
 @pytest.mark.parametrize(("loss", "bias_penalty"), [(SquaredHinge(), 1.0), (Softmax(), 0.0)], ids=["svm", "softmax"])
 def test_chunks_change_nothing_but_rounding(loss, bias_penalty, monkeypatch):
     features, labels = clusters(500, 1, 6, noise=3.0)
-    whole = minimise(problem(features, labels, loss, 1.0, bias_penalty, "standard")).weights
+    whole = minimise(problem(features, labels, loss, 1.0, bias_penalty, "standard"), tolerance=1e-7).weights
     monkeypatch.setattr(linear_problem, "NUMBERS_AT_ONCE", 37 * 16)
     spans = list(problem(features, labels, loss, 1.0, bias_penalty).rows.spans())
     assert [span.stop - span.start for span in spans] == [37] * 13 + [19]
-    chunked = minimise(problem(features, labels, loss, 1.0, bias_penalty, "standard")).weights
+    chunked = minimise(problem(features, labels, loss, 1.0, bias_penalty, "standard"), tolerance=1e-7).weights
     torch.testing.assert_close(chunked, whole, rtol=0, atol=1e-6 * float(whole.abs().max()))
 
 
@@ -90,9 +90,9 @@ def test_second_moments(monkeypatch):
 @pytest.mark.parametrize(("loss", "bias_penalty"), [(SquaredHinge(), 1.0), (Softmax(), 0.0)], ids=["svm", "softmax"])
 def test_conditioning_by_a_sample_changes_nothing_but_rounding(loss, bias_penalty, monkeypatch):
     features, labels = clusters(500, 1, 6, noise=3.0)
-    whole = minimise(problem(features, labels, loss, 1.0, bias_penalty)).weights
+    whole = minimise(problem(features, labels, loss, 1.0, bias_penalty), tolerance=1e-7).weights
     monkeypatch.setattr(newton, "SAMPLE_ROWS", 100)
-    by_sample = minimise(problem(features, labels, loss, 1.0, bias_penalty)).weights
+    by_sample = minimise(problem(features, labels, loss, 1.0, bias_penalty), tolerance=1e-7).weights
     torch.testing.assert_close(by_sample, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 

@@ -70,7 +70,7 @@ class LogisticRegression:
 
     c: float = 100.0
     normalisation: str = "l2"
-    tolerance: float = 1e-5
+    tolerance: float = 1e-4
     max_iterations: int = 100
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from vidssl.evaluation.linear_problem import Objective, score, second_moments, v
 
 SAMPLE_ROWS = 32768  # more would change the second moments little
 LINE_SEARCH_STEPS = 30
+DIRECTION_TOLERANCE = 0.1  # more exact directions take more passes in all
 CONJUGATE_STEPS = 100
 
 
@@ -37,7 +38,7 @@ class Solution:
     converged: bool
 
 
-def minimise(problem: Objective, *, tolerance: float = 1e-5, max_iterations: int = 100) -> Solution:
+def minimise(problem: Objective, *, tolerance: float = 1e-4, max_iterations: int = 100) -> Solution:
     """Find the minimum.
 
     Gradients are computed in float64; directions, which decide only how fast it goes, in float32. Beyond the features,
@@ -80,7 +81,7 @@ def _descend(problem: Objective, tolerance: float, max_iterations: int) -> tuple
             break
         columns = open_problems.expand(weights.shape[1]).nonzero().squeeze(1)
         part = _Part(problem, scores, columns)
-        direction = part.newton_direction(gradient[:, columns], condition, relative[open_problems])
+        direction = part.newton_direction(gradient[:, columns], condition)
         weights[:, columns] += part.step_length(weights[:, columns], direction) * direction
     converged = bool((relative <= max(tolerance, 1e-3)).all()) and not open_problems.any()
     return Solution(weights, iteration, converged), float(relative.max())
@@ -95,10 +96,14 @@ def _condition(problem: Objective, moments: Tensor, scores: Tensor) -> Callable[
     )
     matrix = problem.c * curvature * moments
     matrix.diagonal().add_(problem.penalty.squeeze(1))
+    # columns of one size, so that those of small features are not lost in rounding
+    sizes = matrix.diagonal().rsqrt()
+    matrix *= sizes[:, None] * sizes
     # a trace of rounding keeps it positive where features repeat each other and curvature is nearly gone
-    matrix.diagonal().add_(torch.finfo(torch.float64).eps * matrix.diagonal().max())
-    factor = torch.linalg.cholesky(matrix)
-    return lambda vectors: torch.cholesky_solve(vectors, factor)
+    matrix.diagonal().add_(torch.finfo(torch.float64).eps * len(matrix))
+    # multiplying by the inverse is many times faster than solving for a few classes; it need not be exact
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix)).mul_(sizes[:, None] * sizes)
+    return lambda vectors: inverse @ vectors
 
 
 class _Part:
@@ -126,14 +131,14 @@ class _Part:
             product[-1] += moved.sum(dim=0)
         return self.problem.c * product + self.problem.penalty * direction
 
-    def newton_direction(self, gradient: Tensor, condition: Callable[[Tensor], Tensor], relative: Tensor) -> Tensor:
-        """Solve for the direction by preconditioned conjugate gradients, the more exactly the nearer the optimum."""
+    def newton_direction(self, gradient: Tensor, condition: Callable[[Tensor], Tensor]) -> Tensor:
+        """Solve for the direction by preconditioned conjugate gradients."""
         inner = self.problem.inner
         direction = torch.zeros_like(gradient)
         residual = -gradient
         search = condition(residual)
         length = inner(residual, search)
-        enough = length * relative.sqrt().clamp(1e-3, 0.1).square()
+        enough = length * DIRECTION_TOLERANCE**2
         for _ in range(CONJUGATE_STEPS):
             curved = self.curved(search)
             going = length > enough

@@ -71,7 +71,7 @@ class LinearSVM:
 
     c: float = 1.0
     normalisation: str = "standard"
-    tolerance: float = 1e-5
+    tolerance: float = 1e-4
     max_iterations: int = 100
 
     def __post_init__(self) -> None:
