@@ -96,6 +96,14 @@ def test_conditioning_by_a_sample_changes_nothing_but_rounding(loss, bias_penalt
     torch.testing.assert_close(by_sample, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
+def test_conditioning_is_finite_where_all_curvature_is_gone():
+    labels = np.array([0, 1, 0, 1])
+    certain = problem(np.eye(4, dtype=np.float32), labels, Softmax(), 1.0, 0.0)
+    scores = 1e6 * torch.tensor([[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, 1.0]])
+    condition = newton._condition(certain, second_moments(certain.rows), scores)
+    assert condition(torch.ones(5, 2, dtype=torch.float64)).isfinite().all()
+
+
 def test_a_sample_holds_rows_and_their_classes():
     features, labels = clusters(50, 1, 3)
     rows = problem(features, labels, SquaredHinge(), 1.0, 1.0).rows

@@ -97,10 +97,11 @@ def _condition(problem: Objective, moments: Tensor, scores: Tensor) -> Callable[
     matrix = problem.c * curvature * moments
     matrix.diagonal().add_(problem.penalty.squeeze(1))
     # columns of one size, so that those of small features are not lost in rounding
-    sizes = matrix.diagonal().rsqrt()
+    rounding, diagonal = torch.finfo(torch.float64).eps, matrix.diagonal()
+    sizes = diagonal.clamp_min(rounding * diagonal.max()).rsqrt()  # a free bias without curvature has 0
     matrix *= sizes[:, None] * sizes
     # a trace of rounding keeps it positive where features repeat each other and curvature is nearly gone
-    matrix.diagonal().add_(torch.finfo(torch.float64).eps * len(matrix))
+    matrix.diagonal().add_(rounding * len(matrix))
     # multiplying by the inverse is many times faster than solving for a few classes; it need not be exact
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix)).mul_(sizes[:, None] * sizes)
     return lambda vectors: inverse @ vectors
