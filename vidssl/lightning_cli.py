@@ -70,8 +70,7 @@ class _SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Do what is left when Lightning has written the configuration. First process only."""
-        files = self.config.plugin
-        keep_plugin_files([files] if isinstance(files, str) else files, Path(trainer.default_root_dir))
+        keep_plugin_files(_listed(self.config.plugin), Path(trainer.default_root_dir))
         for run_logger in trainer.loggers:
             run_logger.log_hyperparams(self.config.as_dict())
 

@@ -140,7 +140,9 @@ def test_too_little_shared_memory_is_told_before_anything_is_loaded(synthetic_ca
     module.train_dataloader()
     module.val_dataloader()
     monkeypatch.setattr("vidssl.data.workers.disk_usage", lambda folder: SimpleNamespace(free=64_000))
-    with pytest.raises(VidsslError, match=r"1 processes x 5 batches x 8 videos x 0\.0 MB .* lower data\.batch_size or"):
+    with pytest.raises(
+        VidsslError, match=r"1 processes x 5 batches x 8 videos x 0\.0 MB .* --shm-size.* data\.batch_size or"
+    ):
         module.train_dataloader()
     with pytest.raises(VidsslError, match=r"5 batches x 5 videos x 0\.0 MB .* lower data\.evaluation\.batch_size or"):
         module.val_dataloader()

@@ -144,11 +144,10 @@ class _QueryBlock:
         if before is not None:
             before.result()
         self.error = self.search.error(self.lengths, longest)
-        scratch = np.empty(len(self.shifted) * min(COLUMNS_AT_ONCE, len(block.rows)), np.float32)
+        scratch = np.empty((len(self.shifted), min(COLUMNS_AT_ONCE, len(block.rows))), np.float32)
         for start in range(0, len(block.rows), COLUMNS_AT_ONCE):
-            columns = slice(start, min(start + COLUMNS_AT_ONCE, len(block.rows)))
-            shape = (len(self.shifted), columns.stop - columns.start)
-            products = scratch[: shape[0] * shape[1]].reshape(shape)
+            columns = slice(start, start + COLUMNS_AT_ONCE)
+            products = scratch[:, : len(block.rows) - start]
             np.matmul(self.shifted, block.shifted[columns].T, out=products)
             self.candidates.offer(products, block.offsets[columns], block.rows[columns], self.error)
 

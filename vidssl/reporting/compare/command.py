@@ -87,7 +87,7 @@ def _methods(options: argparse.Namespace) -> tuple[list[Method], list[Run]]:
         raise VidsslError("Give the folders of the runs to compare: vidssl compare runs/*")
     labelled = [Path(folder) for _, *named in options.label for folder in named]
     taken = {folder.resolve() for folder in labelled}
-    others = [folder for folder in options.runs if folder.resolve() not in taken]  # beside runs/*
+    others = [folder for folder in options.runs if folder.resolve() not in taken]  # runs/* names them too
     runs = read_runs([*others, *labelled])
     counted = runs if options.include_unfinished else [run for run in runs if run.finished is not False]
     left_out = [run for run in runs if run not in counted]
