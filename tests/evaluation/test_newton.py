@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression as ReferenceRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from vidssl.evaluation import linear_problem, newton
+from vidssl.evaluation import linear_problem, newton, newton_direction
 from vidssl.evaluation.linear import Softmax
 from vidssl.evaluation.linear_problem import Objective, labelled_rows, second_moments
 from vidssl.evaluation.newton import minimise
@@ -77,6 +77,41 @@ def test_chunks_change_nothing_but_rounding(loss, bias_penalty, monkeypatch):
     assert [span.stop - span.start for span in spans] == [37] * 13 + [19]
     chunked = minimise(problem(features, labels, loss, 1.0, bias_penalty, "standard"), tolerance=1e-7).weights
     torch.testing.assert_close(chunked, whole, rtol=0, atol=1e-6 * float(whole.abs().max()))
+
+
+@pytest.mark.parametrize("normalisation", ["none", "standard"])
+def test_directions_by_the_curved_rows_alone_are_those_by_all_rows(normalisation, monkeypatch):
+    features, labels = clusters(500, 1, 6, noise=1.0)
+    svm = problem(features, labels, SquaredHinge(), 1.0, 1.0, normalisation)
+    scores, classes = torch.zeros(500, 6), torch.tensor([4, 0, 1, 5])
+    gradient = linear_problem.value_and_gradient(svm, minimise(svm).weights + 0.01, scores)[1][:, classes]
+    condition = newton._condition(svm, second_moments(svm.rows), scores)
+    part = newton_direction.SomeClasses(svm, scores, classes)
+    fewest, _, third, most = (newton_direction._curvatures(part, slice(0, 500)) > 0).sum(dim=0).sort().values.tolist()
+    assert 0 < fewest < third < most < 500
+    taken, product = [], newton_direction._product_of_few_rows
+
+    def counted(problem, rows, curvatures):
+        taken.append(len(rows))
+        return product(problem, rows, curvatures)
+
+    def direction(few_rows, at_once):
+        taken.clear()
+        monkeypatch.setattr(newton_direction, "FEW_ROWS", few_rows)
+        monkeypatch.setattr(newton_direction, "NUMBERS_AT_ONCE", at_once)
+        return newton_direction.newton_direction(svm, scores, gradient, classes, condition)
+
+    monkeypatch.setattr(newton_direction, "_product_of_few_rows", counted)
+    of_all = direction(0, 2**24)
+    assert taken == []
+    for few_rows, at_once, blocks in (
+        (third / 500, 2**24, [3]),
+        (1, third * 10, [2, 1]),
+        (1, fewest * 10, [1]),
+    ):
+        of_few = direction(few_rows, at_once)
+        assert taken == blocks
+        torch.testing.assert_close(of_few, of_all, rtol=0, atol=1e-4 * float(of_all.abs().max()))
 
 
 def test_second_moments(monkeypatch):

@@ -79,8 +79,13 @@ class Rows:
         """Return `count` of the rows, always the same ones, or all where there are no more."""
         if len(self) <= count:
             return self
-        places = np.sort(np.random.default_rng(SAMPLE_SEED).choice(len(self), count, replace=False))
-        return replace(self, columns=self.columns[places], places=places)
+        return self.take(np.sort(np.random.default_rng(SAMPLE_SEED).choice(len(self), count, replace=False)))
+
+    def take(self, places: np.ndarray) -> Rows:
+        """Return the rows at some places, int64 (n,), ascending."""
+        return replace(
+            self, columns=self.columns[places], places=places if self.places is None else self.places[places]
+        )
 
 
 def labelled_rows(features: np.ndarray, columns: Tensor, num_classes: int, normalisation: str) -> Rows:

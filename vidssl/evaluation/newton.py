@@ -9,18 +9,17 @@ Conditioning by the second moments of the features, and the same steps for the s
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vidssl.evaluation.linear_problem import Objective, score, second_moments, value_and_gradient
+from vidssl.evaluation.newton_direction import Condition, SomeClasses, newton_direction
 
 SAMPLE_ROWS = 32768  # more would change the second moments little
 LINE_SEARCH_STEPS = 30
-DIRECTION_TOLERANCE = 0.1  # more exact directions take more passes in all
-CONJUGATE_STEPS = 100
+LINE_TOLERANCE = 0.1  # of the slope at its start; the next Newton step needs no exact minimum
 
 
 @dataclass(frozen=True)
@@ -80,14 +79,15 @@ def _descend(problem: Objective, tolerance: float, max_iterations: int) -> tuple
         if iteration == max_iterations or not open_problems.any():
             break
         columns = open_problems.expand(weights.shape[1]).nonzero().squeeze(1)
-        part = _Part(problem, scores, columns)
-        direction = part.newton_direction(gradient[:, columns], condition)
-        weights[:, columns] += part.step_length(weights[:, columns], direction) * direction
+        direction = newton_direction(problem, scores, gradient[:, columns], columns, condition)
+        part = SomeClasses(problem, scores, columns)
+        length = _step_length(part, weights[:, columns], gradient[:, columns], direction)
+        weights[:, columns] += length * direction
     converged = bool((relative <= max(tolerance, 1e-3)).all()) and not open_problems.any()
     return Solution(weights, iteration, converged), float(relative.max())
 
 
-def _condition(problem: Objective, moments: Tensor, scores: Tensor) -> Callable[[Tensor], Tensor]:
+def _condition(problem: Objective, moments: Tensor, scores: Tensor) -> Condition:
     """Return a function that multiplies (D + 1, k) by the inverse of a matrix close to the second derivative."""
     spans = list(problem.rows.spans())
     curvature = sum(
@@ -107,80 +107,34 @@ def _condition(problem: Objective, moments: Tensor, scores: Tensor) -> Callable[
     return lambda vectors: inverse @ vectors
 
 
-class _Part:
-    """One Newton step for some of the classes, those that are not yet at their optimum."""
+def _step_length(part: SomeClasses, weights: Tensor, gradient: Tensor, direction: Tensor) -> Tensor:
+    """Find where each problem is lowest along its direction, (k,) or (1,): Newton's method, kept in brackets."""
+    problem, narrow = part.problem, direction.float()
+    moves = torch.cat([score(problem.rows.read(span, torch.float32), narrow) for span in problem.rows.spans()])
+    shrinkage = problem.penalty * direction
+    offset, growth = problem.inner(weights, shrinkage), problem.inner(direction, shrinkage)
+    step, low = torch.ones_like(offset), torch.zeros_like(offset)
+    high = torch.full_like(offset, torch.inf)
+    start = problem.inner(gradient, direction).abs()
+    for _ in range(LINE_SEARCH_STEPS):
+        slope, curvature = _along(part, moves, step, offset, growth)
+        if (slope.abs() <= LINE_TOLERANCE * start).all():
+            break
+        low, high = torch.where(slope < 0, step, low), torch.where(slope > 0, step, high)
+        candidate = step - slope / curvature
+        inside = (candidate > low) & (candidate < high)
+        step = torch.where(inside, candidate, torch.where(high.isinf(), 2 * step, (low + high) / 2))
+    return step
 
-    def __init__(self, problem: Objective, scores: Tensor, classes: Tensor) -> None:
-        self.problem, self.scores = problem, scores
-        self.classes = None if len(classes) == scores.shape[1] else classes
-        # the column of a row's class among those of the part; -1 for none of them
-        place = torch.full((scores.shape[1],), -1, dtype=torch.int64)
-        place[classes] = torch.arange(len(classes))
-        self.columns = place[problem.rows.columns]
 
-    def _at(self, span: slice) -> tuple[Tensor, Tensor]:
-        scores = self.scores[span]
-        return scores if self.classes is None else scores[:, self.classes], self.columns[span]
-
-    def curved(self, direction: Tensor) -> Tensor:
-        """Multiply by the second derivative: (D + 1, k)."""
-        narrow, product = direction.float(), torch.zeros_like(direction)
-        for span in self.problem.rows.spans():
-            features = self.problem.rows.read(span, torch.float32)
-            moved = self.problem.loss.curve(*self._at(span), score(features, narrow))
-            product[:-1] += features.T @ moved
-            product[-1] += moved.sum(dim=0)
-        return self.problem.c * product + self.problem.penalty * direction
-
-    def newton_direction(self, gradient: Tensor, condition: Callable[[Tensor], Tensor]) -> Tensor:
-        """Solve for the direction by preconditioned conjugate gradients."""
-        inner = self.problem.inner
-        direction = torch.zeros_like(gradient)
-        residual = -gradient
-        search = condition(residual)
-        length = inner(residual, search)
-        enough = length * DIRECTION_TOLERANCE**2
-        for _ in range(CONJUGATE_STEPS):
-            curved = self.curved(search)
-            going = length > enough
-            step = torch.where(going, length / inner(search, curved), 0.0)
-            direction += step * search
-            residual -= step * curved
-            conditioned = condition(residual)
-            previous, length = length, torch.where(going, inner(residual, conditioned), length)
-            if not (length > enough).any():
-                break
-            search = conditioned + torch.where(going, length / previous, 0.0) * search
-        return direction
-
-    def step_length(self, weights: Tensor, direction: Tensor) -> Tensor:
-        """Find where each problem is lowest along its direction, (k,) or (1,): Newton's method, kept in brackets."""
-        problem, narrow = self.problem, direction.float()
-        moves = torch.cat([score(problem.rows.read(span, torch.float32), narrow) for span in problem.rows.spans()])
-        shrinkage = problem.penalty * direction
-        offset, growth = problem.inner(weights, shrinkage), problem.inner(direction, shrinkage)
-        step, low = torch.ones_like(offset), torch.zeros_like(offset)
-        high = torch.full_like(offset, torch.inf)
-        start = self._along(moves, torch.zeros_like(offset), offset, growth)[0].abs()
-        for _ in range(LINE_SEARCH_STEPS):
-            slope, curvature = self._along(moves, step, offset, growth)
-            if (slope.abs() <= 1e-3 * start).all():
-                break
-            low, high = torch.where(slope < 0, step, low), torch.where(slope > 0, step, high)
-            candidate = step - slope / curvature
-            inside = (candidate > low) & (candidate < high)
-            step = torch.where(inside, candidate, torch.where(high.isinf(), 2 * step, (low + high) / 2))
-        return step
-
-    def _along(self, moves: Tensor, step: Tensor, offset: Tensor, growth: Tensor) -> tuple[Tensor, Tensor]:
-        """Return first and second derivative of every problem at `step` along the moves of the scores (N, k)."""
-        loss, c = self.problem.loss, self.problem.c
-        slopes = curvatures = torch.zeros(1, dtype=torch.float64)
-        for span in self.problem.rows.spans():
-            scores, columns = self._at(span)
-            move = moves[span].double()
-            there = scores + step * move
-            slopes = slopes + (loss.slope(there, columns) * move).sum(dim=0)
-            curvatures = curvatures + (loss.curve(there, columns, move) * move).sum(dim=0)
-        total = self.problem.total
-        return offset + step * growth + c * total(slopes), growth + c * total(curvatures)
+def _along(part: SomeClasses, moves: Tensor, step: Tensor, offset: Tensor, growth: Tensor) -> tuple[Tensor, Tensor]:
+    """Return first and second derivative of every problem at `step` along the moves of the scores (N, k)."""
+    problem, loss = part.problem, part.problem.loss
+    slopes = curvatures = torch.zeros(1, dtype=torch.float64)
+    for span in problem.rows.spans():
+        scores, columns = part.at(span)
+        move = moves[span].double()
+        there = scores + step * move
+        slopes = slopes + (loss.slope(there, columns) * move).sum(dim=0)
+        curvatures = curvatures + (loss.curve(there, columns, move) * move).sum(dim=0)
+    return offset + step * growth + problem.c * problem.total(slopes), growth + problem.c * problem.total(curvatures)
