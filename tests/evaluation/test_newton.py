@@ -83,7 +83,7 @@ def test_chunks_change_nothing_but_rounding(loss, bias_penalty, monkeypatch):
 def test_directions_by_the_curved_rows_alone_are_those_by_all_rows(normalisation, monkeypatch):
     features, labels = clusters(500, 1, 6, noise=1.0)
     svm = problem(features, labels, SquaredHinge(), 1.0, 1.0, normalisation)
-    scores, classes = torch.zeros(500, 6), torch.tensor([4, 0, 1, 5])
+    scores, classes = torch.zeros(500, 6), torch.tensor([0, 1, 4, 5])
     gradient = linear_problem.value_and_gradient(svm, minimise(svm).weights + 0.01, scores)[1][:, classes]
     condition = newton._condition(svm, second_moments(svm.rows), scores)
     part = newton_direction.SomeClasses(svm, scores, classes)
@@ -98,7 +98,7 @@ def test_directions_by_the_curved_rows_alone_are_those_by_all_rows(normalisation
     def direction(few_rows, at_once):
         taken.clear()
         monkeypatch.setattr(newton_direction, "FEW_ROWS", few_rows)
-        monkeypatch.setattr(newton_direction, "NUMBERS_AT_ONCE", at_once)
+        monkeypatch.setattr(newton_direction, "CURVED_NUMBERS_AT_ONCE", at_once)
         return newton_direction.newton_direction(svm, scores, gradient, classes, condition)
 
     monkeypatch.setattr(newton_direction, "_product_of_few_rows", counted)

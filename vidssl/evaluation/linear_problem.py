@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from vidssl.evaluation.normalisation import Normaliser, fit_normaliser
 
 NUMBERS_AT_ONCE = 2**24  # of a chunk's features and scores together: 64 MB of float32, 128 MB of float64
+NUMBERS_KEPT = 2**26  # of features that are kept in memory: 256 MB
 SAMPLE_SEED = 0
 
 
@@ -71,9 +73,19 @@ class Rows:
             yield slice(start, min(start + length, len(self)))
 
     def read(self, rows: slice, dtype: torch.dtype) -> Tensor:
-        """Return a chunk, normalised: (n, D)."""
+        """Return a chunk, normalised: (n, D); not to be written to."""
+        if dtype == torch.float32 and len(self) * self.width <= NUMBERS_KEPT:
+            return self._kept[rows]
+        return self._normalised(rows, dtype)
+
+    def _normalised(self, rows: slice, dtype: torch.dtype) -> Tensor:
         taken = self.features[rows if self.places is None else self.places[rows]]
         return self.normaliser(torch.from_numpy(np.array(taken)).to(dtype))
+
+    @cached_property
+    def _kept(self) -> Tensor:
+        """All rows; to normalise them in every pass would take as long as the pass."""
+        return self._normalised(slice(None), torch.float32)
 
     def sample(self, count: int) -> Rows:
         """Return `count` of the rows, always the same ones, or all where there are no more."""

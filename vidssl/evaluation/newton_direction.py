@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from vidssl.evaluation.linear_problem import NUMBERS_AT_ONCE, Objective, score
+from vidssl.evaluation.linear_problem import Objective, score
 
 DIRECTION_TOLERANCE = 0.1  # more exact directions take more passes in all
 CONJUGATE_STEPS = 100
+CURVED_NUMBERS_AT_ONCE = 2**26  # features of some classes' few rows, 256 MB: conditioning is cheaper for many classes
 FEW_ROWS = 1 / 16  # of all rows; with more, products of matrices are faster than the rows of one class after another
 
 Condition = Callable[[Tensor], Tensor]  # (D + 1, k) times about the inverse of the second derivative
@@ -23,14 +24,14 @@ Curved = Callable[[Tensor, Tensor], Tensor]  # (D + 1, k) times the second deriv
 
 
 class SomeClasses:
-    """The scores of some of the classes, in the order given.
+    """The scores of some of the classes.
 
     Attributes:
         problem: that of all classes.
     """
 
     def __init__(self, problem: Objective, scores: Tensor, classes: Tensor) -> None:
-        """Take the scores (N, K) of all classes, and the places of some, int64 (k,)."""
+        """Take the scores (N, K) of all classes, and the places of some, int64 (k,), ascending."""
         self.problem, self._scores = problem, scores
         self._classes = None if len(classes) == scores.shape[1] else classes
         # the column of a row's class among those of the part; -1 for none of them
@@ -53,7 +54,7 @@ def newton_direction(
         problem: N rows, K classes.
         scores: float32 (N, K), where the problems stand.
         gradient: float64 (D + 1, k), of some of the classes.
-        classes: int64 (k,), which they are; all of them where the loss makes one problem of them.
+        classes: int64 (k,), which they are, ascending; all of them where the loss makes one problem of them.
         condition: what conditions the conjugate gradients.
 
     Returns:
@@ -72,7 +73,7 @@ def _groups(problem: Objective, scores: Tensor, classes: Tensor) -> Iterator[tup
         yield torch.arange(len(classes)), _product_of_all_rows(everything)
         return
     counts = sum((_curvatures(everything, span) > 0).sum(dim=0) for span in problem.rows.spans())
-    few = counts * problem.rows.width <= min(NUMBERS_AT_ONCE, FEW_ROWS * len(problem.rows) * problem.rows.width)
+    few = counts * problem.rows.width <= min(CURVED_NUMBERS_AT_ONCE, FEW_ROWS * len(problem.rows) * problem.rows.width)
     if not few.all():
         group = (~few).nonzero().squeeze(1)
         yield group, _product_of_all_rows(SomeClasses(problem, scores, classes[group]))
@@ -103,7 +104,7 @@ def _product_of_all_rows(part: SomeClasses) -> Curved:
 
 
 def _few_rows(part: SomeClasses, group: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Curved]]:
-    """Yield as many classes at a time as have `NUMBERS_AT_ONCE` curved features together."""
+    """Yield as many classes at a time as have `CURVED_NUMBERS_AT_ONCE` curved features together."""
     found = []
     for span in part.problem.rows.spans():
         curvatures = _curvatures(part, span)
@@ -112,7 +113,7 @@ def _few_rows(part: SomeClasses, group: Tensor, counts: Tensor) -> Iterator[tupl
     columns, rows, curvatures = (torch.cat(parts) for parts in zip(*found, strict=True))
     by_class = columns.argsort(stable=True)
     rows, curvatures = (part.split(counts.tolist()) for part in (rows[by_class], curvatures[by_class]))
-    block = (counts * part.problem.rows.width).cumsum(0) // NUMBERS_AT_ONCE
+    block = (counts * part.problem.rows.width).cumsum(0) // CURVED_NUMBERS_AT_ONCE
     for members in (block == number for number in block.unique()):
         places = members.nonzero().squeeze(1)
         yield (
