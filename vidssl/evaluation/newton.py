@@ -19,7 +19,8 @@ from vidssl.evaluation.newton_direction import Condition, SomeClasses, newton_di
 
 SAMPLE_ROWS = 32768  # more would change the second moments little
 LINE_SEARCH_STEPS = 30
-LINE_TOLERANCE = 0.1  # of the slope at its start; the next Newton step needs no exact minimum
+# a line search ends between these slopes, shares of that at its start; far beyond the minimum no fall would be certain
+SLOPE_BEFORE_MINIMUM, SLOPE_BEYOND_MINIMUM = 0.1, 1e-3
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _step_length(part: SomeClasses, weights: Tensor, gradient: Tensor, direction
     start = problem.inner(gradient, direction).abs()
     for _ in range(LINE_SEARCH_STEPS):
         slope, curvature = _along(part, moves, step, offset, growth)
-        if (slope.abs() <= LINE_TOLERANCE * start).all():
+        if ((slope >= -SLOPE_BEFORE_MINIMUM * start) & (slope <= SLOPE_BEYOND_MINIMUM * start)).all():
             break
         low, high = torch.where(slope < 0, step, low), torch.where(slope > 0, step, high)
         candidate = step - slope / curvature

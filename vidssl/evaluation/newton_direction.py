@@ -16,7 +16,7 @@ from vidssl.evaluation.linear_problem import Objective, score
 
 DIRECTION_TOLERANCE = 0.1  # more exact directions take more passes in all
 CONJUGATE_STEPS = 100
-CURVED_NUMBERS_AT_ONCE = 2**26  # features of some classes' few rows, 256 MB: conditioning is cheaper for many classes
+CURVED_NUMBERS_AT_ONCE = 2**26  # of few rows' features, 256 MB; conditioning is cheaper for many classes at a time
 FEW_ROWS = 1 / 16  # of all rows; with more, products of matrices are faster than the rows of one class after another
 
 Condition = Callable[[Tensor], Tensor]  # (D + 1, k) times about the inverse of the second derivative
