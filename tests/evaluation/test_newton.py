@@ -114,6 +114,19 @@ def test_directions_by_the_curved_rows_alone_are_those_by_all_rows(normalisation
         torch.testing.assert_close(of_few, of_all, rtol=0, atol=1e-4 * float(of_all.abs().max()))
 
 
+def test_a_line_search_does_not_end_where_the_slope_is_small_but_the_value_has_risen():
+    features, labels = np.array([[100.0], [-100.0]], np.float32), np.array([0, 1])
+    svm = problem(features, labels, SquaredHinge(), 1.0, 1.0)
+    weights, scores = torch.zeros(2, 2, dtype=torch.float64), torch.zeros(2, 2)
+    at_zero, gradient = linear_problem.value_and_gradient(svm, weights, scores)
+    direction = torch.tensor([[6.0, -6.0], [0.0, 0.0]], dtype=torch.float64)
+    part = newton_direction.SomeClasses(svm, scores, torch.arange(2))
+    # the value along it is 2 max(0, 1 - 600 t)^2 + 18 t^2: at 1 nearly flat beside the start, and nine times as high
+    length = newton._step_length(part, weights, gradient, direction)
+    value, _ = linear_problem.value_and_gradient(svm, length * direction, scores)
+    assert (value < at_zero).all()
+
+
 def test_second_moments(monkeypatch):
     features, labels = clusters(50, 1, 3)
     monkeypatch.setattr(linear_problem, "NUMBERS_AT_ONCE", 7 * 13)
