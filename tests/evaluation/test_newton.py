@@ -91,15 +91,15 @@ def test_directions_by_the_curved_rows_alone_are_those_by_all_rows(normalisation
     assert 0 < fewest < third < most < 500
     taken, product = [], newton_direction._product_of_few_rows
 
-    def counted(problem, rows, curvatures):
-        taken.append(len(rows))
-        return product(problem, rows, curvatures)
+    def counted(rows, places, curvatures):
+        taken.append(len(places))
+        return product(rows, places, curvatures)
 
     def direction(few_rows, at_once):
         taken.clear()
         monkeypatch.setattr(newton_direction, "FEW_ROWS", few_rows)
         monkeypatch.setattr(newton_direction, "CURVED_NUMBERS_AT_ONCE", at_once)
-        return newton_direction.newton_direction(svm, scores, gradient, classes, condition)
+        return newton_direction.newton_direction(part, gradient, condition)
 
     monkeypatch.setattr(newton_direction, "_product_of_few_rows", counted)
     of_all = direction(0, 2**24)

@@ -103,7 +103,7 @@ class Rows:
 def labelled_rows(features: np.ndarray, columns: Tensor, num_classes: int, normalisation: str) -> Rows:
     """Return rows with a normalisation that is fitted to them."""
     raw = Rows(features, columns, num_classes, Normaliser())
-    chunks = (raw.read(span, torch.float32) for span in raw.spans())
+    chunks = (torch.from_numpy(np.array(features[span])) for span in raw.spans())
     return replace(raw, normaliser=fit_normaliser(normalisation, chunks))
 
 

@@ -42,8 +42,8 @@ def minimise(problem: Objective, *, tolerance: float = 1e-4, max_iterations: int
     """Find the minimum.
 
     Gradients are computed in float64; directions, which decide only how fast it goes, in float32. Beyond the features,
-    memory holds two (N, K) float32 and a dozen (D + 1, K) or (D + 1, D + 1) float64 arrays. The result is the same
-    every time.
+    memory holds two (N, K) float32, a dozen (D + 1, K) or (D + 1, D + 1) float64 arrays and at most 768 MB of rows. The
+    result is the same every time.
 
     Args:
         problem: what to minimise; convex.
@@ -80,10 +80,9 @@ def _descend(problem: Objective, tolerance: float, max_iterations: int) -> tuple
         if iteration == max_iterations or not open_problems.any():
             break
         columns = open_problems.expand(weights.shape[1]).nonzero().squeeze(1)
-        direction = newton_direction(problem, scores, gradient[:, columns], columns, condition)
-        part = SomeClasses(problem, scores, columns)
-        length = _step_length(part, weights[:, columns], gradient[:, columns], direction)
-        weights[:, columns] += length * direction
+        part, slopes = SomeClasses(problem, scores, columns), gradient[:, columns]
+        direction = newton_direction(part, slopes, condition)
+        weights[:, columns] += _step_length(part, weights[:, columns], slopes, direction) * direction
     converged = bool((relative <= max(tolerance, 1e-3)).all()) and not open_problems.any()
     return Solution(weights, iteration, converged), float(relative.max())
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from vidssl.evaluation.linear_problem import Objective, score
+from vidssl.evaluation.linear_problem import Objective, Rows, score
 
 DIRECTION_TOLERANCE = 0.1  # more exact directions take more passes in all
 CONJUGATE_STEPS = 100
@@ -20,20 +20,21 @@ CURVED_NUMBERS_AT_ONCE = 2**26  # of few rows' features, 256 MB; conditioning is
 FEW_ROWS = 1 / 16  # of all rows; with more, products of matrices are faster than the rows of one class after another
 
 Condition = Callable[[Tensor], Tensor]  # (D + 1, k) times about the inverse of the second derivative
-Curved = Callable[[Tensor, Tensor], Tensor]  # (D + 1, k) times the second derivative, where the mask (k,) or (1,) holds
+# (D + 1, k) times the second derivative of the summed loss, where the mask (k,) or (1,) holds
+Curved = Callable[[Tensor, Tensor], Tensor]
 
 
 class SomeClasses:
     """The scores of some of the classes.
 
     Attributes:
-        problem: that of all classes.
+        problem: that of all classes, N rows and K classes.
+        classes: int64 (k,), which of them these are, ascending.
     """
 
     def __init__(self, problem: Objective, scores: Tensor, classes: Tensor) -> None:
-        """Take the scores (N, K) of all classes, and the places of some, int64 (k,), ascending."""
-        self.problem, self._scores = problem, scores
-        self._classes = None if len(classes) == scores.shape[1] else classes
+        """Take the scores (N, K), float32, of all classes."""
+        self.problem, self._scores, self.classes = problem, scores, classes
         # the column of a row's class among those of the part; -1 for none of them
         place = torch.full((scores.shape[1],), -1, dtype=torch.int64)
         place[classes] = torch.arange(len(classes))
@@ -42,44 +43,44 @@ class SomeClasses:
     def at(self, span: slice) -> tuple[Tensor, Tensor]:
         """Return the scores (n, k) of a chunk of rows, and the column of the class of each, -1 for none of these."""
         scores = self._scores[span]
-        return scores if self._classes is None else scores[:, self._classes], self._columns[span]
+        return scores if len(self.classes) == scores.shape[1] else scores[:, self.classes], self._columns[span]
+
+    def take(self, places: Tensor) -> SomeClasses:
+        """Return those at some places among these classes, int64 (n,), ascending."""
+        return SomeClasses(self.problem, self._scores, self.classes[places])
 
 
-def newton_direction(
-    problem: Objective, scores: Tensor, gradient: Tensor, classes: Tensor, condition: Condition
-) -> Tensor:
+def newton_direction(part: SomeClasses, gradient: Tensor, condition: Condition) -> Tensor:
     """Return the direction in which a quadratic model of each problem is lowest, nearly.
 
     Args:
-        problem: N rows, K classes.
-        scores: float32 (N, K), where the problems stand.
-        gradient: float64 (D + 1, k), of some of the classes.
-        classes: int64 (k,), which they are, ascending; all of them where the loss makes one problem of them.
+        part: where k of the classes stand; all of them where the loss makes one problem of them.
+        gradient: float64 (D + 1, k).
         condition: what conditions the conjugate gradients.
 
     Returns:
         float64 (D + 1, k).
     """
     direction = torch.empty_like(gradient)
-    for group, curved in _groups(problem, scores, classes):
-        direction[:, group] = _conjugate_gradients(problem, gradient[:, group], curved, condition)
+    for group, curved in _groups(part):
+        direction[:, group] = _conjugate_gradients(part.problem, gradient[:, group], curved, condition)
     return direction
 
 
-def _groups(problem: Objective, scores: Tensor, classes: Tensor) -> Iterator[tuple[Tensor, Curved]]:
-    """Yield places in `classes`, and how to multiply these by the second derivative."""
-    everything = SomeClasses(problem, scores, classes)
-    if not problem.loss.separate:
-        yield torch.arange(len(classes)), _product_of_all_rows(everything)
+def _groups(part: SomeClasses) -> Iterator[tuple[Tensor, Curved]]:
+    """Yield places among the classes, and how to multiply these by the second derivative of the loss."""
+    rows = part.problem.rows
+    if not part.problem.loss.separate:
+        yield torch.arange(len(part.classes)), _product_of_all_rows(part)
         return
-    counts = sum((_curvatures(everything, span) > 0).sum(dim=0) for span in problem.rows.spans())
-    few = counts * problem.rows.width <= min(CURVED_NUMBERS_AT_ONCE, FEW_ROWS * len(problem.rows) * problem.rows.width)
+    counts = sum((_curvatures(part, span) > 0).sum(dim=0) for span in rows.spans())
+    few = counts <= min(CURVED_NUMBERS_AT_ONCE // rows.width, FEW_ROWS * len(rows))
     if not few.all():
         group = (~few).nonzero().squeeze(1)
-        yield group, _product_of_all_rows(SomeClasses(problem, scores, classes[group]))
+        yield group, _product_of_all_rows(part.take(group))
     if few.any():
         group = few.nonzero().squeeze(1)
-        yield from _few_rows(SomeClasses(problem, scores, classes[group]), group, counts[group])
+        yield from _few_rows(part.take(group), group, counts[group])
 
 
 def _curvatures(part: SomeClasses, span: slice) -> Tensor:
@@ -98,13 +99,13 @@ def _product_of_all_rows(part: SomeClasses) -> Curved:
             moved = problem.loss.curve(*part.at(span), score(features, narrow))
             product[:-1] += features.T @ moved
             product[-1] += moved.sum(dim=0)
-        return problem.c * product + problem.penalty * vectors
+        return product
 
     return curved
 
 
 def _few_rows(part: SomeClasses, group: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Curved]]:
-    """Yield as many classes at a time as have `CURVED_NUMBERS_AT_ONCE` curved features together."""
+    """Yield as many classes at a time as have about `CURVED_NUMBERS_AT_ONCE` curved features together."""
     found = []
     for span in part.problem.rows.spans():
         curvatures = _curvatures(part, span)
@@ -114,17 +115,15 @@ def _few_rows(part: SomeClasses, group: Tensor, counts: Tensor) -> Iterator[tupl
     by_class = columns.argsort(stable=True)
     rows, curvatures = (part.split(counts.tolist()) for part in (rows[by_class], curvatures[by_class]))
     block = (counts * part.problem.rows.width).cumsum(0) // CURVED_NUMBERS_AT_ONCE
-    for members in (block == number for number in block.unique()):
-        places = members.nonzero().squeeze(1)
-        yield (
-            group[places],
-            _product_of_few_rows(part.problem, [rows[i] for i in places], [curvatures[i] for i in places]),
-        )
+    for number in block.unique():
+        places = (block == number).nonzero().squeeze(1)
+        curved = _product_of_few_rows(part.problem.rows, [rows[i] for i in places], [curvatures[i] for i in places])
+        yield group[places], curved
 
 
-def _product_of_few_rows(problem: Objective, rows: list[Tensor], curvatures: list[Tensor]) -> Curved:
+def _product_of_few_rows(rows: Rows, places: list[Tensor], curvatures: list[Tensor]) -> Curved:
     """Return the product for classes of which each has its own rows, int64 (n,) with float32 (n,)."""
-    features = [problem.rows.take(places.numpy()).read(slice(None), torch.float32) for places in rows]
+    features = [rows.take(some.numpy()).read(slice(None), torch.float32) for some in places]
 
     def curved(vectors: Tensor, going: Tensor) -> Tensor:
         narrow, product = vectors.float(), torch.zeros_like(vectors)
@@ -132,7 +131,7 @@ def _product_of_few_rows(problem: Objective, rows: list[Tensor], curvatures: lis
             moved = curvatures[i] * (features[i] @ narrow[:-1, i] + narrow[-1, i])
             product[:-1, i] = features[i].T @ moved
             product[-1, i] = moved.sum()
-        return problem.c * product + problem.penalty * vectors
+        return product
 
     return curved
 
@@ -146,7 +145,7 @@ def _conjugate_gradients(problem: Objective, gradient: Tensor, curved: Curved, c
     enough = length * DIRECTION_TOLERANCE**2
     for _ in range(CONJUGATE_STEPS):
         going = length > enough
-        product = curved(search, going)
+        product = problem.c * curved(search, going) + problem.penalty * search
         step = torch.where(going, length / inner(search, product), 0.0)
         direction += step * search
         residual -= step * product
