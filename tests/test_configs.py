@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vidssl.lightning_cli import VidsslCLI
+from vidssl.cli.trainer_verbs import VidsslCLI
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("**/*.yaml"))
 

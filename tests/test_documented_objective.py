@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vidssl.lightning_cli import VidsslCLI
+from vidssl.cli.trainer_verbs import VidsslCLI
 from vidssl.objectives.contract_checks import CHECKS, Contract
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "objectives.md"

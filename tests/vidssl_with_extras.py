@@ -9,7 +9,7 @@ from torch import nn
 
 from vidssl.backbones import BACKBONES
 from vidssl.backbones.contract import Backbone
-from vidssl.cli import main
+from vidssl.cli.main import main
 
 
 @BACKBONES.register("plain")

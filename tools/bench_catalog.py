@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from vidssl.data.catalog import Catalog, VideoRow, write_catalog
+from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
 
 NUM_CLASSES = 700
 ROWS_READ = 100_000  # about what one of ten workers asks for in an epoch

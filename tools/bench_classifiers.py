@@ -65,9 +65,9 @@ def write_features(file: Path, task: Task, rows: int, seed: int) -> None:
 
 
 def _ours(task: Task, measure_name: str) -> float:
-    from vidssl.evaluation.linear import LinearLayer, LogisticRegression
-    from vidssl.evaluation.svm import LinearSVM
-    from vidssl.evaluation.video_features import VideoFeatures
+    from vidssl.evaluation.classifiers.linear import LinearLayer, LogisticRegression
+    from vidssl.evaluation.classifiers.svm import LinearSVM
+    from vidssl.evaluation.features.video_features import VideoFeatures
 
     measure = {
         "svm": LinearSVM(c=1.0, normalisation="none"),

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vidssl.data.decoding import available_decoders, probe, read_frames
 from vidssl.errors import VidsslError
+from vidssl.video.decoding import available_decoders, probe, read_frames
 
 VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".webm", ".mov"}
 

@@ -27,13 +27,13 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
+from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
+from vidssl.catalogs.listing.files import scan_videos
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe, apply, blur_kernel_size, draw
-from vidssl.data.catalog import Catalog, VideoRow, write_catalog
 from vidssl.data.dataset import SAMPLING_STREAM, ClipDataset, collate
-from vidssl.data.decoding import DecodingError, available_decoders, probe, read_frames
-from vidssl.data.listing.files import scan_videos
 from vidssl.data.sampling import IntervalSampler
 from vidssl.errors import VidsslError
+from vidssl.video.decoding import DecodingError, available_decoders, probe, read_frames
 
 RECIPES = [CVRL_VIEW_1, CVRL_VIEW_2]
 BATCH_SIZE = 4  # videos measured by one loader before it is the next one's turn

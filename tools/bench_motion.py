@@ -25,9 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vidssl.data.decoders.diagnosis import open_container
-from vidssl.data.decoding import probe, read_frames
-from vidssl.data.listing.files import scan_videos
+from vidssl.catalogs.listing.files import scan_videos
 from vidssl.motion.extract import video_motion
 from vidssl.motion.maps import (
     Region,
@@ -39,6 +37,8 @@ from vidssl.motion.maps import (
     temporal_motion,
 )
 from vidssl.motion.settings import MotionSettings
+from vidssl.video.decoders.diagnosis import open_container
+from vidssl.video.decoding import probe, read_frames
 
 REFERENCE = "tvl1"
 ESTIMATORS = {

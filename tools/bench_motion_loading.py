@@ -19,16 +19,16 @@ from typing import Any
 from bench_loading import BATCH_SIZE, Stopwatch, catalog_of, measure_and_report
 from torch.utils.data import DataLoader
 
+from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, MCL_VIEW
-from vidssl.data.catalog import Catalog
 from vidssl.data.dataset import ClipDataset, collate
 from vidssl.data.motion_sampling import MotionSampler
+from vidssl.data.motion_source import MotionData
 from vidssl.data.plan import MotionCrop
 from vidssl.data.sampling import UniformSampler
-from vidssl.data.video_processes import Processes
+from vidssl.jobs.shares import Share
+from vidssl.jobs.video_processes import Processes
 from vidssl.motion.settings import MotionSettings
-from vidssl.motion.shares import Share
-from vidssl.motion.source import MotionData
 from vidssl.motion.whole_catalog import MotionJob, compute_share, merge
 
 NUM_CLIPS = 4

@@ -57,9 +57,9 @@ def write_features(file: Path, rows: int, dims: int, seed: int) -> None:
 
 
 def search_vidssl(task: Task) -> np.ndarray:
-    """Return the neighbours that `vidssl.evaluation.search` finds, int64 (queries, k)."""
-    from vidssl.evaluation.feature_rows import feature_rows
-    from vidssl.evaluation.search import exact_neighbours
+    """Return the neighbours that `vidssl.evaluation.neighbours.search` finds, int64 (queries, k)."""
+    from vidssl.evaluation.neighbours.feature_rows import feature_rows
+    from vidssl.evaluation.neighbours.search import exact_neighbours
 
     scaling = {"cosine": "unit-length", "l2": "none"}[task.distance]
     gallery, queries = (feature_rows(task.load(name), name, scaling) for name in ("gallery", "queries"))

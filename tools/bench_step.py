@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from vidssl.objectives.base import BackboneSpec, OptimizerSpec
 from vidssl.objectives.cvrl import CVRL, CVRLHead
 from vidssl.reporting.callbacks import StepTimer
-from vidssl.reporting.metrics_csv import MetricsCSV
+from vidssl.runs.metrics_csv import MetricsCSV
 from vidssl.types import ClipBatch
 
 TARGET = 1.03

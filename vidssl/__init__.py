@@ -1,3 +1,7 @@
 """Contrastive representation learning from unlabelled video."""
 
+from vidssl import old_names
+
 __version__ = "0.1.0"
+
+old_names.install()

@@ -1,4 +1,3 @@
-import argparse
 import hashlib
 import json
 
@@ -9,8 +8,9 @@ from safetensors.torch import save_file
 
 import vidssl
 from vidssl.backbones import build_backbone, export
-from vidssl.backbones.export import add_export_arguments, export_backbone, load_exported, run_export
+from vidssl.backbones.export import export_backbone, load_exported
 from vidssl.backbones.weights import load_weights
+from vidssl.cli.export import run_export
 from vidssl.errors import VidsslError
 
 OPTIONS = {"width": 2}
@@ -90,10 +90,8 @@ def test_weights_to_start_from_are_not_fetched_again(tmp_path):
 
 
 def test_the_command(checkpoint, tmp_path, capsys):
-    parser = argparse.ArgumentParser()
-    add_export_arguments(parser)
     output = tmp_path / "out.safetensors"
-    assert run_export(parser.parse_args(["--checkpoint", str(checkpoint), "--output", str(output)])) == 0
+    assert run_export(["--checkpoint", str(checkpoint), "--output", str(output)]) == 0
     told = capsys.readouterr().out
     assert "out.safetensors (" in told
     assert "global_step: 120" in told

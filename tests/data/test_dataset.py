@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import CVRL_VIEW_1, AugmentationRecipe
-from vidssl.data.catalog import Catalog
 from vidssl.data.datamodule import AugmentedViews, EvaluationClips, Loading, VideoDataModule
 from vidssl.data.dataset import ClipDataset, collate
-from vidssl.data.decoding import DecodingError
 from vidssl.data.sampling import IntervalSampler, UniformSampler
 from vidssl.errors import VidsslError
+from vidssl.video.decoding import DecodingError
 
 RECIPE = AugmentationRecipe(crop_size=32, crop_area=(0.3, 1.0), flip_probability=0.5, jitter_probability=0.8, hue=0.1)
 

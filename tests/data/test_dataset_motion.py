@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import MCL_VIEW, MotionCrop, transform_motion
-from vidssl.data.catalog import Catalog
 from vidssl.data.datamodule import EvaluationClips, Loading, VideoDataModule
-from vidssl.data.decoding import DecodingError
 from vidssl.data.motion_sampling import MotionSampler
+from vidssl.data.motion_source import MotionData, MotionSource
 from vidssl.data.sampling import UniformSampler
 from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.quantisation import quantise
 from vidssl.motion.settings import MotionSettings
-from vidssl.motion.source import MotionData, MotionSource
 from vidssl.motion.store import StoredVideo, write_store
+from vidssl.video.decoding import DecodingError
 
 SETTINGS = MotionSettings(grid=(14, 14), stride=4)
 VIEW = replace(MCL_VIEW, crop_size=32)

@@ -3,16 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vidssl.catalogs.catalog import Catalog
+from vidssl.catalogs.synthetic.videos import SyntheticSpec, write_synthetic
 from vidssl.data import evaluation_dataset
 from vidssl.data.augmentation import apply, evaluation_plan
-from vidssl.data.catalog import Catalog
-from vidssl.data.decoding import read_frames
 from vidssl.data.evaluation_dataset import AugmentedClipDataset, EvaluationClipDataset
 from vidssl.data.order import Share, whole_batches
 from vidssl.data.sampling import EvenlySpacedSampler
 from vidssl.data.settings import AugmentedViews, EvaluationClips
-from vidssl.data.synthetic import SyntheticSpec, write_synthetic
 from vidssl.errors import VidsslError
+from vidssl.video.decoding import read_frames
 
 CLIPS = EvaluationClips(num_frames=3, num_clips=2, num_crops=3, resize=24, crop_size=20)
 

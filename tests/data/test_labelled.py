@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from vidssl.data.catalog import Catalog, VideoRow, write_catalog
+from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
 from vidssl.data.labelled import LABELLED_FILE, LabelledSubset
 from vidssl.errors import VidsslError
 

@@ -14,12 +14,12 @@ from safetensors.numpy import load_file
 
 from vidssl.data.settings import AugmentedViews
 from vidssl.errors import VidsslError
-from vidssl.evaluation import collection
 from vidssl.evaluation.callbacks import FrozenFeatureEvaluation
-from vidssl.evaluation.encoder import OutsideWeights, load_encoder
-from vidssl.evaluation.features import FeatureRequest, extract_all
-from vidssl.evaluation.protocols import PROTOCOLS
-from vidssl.evaluation.records import read_records
+from vidssl.evaluation.features import collection
+from vidssl.evaluation.features.encoder import OutsideWeights, load_encoder
+from vidssl.evaluation.features.extraction import FeatureRequest, extract_all
+from vidssl.evaluation.protocols.named import PROTOCOLS
+from vidssl.evaluation.protocols.records import read_records
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

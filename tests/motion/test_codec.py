@@ -6,8 +6,6 @@ import motion_scenes as scenes
 import numpy as np
 import pytest
 
-from vidssl.data.decoders.kept_frames import KeptFrames
-from vidssl.data.decoding import DecodingError, frames_to_keep, probe, read_frames
 from vidssl.errors import VidsslError
 from vidssl.motion import flow as flow_module
 from vidssl.motion import packets as packets_module
@@ -17,6 +15,8 @@ from vidssl.motion.flow import video_flows
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.vectors import VectorStream
+from vidssl.video.decoders.kept_frames import KeptFrames
+from vidssl.video.decoding import DecodingError, frames_to_keep, probe, read_frames
 
 X264 = {"crf": "12", "preset": "medium", "refs": "1", "b-pyramid": "none"}
 KINDS = {

@@ -6,13 +6,13 @@ import motion_scenes as scenes
 import numpy as np
 import pytest
 
-from vidssl.data.decoding import DecodingError
 from vidssl.motion.boundary import flow_windows, motion_boundary, windowed_motion_boundary
 from vidssl.motion.estimator import clipped_window, windowed_means
 from vidssl.motion.extract import pooled, video_motion, yield_into
 from vidssl.motion.flow import video_flows
 from vidssl.motion.maps import block_means, zero_border
 from vidssl.motion.settings import MotionSettings
+from vidssl.video.decoding import DecodingError
 
 ESTIMATORS = ["codec", "dis", "farneback"]
 

@@ -3,13 +3,14 @@ import motion_scenes as scenes
 import numpy as np
 import pytest
 
-from vidssl.data.decoding import DecodingError, probe
 from vidssl.errors import VidsslError
+from vidssl.motion import FLOW_ESTIMATORS
 from vidssl.motion.codec import displayed
-from vidssl.motion.flow import FLOW_ESTIMATORS, video_flows
+from vidssl.motion.flow import video_flows
 from vidssl.motion.image_flow import DISFlow
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.stream import FrameStream
+from vidssl.video.decoding import DecodingError, probe
 
 IMAGE_ESTIMATORS = [
     pytest.param("tvl1", marks=pytest.mark.skipif(not hasattr(cv2, "optflow"), reason="needs opencv-contrib-python")),

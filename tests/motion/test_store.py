@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from vidssl.data.catalog import Catalog, VideoRow, write_catalog
-from vidssl.data.decoding import DecodingError
+from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
 from vidssl.errors import UnknownNameError, VidsslError
 from vidssl.motion.maps import temporal_motion
 from vidssl.motion.quantisation import QUANTISATIONS, quantise, restore
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.store import MotionStore, StoredVideo, bytes_per_map, num_maps, write_store
+from vidssl.video.decoding import DecodingError
 
 SETTINGS = MotionSettings(grid=(5, 7), stride=4)
 

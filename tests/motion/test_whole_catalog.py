@@ -1,6 +1,4 @@
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -8,49 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_motion import SETTINGS, fake_motion, make_job, numbered
 
-from vidssl.data.catalog import Catalog, VideoRow, write_catalog
-from vidssl.data.decoding import DecodingError, probe
-from vidssl.data.video_processes import Processes
+from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
 from vidssl.errors import VidsslError
+from vidssl.jobs.shards import ShardWriter, read_records
+from vidssl.jobs.shares import Share
+from vidssl.jobs.video_processes import Processes
 from vidssl.motion.extract import video_motion
-from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
-from vidssl.motion.shards import ShardWriter, read_records
-from vidssl.motion.shares import Share
 from vidssl.motion.store import MotionStore
 from vidssl.motion.whole_catalog import MotionJob, compute_share, merge
+from vidssl.video.decoding import probe
 
 ONE_PROCESS = Processes(num_workers=1, timeout_seconds=2.0)
-SETTINGS = MotionSettings(grid=(6, 6), stride=4)
-
-
-def fake_motion(path, settings):
-    """Behave as the name of the file says; what is good depends on the name alone. Note every call."""
-    name = Path(path).name
-    with open(Path(path).parent / "calls.log", "a") as log:
-        log.write(name + "\n")
-    if "hang" in name:
-        time.sleep(1e6)
-    if "segfault" in name:
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if "bad" in name:
-        raise DecodingError(path, "no frame decodes")
-    rng = np.random.default_rng(list(name.encode()))
-    num_frames = 10 + len(name) + ("longer" in name)
-    maps = rng.random((-(-num_frames // settings.stride), *settings.grid), np.float32)
-    return VideoMotion(maps, settings.stride, num_frames)
-
-
-def make_job(folder, names, **changes):
-    rows = [VideoRow(name, -1, -1, 10 + len(name), 25.0, 64, 48, 1.0) for name in names]
-    file = folder / "x.catalog"
-    write_catalog(file, rows, classes=[], group_names=[], splits={}, root=folder, source={})
-    return MotionJob(Catalog.open(file), SETTINGS, folder / "x.motion", **changes)
-
-
-def numbered(count):
-    return [f"{number:02d}.avi" for number in range(count)]
 
 
 def calls(folder):
@@ -211,7 +180,9 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_whole_catalog import Processes, Share, compute_share, fake_motion, make_job, merge, numbered
+from fake_motion import fake_motion, make_job, numbered
+from vidssl.jobs.shares import Share
+from vidssl.motion.whole_catalog import Processes, compute_share, merge
 
 def slow_motion(path, settings):
     motion = fake_motion(path, settings)
@@ -234,7 +205,7 @@ def test_killed_in_the_middle_it_goes_on_and_computes_nothing_twice(tmp_path):
     (tmp_path / "calls.log").unlink()
 
     def start(seconds):
-        text = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), seconds=seconds)
+        text = SCRIPT.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path), seconds=seconds)
         (tmp_path / "script.py").write_text(text)
         return subprocess.Popen([sys.executable, tmp_path / "script.py"])
 

@@ -12,9 +12,9 @@ from test_fit import assert_same_weights, last_checkpoint, vidssl
 from test_mcl import ALL_TASKS, batch, mcl
 from torch.utils.data import DataLoader
 
+from vidssl.cli.trainer_verbs import VidsslCLI
 from vidssl.errors import VidsslError
-from vidssl.lightning_cli import VidsslCLI
-from vidssl.reporting.metrics_csv import read_metrics
+from vidssl.runs.metrics_csv import read_metrics
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods.md"
 ABLATIONS = re.findall(r"^\| .* \| `(--.*)` \|$", PAGE.read_text(), re.MULTILINE)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from vidssl.lightning_cli import VidsslCLI
+from vidssl.cli.trainer_verbs import VidsslCLI
 from vidssl.objectives import OBJECTIVES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods.md"

@@ -11,9 +11,9 @@ import yaml
 from run_folders import record
 from wandb_files import config, history, metric_definitions, summary, wandb_records
 
-from vidssl.reporting.metrics_file import read_metrics
-from vidssl.reporting.run_file import read_run
 from vidssl.reporting.wandb_records import protocol_line
+from vidssl.runs.metrics_file import read_metrics
+from vidssl.runs.run_file import read_run
 
 COMMAND = Path(__file__).parents[1] / "vidssl_with_extras.py"
 STEP_AXIS = "trainer/global_step"

@@ -8,9 +8,9 @@ import pytest
 
 from vidssl.errors import VidsslError
 from vidssl.reporting.compare.runs import read_runs
-from vidssl.reporting.metrics_csv import MetricsCSV
 from vidssl.reporting.wandb import STEP_AXIS
 from vidssl.reporting.wandb_workspace import WorkspaceSpec, build_workspace, metric_names
+from vidssl.runs.metrics_csv import MetricsCSV
 
 NAMES = [
     "data/unreadable_videos",

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vidssl.errors import VidsslError, nearest
+from vidssl.lazy_names import offer
 from vidssl.registry import Registry
 
 if TYPE_CHECKING:
-    from vidssl.backbones.contract import Backbone
+    from vidssl.backbones.contract import Backbone as Backbone
+    from vidssl.backbones.export import export_backbone as export_backbone
+    from vidssl.backbones.export import load_exported as load_exported
+    from vidssl.backbones.weights import load_weights as load_weights
 
 __all__ = ["BACKBONES", "build_backbone"]
 
@@ -95,3 +99,11 @@ def _check_options(name: str, factory: Callable[..., Any], options: dict[str, An
     for option, parameter in parameters.items():
         if parameter.default is parameter.empty and option not in options:
             raise VidsslError(f"The backbone {name!r} needs the option {option!r}. Accepted: {accepted}.")
+
+
+offer(
+    __name__,
+    contract=["Backbone"],
+    export=["export_backbone", "load_exported"],
+    weights=["load_weights"],
+)

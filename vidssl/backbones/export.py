@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,9 @@ from vidssl.backbones import build_backbone
 from vidssl.backbones.checkpoints import Checkpoint, read_checkpoint
 from vidssl.backbones.contract import Backbone
 from vidssl.backbones.weights import compare, shapes_of
-from vidssl.data.training_history import KEY, TrainedSplit, history_as_text, history_from_text, training_history
+from vidssl.data.training_history import KEY, history_as_text, training_history
 from vidssl.errors import VidsslError
-from vidssl.files import replacing
+from vidssl.storage.files import replacing
 
 _PREFIX = "backbone."
 # Copied from the checkpoint's hyper-parameters where they are there: a user of the file needs the pixel statistics,
@@ -81,29 +79,6 @@ def load_exported(path: str | Path) -> Backbone:
         raise VidsslError(f"The file does not fit {name} of vidssl {vidssl.__version__}:\n{report}")
     backbone.load_state_dict(content.tensors, strict=False)
     return backbone.eval()
-
-
-def add_export_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``vidssl export`` to `parser`."""
-    parser.add_argument("--checkpoint", required=True, type=Path, help="a checkpoint written by vidssl fit (*.ckpt)")
-    parser.add_argument("--output", required=True, type=Path, help="the file to write (*.safetensors)")
-
-
-def run_export(args: argparse.Namespace) -> int:
-    """Carry out ``vidssl export`` and print what was written.
-
-    Raises:
-        VidsslError: see `export_backbone`.
-    """
-    provenance = export_backbone(args.checkpoint, args.output)
-    print(f"{args.output} ({args.output.stat().st_size / 1e6:.1f} MB)")
-    for key, value in provenance.items():
-        print(f"  {key}: {_told(history_from_text(value)) if key == KEY else value}")
-    return 0
-
-
-def _told(history: Sequence[TrainedSplit]) -> str:
-    return ", ".join(f"{len(part.keys):,} videos of {part.split} ({part.catalog_digest})" for part in history)
 
 
 def _check_output(checkpoint: Path, output: Path) -> None:

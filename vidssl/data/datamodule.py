@@ -12,19 +12,19 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe
-from vidssl.data.catalog import Catalog
 from vidssl.data.dataset import ClipDataset, collate
 from vidssl.data.evaluation_dataset import AugmentedClipDataset, EvaluationClipDataset
 from vidssl.data.labelled import LabelledSubset
 from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configuration may name it)
+from vidssl.data.motion_source import MotionData
 from vidssl.data.order import GlobalBatchSampler, whole_batches
 from vidssl.data.sampling import ClipSampler, IntervalSampler
 from vidssl.data.settings import AugmentedViews, EvaluationClips, Loading
 from vidssl.data.training_history import KEY, TrainedSplit, history_of, merged
 from vidssl.data.workers import PREFETCH_BATCHES, check_shared_memory, limit_threads, worker_context
 from vidssl.errors import VidsslError
-from vidssl.motion.source import MotionData
 from vidssl.types import ClipBatch
 
 logger = logging.getLogger(__name__)

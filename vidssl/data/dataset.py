@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import AugmentationRecipe, Plan, apply, draw, transform_motion
-from vidssl.data.catalog import Catalog
-from vidssl.data.decoding import DecodingError, frames_to_keep, read_frames
+from vidssl.data.motion_source import MotionData, MotionSource
 from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
-from vidssl.motion.source import MotionData, MotionSource
 from vidssl.types import ClipBatch
+from vidssl.video.decoding import DecodingError, frames_to_keep, read_frames
 
 # What a generator is keyed by, beside (seed, epoch, row): one number for each use, so that no two draws share a stream.
 SAMPLING_STREAM, REPLACEMENT_STREAM, FIRST_VIEW_STREAM = 0, 1, 2

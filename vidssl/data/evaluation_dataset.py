@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from torch.utils.data import Dataset
 
+from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import apply, draw, evaluation_plan, three_crop_positions
-from vidssl.data.catalog import Catalog
 from vidssl.data.dataset import ClipSample
-from vidssl.data.decoding import read_frames
 from vidssl.data.order import Share
 from vidssl.data.sampling import EvenlySpacedSampler, UniformSampler
 from vidssl.data.settings import AugmentedViews, EvaluationClips
+from vidssl.video.decoding import read_frames
 
 # What a generator is keyed by, beside (seed, row, view): when a clip begins, and what is cut out of it.
 START, CROP = 0, 1

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidssl.errors import VidsslError
-from vidssl.files import replacing
+from vidssl.storage.files import replacing
 
 if TYPE_CHECKING:
-    from vidssl.data.catalog import Catalog
+    from vidssl.catalogs.catalog import Catalog
 
 LABELLED_FILE = "labelled_videos.json"
 """In the folder of a run that trains on a part of the labels."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from vidssl.data.decoding import DECODERS
 from vidssl.data.plan import AugmentationRecipe
 from vidssl.errors import UnknownNameError, VidsslError, nearest
+from vidssl.video.decoding import DECODERS
 
 
 @dataclass(frozen=True)

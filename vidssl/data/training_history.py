@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vidssl.data.catalog import Catalog
+from vidssl.catalogs.catalog import Catalog
 from vidssl.errors import VidsslError
 
 KEY = "trained_on"

@@ -15,11 +15,11 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
-from vidssl.evaluation.collection import FeaturePart, Processes, hold
-from vidssl.evaluation.encoder import sha256_of
-from vidssl.evaluation.protocols import get_protocol
-from vidssl.evaluation.records import RECORDS_FILE, Measured, append_record
-from vidssl.evaluation.video_features import VideoFeatures
+from vidssl.evaluation.features.collection import FeaturePart, Processes, hold
+from vidssl.evaluation.features.encoder import sha256_of
+from vidssl.evaluation.features.video_features import VideoFeatures
+from vidssl.evaluation.protocols.named import get_protocol
+from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_record
 
 
 class FrozenFeatureEvaluation(Callback):

@@ -12,7 +12,7 @@ import numpy as np
 from vidssl.motion.boundary import clipped_window, window_around
 
 if TYPE_CHECKING:
-    from vidssl.data.decoders.kept_frames import KeptFrames
+    from vidssl.video.decoders.kept_frames import KeptFrames
 
 # Faster than this, in pixels a frame, is taken for a failure; the released code of MCL clips there too.
 MAX_SPEED = 20.0
@@ -44,7 +44,7 @@ class FlowEstimator(ABC):
             the frame evenly. One fewer than the frames.
 
         Raises:
-            DecodingError: as `vidssl.data.decoding.read_frames` does.
+            DecodingError: as `vidssl.video.decoding.read_frames` does.
         """
 
     def mean_flows(

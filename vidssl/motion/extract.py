@@ -16,7 +16,7 @@ from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
 
 if TYPE_CHECKING:
-    from vidssl.data.decoders.kept_frames import KeptFrames
+    from vidssl.video.decoders.kept_frames import KeptFrames
 
 # So many numbers of small flows are turned into maps together; a flow of 240 x 320 goes alone.
 _VALUES_AT_ONCE = 120_000
@@ -40,7 +40,7 @@ def video_motion(path: str | os.PathLike, settings: MotionSettings, kept: KeptFr
         not between estimators or resolutions. A video of one frame has one map of zeros.
 
     Raises:
-        DecodingError: as `vidssl.data.decoding.read_frames` does.
+        DecodingError: as `vidssl.video.decoding.read_frames` does.
         VidsslError: the estimator is not to be had, or rejects its options.
     """
     maps: list[np.ndarray] = []

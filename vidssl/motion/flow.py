@@ -15,22 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidssl.errors import VidsslError
+from vidssl.motion import FLOW_ESTIMATORS
 from vidssl.motion.estimator import FlowEstimator, NoMotionVectors
-from vidssl.registry import Registry
 
 if TYPE_CHECKING:
-    from vidssl.data.decoders.kept_frames import KeptFrames
     from vidssl.motion.settings import MotionSettings
-
-FLOW_ESTIMATORS = Registry("flow estimator", "vidssl.flow_estimators")
-FLOW_ESTIMATORS.register(
-    "codec", "vidssl.motion.codec:CodecFlow", summary="the motion vectors in the video file; costs less than decoding"
-)
-FLOW_ESTIMATORS.register("dis", "vidssl.motion.image_flow:DISFlow", summary="dense inverse search (OpenCV)")
-FLOW_ESTIMATORS.register("farneback", "vidssl.motion.image_flow:FarnebackFlow", summary="Farneback's (OpenCV)")
-FLOW_ESTIMATORS.register(
-    "tvl1", "vidssl.motion.image_flow:TVL1Flow", summary="TV-L1, the paper's; slow (needs opencv-contrib-python)"
-)
+    from vidssl.video.decoders.kept_frames import KeptFrames
 
 
 def video_flows(
@@ -48,7 +38,7 @@ def video_flows(
         frame evenly. One fewer than the frames.
 
     Raises:
-        DecodingError: as `vidssl.data.decoding.read_frames` does.
+        DecodingError: as `vidssl.video.decoding.read_frames` does.
         VidsslError: the estimator is not to be had, or rejects its options.
     """
     path = os.fspath(path)

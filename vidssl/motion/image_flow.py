@@ -10,10 +10,10 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from vidssl.data.decoders.reader import DecodingError
 from vidssl.errors import VidsslError, nearest
 from vidssl.motion.estimator import MAX_SPEED, FlowEstimator
 from vidssl.motion.stream import FrameStream
+from vidssl.video.decoders.reader import DecodingError
 
 DIS_PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vidssl.errors import UnknownNameError, VidsslError, nearest
+from vidssl.motion import FLOW_ESTIMATORS
 from vidssl.motion.boundary import POOLS
-from vidssl.motion.flow import FLOW_ESTIMATORS
 
 # Part of every digest: raise it when the same settings start to give other maps.
 MAPS_VERSION = 3

@@ -1,9 +1,9 @@
 """The motion of every video of a catalog in one file, mapped into memory and shared by all workers.
 
-The file is a safetensors container of flat arrays (`vidssl.data.container`): the maps of all videos one after another,
-the scale of each map, where each video's maps begin, how many frames it has, which estimator they come from, and what
-videos failed, each with its reason. A little JSON in its header says from what catalog and by what settings it was
-made; for another catalog or other settings it is refused.
+The file is a safetensors container of flat arrays (`vidssl.storage.container`): the maps of all videos one after
+another, the scale of each map, where each video's maps begin, how many frames it has, which estimator they come from,
+and what videos failed, each with its reason. A little JSON in its header says from what catalog and by what settings it
+was made; for another catalog or other settings it is refused.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 import vidssl
-from vidssl.data.catalog import Catalog
-from vidssl.data.container import StreamedArray, map_arrays, pack_strings, stream_arrays, unpack_string
-from vidssl.data.decoders.reader import DecodingError
+from vidssl.catalogs.catalog import Catalog
 from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.quantisation import quantisation, restore
 from vidssl.motion.settings import MotionSettings
+from vidssl.storage.container import StreamedArray, map_arrays, pack_strings, stream_arrays, unpack_string
+from vidssl.video.decoders.reader import DecodingError
 
 FORMAT = "vidssl-motion"
 VERSION = 1

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import av
 
-from vidssl.data.decoders.diagnosis import check_file, explain_unopened, open_container
-from vidssl.data.decoders.kept_frames import KeptFrames
-from vidssl.data.decoders.reader import DecodingError
+from vidssl.video.decoders.diagnosis import check_file, explain_unopened, open_container
+from vidssl.video.decoders.kept_frames import KeptFrames
+from vidssl.video.decoders.reader import DecodingError
 
 
 class FrameStream:

@@ -11,12 +11,12 @@ import numpy as np
 from av.sidedata.motionvectors import MotionVectors
 from av.video.frame import PictureType
 
-from vidssl.data.decoders.kept_frames import KeptFrames
-from vidssl.data.decoders.reader import DecodingError
 from vidssl.motion.block_grid import BlockGrid, reduced
 from vidssl.motion.estimator import NoMotionVectors
 from vidssl.motion.packets import Inexact, shortcut_for
 from vidssl.motion.stream import FrameStream
+from vidssl.video.decoders.kept_frames import KeptFrames
+from vidssl.video.decoders.reader import DecodingError
 
 # Decoders of FFmpeg that export motion vectors.
 _VECTOR_CODECS = ("h264", "mpeg4", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv", "wmv1", "wmv2")

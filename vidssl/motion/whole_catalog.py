@@ -14,18 +14,18 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 
-from vidssl.data.catalog import Catalog
-from vidssl.data.container import cannot_write
-from vidssl.data.video_processes import Processes, over_videos
+from vidssl.catalogs.catalog import Catalog
 from vidssl.errors import VidsslError
+from vidssl.jobs.shards import SUFFIX, Record, ShardWriter, check_about, is_sound, lock, read_records
+from vidssl.jobs.shares import Share
+from vidssl.jobs.video_processes import Processes, over_videos
+from vidssl.motion import FLOW_ESTIMATORS
 from vidssl.motion.estimator import NoMotionVectors
-from vidssl.motion.flow import FLOW_ESTIMATORS
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.quantisation import quantisation, quantise
 from vidssl.motion.settings import MotionSettings
-from vidssl.motion.shards import SUFFIX, Record, ShardWriter, check_about, is_sound, lock, read_records
-from vidssl.motion.shares import Share
 from vidssl.motion.store import StoredVideo, bytes_per_map, num_maps, write_store
+from vidssl.storage.container import cannot_write
 
 Watch = Callable[[int, int], None]
 """Told how many videos of the share are done so far, and how many of those are bad."""

@@ -1,5 +1,8 @@
 """The methods, one a file, each a LightningModule directly under `Objective`."""
 
+from typing import TYPE_CHECKING
+
+from vidssl.lazy_names import offer
 from vidssl.registry import Registry
 
 OBJECTIVES = Registry("objective", "vidssl.objectives", check="vidssl.objectives.contract:fault_of")
@@ -42,4 +45,30 @@ OBJECTIVES.register(
     "SwAV",
     "vidssl.objectives.swav:SwAV",
     summary="predict the cluster of the other views, clusters of equal size over all processes (Caron et al. 2020)",
+)
+
+if TYPE_CHECKING:
+    from vidssl.objectives.base import BackboneSpec as BackboneSpec
+    from vidssl.objectives.base import Objective as Objective
+    from vidssl.objectives.base import OptimizerSpec as OptimizerSpec
+    from vidssl.objectives.byol import BYOL as BYOL
+    from vidssl.objectives.cvrl import CVRL as CVRL
+    from vidssl.objectives.mcl import MCL as MCL
+    from vidssl.objectives.moco import MoCo as MoCo
+    from vidssl.objectives.simclr import SimCLR as SimCLR
+    from vidssl.objectives.simsiam import SimSiam as SimSiam
+    from vidssl.objectives.swav import SwAV as SwAV
+    from vidssl.objectives.vicreg import VICReg as VICReg
+
+offer(
+    __name__,
+    base=["BackboneSpec", "Objective", "OptimizerSpec"],
+    byol=["BYOL"],
+    cvrl=["CVRL"],
+    mcl=["MCL"],
+    moco=["MoCo"],
+    simclr=["SimCLR"],
+    simsiam=["SimSiam"],
+    swav=["SwAV"],
+    vicreg=["VICReg"],
 )

@@ -13,8 +13,8 @@ from pytorch_lightning.utilities.seed import isolate_rng
 
 from vidssl.backbones.contract import Backbone
 from vidssl.errors import VidsslError
-from vidssl.evaluation.encoder import FrozenEncoder
-from vidssl.evaluation.looked_at import LookedAt
+from vidssl.evaluation.attention.clips import LookedAt
+from vidssl.evaluation.features.encoder import FrozenEncoder
 from vidssl.motion.settings import MotionSettings
 from vidssl.reporting.attention_pictures import attention_page, attention_sheet
 from vidssl.reporting.callbacks import log_picture, pictures_folder

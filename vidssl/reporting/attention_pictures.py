@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from vidssl.evaluation.looked_at import LookedAt
+from vidssl.evaluation.attention.clips import LookedAt
 
 SHEET_FRAMES = 6
 DOTS_PER_INCH = 110

@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.reporting.figures import learning_curves, views_sheet
 from vidssl.reporting.summary import print_summary
-from vidssl.run_directory import PICTURES_FOLDER
+from vidssl.runs.run_directory import PICTURES_FOLDER
 from vidssl.types import ClipBatch
 
 VIEWS_PICTURE = "views.png"

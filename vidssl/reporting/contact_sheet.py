@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
 from matplotlib.patches import Rectangle
 
+from vidssl.catalogs.catalog import VideoRow
 from vidssl.data.augmentation import FramePlan, Plan, apply, transform_motion
-from vidssl.data.catalog import VideoRow
 from vidssl.data.crops import REGION_GRID, required_coverage
 from vidssl.data.dataset import ClipDataset, DrawnViews
 from vidssl.data.motion_sampling import MotionSampler

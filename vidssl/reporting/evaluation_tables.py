@@ -18,7 +18,7 @@ def protocol_lines(record: Mapping[str, Any]) -> list[str]:
     """Return everything that a number depends on beside the network, as lines of text.
 
     Args:
-        record: see `vidssl.evaluation.records`.
+        record: see `vidssl.evaluation.protocols.records`.
     """
     protocol, data = record["protocol"], record["data"]
     clips = data["clips"]

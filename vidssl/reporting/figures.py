@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vidssl.reporting.metrics_file import read_metrics
+from vidssl.runs.metrics_file import read_metrics
 
 FRAMES_SHOWN = 6
 DOTS_PER_INCH = 110

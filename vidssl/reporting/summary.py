@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vidssl.reporting.metrics_file import METRICS_FILE, read_metrics
-from vidssl.run_directory import CONFIG_FILE, LAST_CHECKPOINT, PICTURES_FOLDER
+from vidssl.runs.metrics_file import METRICS_FILE, read_metrics
+from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT, PICTURES_FOLDER
 
 OFFLINE_WANDB_RUNS = "wandb/offline-run-*"
 SHOWN = ("top1", "nearest_top1", "mean_class", "recall_at_1", "recall_at_5")

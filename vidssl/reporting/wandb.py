@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from vidssl.errors import VidsslError, nearest
-from vidssl.reporting.metrics_file import read_metrics
+from vidssl.runs.metrics_file import read_metrics
 
 MODES = ("auto", "online", "offline", "disabled")
 RUN_ID_FILE = "wandb-run-id.txt"

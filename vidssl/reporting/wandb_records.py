@@ -8,9 +8,9 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 
-from vidssl.evaluation.records import RECORDS_FILE, read_records
-from vidssl.reporting.provenance import catalog_facts, code_version
+from vidssl.evaluation.protocols.records import RECORDS_FILE, read_records
 from vidssl.reporting.wandb import STEP_AXIS
+from vidssl.runs.provenance import catalog_facts, code_version
 
 METHOD_KEY = "method"
 PER_CLASS = "per_class"

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from run_folders import write_run
 
-from vidssl.cli import main
+from vidssl.cli.main import main
 from vidssl.reporting.compare.files import latex, to_csv, to_latex, to_markdown
 from vidssl.reporting.compare.methods import group_runs
 from vidssl.reporting.compare.runs import read_runs

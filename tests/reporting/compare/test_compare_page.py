@@ -8,7 +8,7 @@ from headless_browser import visit
 from PIL import Image
 from run_folders import write_run
 
-from vidssl.cli import main
+from vidssl.cli.main import main
 from vidssl.reporting.compare import pictures as pictures_module
 from vidssl.reporting.compare.curves import MAX_POINTS, learning_curves
 from vidssl.reporting.compare.methods import group_runs

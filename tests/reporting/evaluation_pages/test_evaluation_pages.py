@@ -10,13 +10,13 @@ import pytest
 from headless_browser import visit
 from PIL import Image
 
-from vidssl.data.catalog import Catalog
+from vidssl.catalogs.catalog import Catalog
 from vidssl.data.settings import EvaluationClips
 from vidssl.errors import VidsslError
-from vidssl.evaluation.outcome import Outcome
-from vidssl.evaluation.protocols import get_protocol
-from vidssl.evaluation.records import Measured
-from vidssl.evaluation.video_features import VideoFeatures
+from vidssl.evaluation.features.video_features import VideoFeatures
+from vidssl.evaluation.protocols.named import get_protocol
+from vidssl.evaluation.protocols.outcome import Outcome
+from vidssl.evaluation.protocols.records import Measured
 from vidssl.reporting.evaluation_pages import evaluation_pages, filmstrips, write_pages
 from vidssl.reporting.evaluation_pages.confusion import Confusion, draw_confusion
 from vidssl.reporting.evaluation_pages.findings import Findings, distance_in_words

@@ -9,7 +9,7 @@ from html import escape
 from importlib.resources import files
 
 import vidssl
-from vidssl.evaluation.protocols import PROTOCOLS
+from vidssl.evaluation.protocols.named import PROTOCOLS
 from vidssl.reporting.compare.curves import learning_curves
 from vidssl.reporting.compare.page_marks import DASHES, SHAPES, key, named_key
 from vidssl.reporting.compare.page_tables import (

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from vidssl.reporting.compare.methods import Method
 from vidssl.reporting.compare.runs import Run
-from vidssl.run_directory import PICTURES_FOLDER
+from vidssl.runs.run_directory import PICTURES_FOLDER
 
 KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp"}
 MAX_WIDTH = 1600

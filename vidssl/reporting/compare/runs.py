@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 from vidssl.errors import VidsslError, nearest
-from vidssl.evaluation.records import RECORDS_FILE, read_records
-from vidssl.reporting.metrics_file import METRICS_FILE, read_metrics
-from vidssl.reporting.run_file import RUN_FILE, read_run
-from vidssl.run_directory import CONFIG_FILE, LAST_CHECKPOINT
+from vidssl.evaluation.protocols.records import RECORDS_FILE, read_records
+from vidssl.runs.metrics_file import METRICS_FILE, read_metrics
+from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT
+from vidssl.runs.run_file import RUN_FILE, read_run
 
 EVALUATION_PREFIX = "eval/"
 DIGEST_LENGTH = 12

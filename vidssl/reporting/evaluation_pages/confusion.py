@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 
-from vidssl.files import replacing
+from vidssl.storage.files import replacing
 
 DOTS_PER_INCH = 110
 RIGHT_COLOURS, WRONG_COLOURS = "Blues", "Oranges"  # told apart by every kind of eye; the diagonal says it once more

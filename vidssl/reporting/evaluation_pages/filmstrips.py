@@ -7,9 +7,9 @@ import base64
 import cv2
 import numpy as np
 
-from vidssl.data.catalog import Catalog
-from vidssl.data.decoding import read_frames
+from vidssl.catalogs.catalog import Catalog
 from vidssl.errors import VidsslError
+from vidssl.video.decoding import read_frames
 
 FRAMES = 8
 WIDTH, HEIGHT = 144, 108  # pixels of a frame, 4:3

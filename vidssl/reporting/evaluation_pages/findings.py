@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vidssl.evaluation.records import Measured
+from vidssl.evaluation.protocols.records import Measured
 from vidssl.reporting.evaluation_pages.confusion import Confusion
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import vidssl
-from vidssl.evaluation.records import Measured
+from vidssl.evaluation.protocols.records import Measured
 from vidssl.reporting.evaluation_pages.confusion import Confusion
 from vidssl.reporting.evaluation_pages.filmstrips import FRAMES
 from vidssl.reporting.evaluation_pages.findings import Findings, distance_in_words

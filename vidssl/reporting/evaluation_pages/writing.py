@@ -9,12 +9,12 @@ from html import escape
 from pathlib import Path
 
 from vidssl.errors import VidsslError
-from vidssl.evaluation.records import Measured
-from vidssl.files import replacing
+from vidssl.evaluation.protocols.records import Measured
 from vidssl.reporting.evaluation_pages.confusion import draw_confusion
 from vidssl.reporting.evaluation_pages.filmstrips import filmstrip
 from vidssl.reporting.evaluation_pages.findings import Findings
 from vidssl.reporting.evaluation_pages.page import Film, document, evaluation_page, page_style
+from vidssl.storage.files import replacing
 
 
 def write_pages(measured: Sequence[tuple[str, Measured]], folder: str | Path) -> Path:

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+
+from vidssl.catalogs.catalog import Catalog, write_catalog
+from vidssl.cli.main import main
+from vidssl.data.training_history import TrainedSplit, history_of, merged, training_history, video_keys
+from vidssl.errors import VidsslError
+from vidssl.evaluation.protocols.leakage import check_unseen, seen_in_training
+
+
+def copied(synthetic_catalog, file, rename=lambda path: path):
+    """The same videos in another catalog, under other paths, in another order."""
+    old = Catalog.open(synthetic_catalog)
+    rows = [
+        type(row)(rename(row.path), *(getattr(row, key) for key in row.__slots__[1:])) for row in reversed(list(old))
+    ]
+    write_catalog(file, rows, classes=old.classes, group_names=old.group_names, splits={}, root=old.root, source={})
+    return Catalog.open(file)
+
+
+def test_rows_of_the_same_catalog_are_compared_by_number(synthetic_catalog):
+    catalog = Catalog.open(synthetic_catalog)
+    history = [TrainedSplit.of(catalog, "train")]
+    assert len(seen_in_training(history, catalog, catalog.split("test"))) == 0
+    assert seen_in_training(history, catalog, catalog.split("train")).tolist() == catalog.split("train").tolist()
+    assert len(seen_in_training(history, catalog, catalog.split("all"))) == 32
+    assert seen_in_training(None, catalog, catalog.split("all")) is None
+
+
+def test_videos_are_known_again_in_another_catalog(synthetic_catalog, tmp_path):
+    def rename(path):
+        return f"elsewhere/{path.rsplit('.', 1)[0].upper()}.mkv"
+
+    old = Catalog.open(synthetic_catalog)
+    other = copied(synthetic_catalog, tmp_path / "other.catalog", rename)
+    assert other.digest != old.digest
+    assert video_keys(other, other.split("all"))[::-1].tolist() == video_keys(old, old.split("all")).tolist()
+    seen = seen_in_training([TrainedSplit.of(old, "train")], other, other.split("all"))
+    assert len(seen) >= 32
+    assert set(len(old) - 1 - old.split("train")) <= set(seen.tolist())
+
+
+def test_the_history_survives_a_checkpoint_of_plain_values(synthetic_catalog, tmp_path):
+    catalog = Catalog.open(synthetic_catalog)
+    parts = [TrainedSplit.of(catalog, split) for split in ("train", "test", "train")]
+    state = [part.state() for part in merged(parts)]
+    torch.save({"data": {"trained_on": state}}, tmp_path / "x.ckpt")
+    assert (tmp_path / "x.ckpt").stat().st_size < 8 * 48 + 3000
+    read = training_history(torch.load(tmp_path / "x.ckpt", weights_only=True))
+    assert [part.split for part in read] == ["train", "test"]
+    assert all(np.array_equal(a.keys, b.keys) for a, b in zip(read, parts, strict=False))
+    assert [part.split for part in history_of(state)] == ["train", "test"]
+    assert training_history({"epoch": 3, "data": {}}) is None
+    with pytest.raises(VidsslError, match="damaged"):
+        training_history({"data": {"trained_on": [{"split": "train"}]}})
+
+
+def test_training_on_and_starting_from_weights_keep_what_was_trained_on_before(small_config, tmp_path, monkeypatch):
+    cheap = ["--trainer.limit_val_batches", "0", "--trainer.num_sanity_val_steps", "0", "--wandb.mode", "disabled"]
+    run = tmp_path / "runs" / "small"
+    monkeypatch.setenv("VIDSSL_RUN_DIR", str(run))
+    assert main(["fit", "--config", str(small_config), *cheap, "--trainer.max_epochs", "1"]) == 0
+    last = run / "checkpoints" / "last.ckpt"
+    (part,) = training_history(torch.load(last, weights_only=True))
+    assert (part.split, len(part.keys)) == ("train", 32)
+    more = [
+        "--ckpt_path",
+        str(last),
+        "--data.train_split",
+        "test",
+        "--data.batch_size",
+        "8",
+        "--trainer.max_epochs",
+        "3",
+    ]
+    assert main(["fit", "--config", str(small_config), *cheap, *more]) == 0
+    history = training_history(torch.load(last, weights_only=True))
+    assert [part.split for part in history] == ["train", "test"]
+    monkeypatch.setenv("VIDSSL_RUN_DIR", str(tmp_path / "runs" / "next"))
+    begun = ["--model.backbone.weights", str(last), "--data.train_split", "all", "--trainer.max_steps", "1"]
+    assert main(["fit", "--config", str(small_config), *cheap, *begun]) == 0
+    history = training_history(torch.load(tmp_path / "runs" / "next" / "checkpoints" / "last.ckpt", weights_only=True))
+    assert [part.split for part in history] == ["train", "test", "all"]
+
+
+def test_seen_videos_are_refused_by_name(synthetic_catalog, tmp_path):
+    catalog = Catalog.open(synthetic_catalog)
+    history = [TrainedSplit.of(catalog, "train")]
+    rows = catalog.split("all")
+    with pytest.raises(VidsslError, match=r"last.ckpt was trained on 32 of the 48 query videos \(.*\), so") as told:
+        check_unseen(history, catalog, rows, "last.ckpt")
+    assert catalog.path(int(catalog.split("train")[0])) in str(told.value)
+    assert "--allow-seen-videos" in str(told.value)
+    check_unseen(history, catalog, catalog.split("test"), "last.ckpt")
+    check_unseen(None, catalog, rows, "last.ckpt")
+    other = copied(synthetic_catalog, tmp_path / "other.catalog")
+    with pytest.raises(VidsslError, match="told by file name and number of frames"):
+        check_unseen(history, other, rows, "last.ckpt")

@@ -1,0 +1,68 @@
+import os
+
+import pytest
+
+from vidssl.errors import VidsslError
+from vidssl.runs.run_directory import CHOSEN_VARIABLE, check_writable, choose_run_dir, resolve_checkpoint, run_of
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    monkeypatch.setenv(CHOSEN_VARIABLE, "set, so that it is removed again afterwards")
+    monkeypatch.delenv(CHOSEN_VARIABLE)
+
+
+def make_run(folder, checkpoint_time=None):
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "config.yaml").write_text("")
+    if checkpoint_time is not None:
+        last = folder / "checkpoints" / "last.ckpt"
+        last.write_bytes(b"")
+        os.utime(last, (checkpoint_time, checkpoint_time))
+    return folder
+
+
+def test_a_taken_folder_is_numbered_and_an_unused_one_is_not(tmp_path, monkeypatch):
+    wanted = tmp_path / "runs" / "mine"
+    assert choose_run_dir(str(wanted), None) == wanted
+    monkeypatch.delenv(CHOSEN_VARIABLE)
+    make_run(wanted)
+    make_run(tmp_path / "runs" / "mine-2")
+    make_run(tmp_path / "runs" / "mine-other")
+    assert choose_run_dir(str(wanted), None) == tmp_path / "runs" / "mine-3"
+    # a process started for DDP repeats the command and must not count on
+    assert choose_run_dir(str(wanted), None) == tmp_path / "runs" / "mine-3"
+
+
+def test_last_is_the_newest_checkpoint_of_the_runs_of_that_name(tmp_path):
+    make_run(tmp_path / "mine", checkpoint_time=100)
+    newest = make_run(tmp_path / "mine-2", checkpoint_time=300)
+    make_run(tmp_path / "mine-3")
+    make_run(tmp_path / "mine-too", checkpoint_time=900)
+    found = resolve_checkpoint(str(tmp_path / "mine"), "last")
+    assert found == str(newest / "checkpoints" / "last.ckpt")
+    assert choose_run_dir(str(tmp_path / "mine"), found) == newest
+    assert resolve_checkpoint(str(tmp_path / "mine"), None) is None
+    with pytest.raises(VidsslError, match=r"ckpt_path last: no checkpoints/last\.ckpt below"):
+        resolve_checkpoint(str(tmp_path / "other"), "last")
+
+
+def test_a_checkpoint_outside_a_run_belongs_to_no_run(tmp_path):
+    run = make_run(tmp_path / "runs" / "mine", checkpoint_time=1)
+    assert run_of(str(run / "checkpoints" / "last.ckpt"), "wanted") == run
+    alone = tmp_path / "alone.ckpt"
+    alone.write_bytes(b"")
+    assert str(run_of(str(alone), "wanted")) == "wanted"
+    assert str(run_of(None, "wanted")) == "wanted"
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VidsslError, match=r"run_dir: cannot write to .*file/run .*choose another run_dir"):
+        check_writable(tmp_path / "file" / "run")
+
+
+def test_a_nearly_full_disk_is_told(tmp_path):
+    check_writable(tmp_path, min_free_bytes=1)
+    with pytest.raises(VidsslError, match=r"run_dir: only \d+ MB are free"):
+        check_writable(tmp_path, min_free_bytes=1 << 62)

@@ -1,0 +1,114 @@
+"""Tables in CSV files: how they are read, and the one format of our own."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from vidssl.catalogs.listing.listed import ListedVideo, Listing, fingerprint, read_text
+from vidssl.errors import VidsslError, nearest
+
+COLUMNS = ("path", "label", "group", "split")
+"""The columns of our own format; all but the path may be left out."""
+
+SPLIT_SEPARATOR = ";"
+
+
+class Row(dict[str, str]):
+    """One line of a table, by column, without white space around the values.
+
+    Attributes:
+        place: the file and the line, for messages.
+    """
+
+    def __init__(self, values: dict[str, str], place: str) -> None:
+        super().__init__(values)
+        self.place = place
+
+
+def read_table(path: Path, *, required: Sequence[str], known: Sequence[str] | None = None) -> Iterator[Row]:
+    """Read a CSV file with a line of column names.
+
+    Args:
+        path: the file; UTF-8, commas.
+        required: columns that must be there.
+        known: the only columns that may be there; None takes any.
+
+    Raises:
+        VidsslError: the file is missing or malformed; the message names the line.
+    """
+    lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        columns = [name.strip() for name in next(lines, [])]
+        _check_columns(path, columns, required, known)
+        for values in lines:
+            place = f"{path}, line {lines.line_num}"
+            if not values:
+                continue
+            if len(values) != len(columns):
+                raise VidsslError(f"{place}: {len(values)} values under {len(columns)} columns ({', '.join(columns)}).")
+            yield Row(dict(zip(columns, (value.strip() for value in values), strict=True)), place)
+    except csv.Error as error:
+        raise VidsslError(f"{path}, line {lines.line_num}: not CSV: {error}.") from error
+
+
+def csv_table(*, list_file: Path, videos: Path | None = None) -> Listing:
+    """Read a table of our own format, described in ``docs/data.md``.
+
+    Args:
+        list_file: CSV with the columns path, label, group, split.
+        videos: the folder to which the paths are relative; None takes the folder of the file.
+
+    Raises:
+        VidsslError: the file is missing or malformed, lists a video twice, or none of the videos is there.
+    """
+    root = list_file.parent if videos is None else videos
+    if not root.is_dir():
+        raise VidsslError(f"There is no folder {root.absolute()}; give the folder that holds the videos.")
+    places: dict[str, str] = {}
+    found, missing = [], []
+    for row in read_table(list_file, required=("path",), known=COLUMNS):
+        path = _relative(row, root)
+        if path in places:
+            raise VidsslError(f"{row.place}: {path!r} was listed before, in {places[path]}.")
+        places[path] = row.place
+        splits = tuple(name.strip() for name in row.get("split", "").split(SPLIT_SEPARATOR) if name.strip())
+        entry = ListedVideo(path, row.get("label") or None, row.get("group") or None, splits)
+        (found if (root / path).is_file() else missing).append(entry)
+    classes = sort_classes({entry.label for entry in [*found, *missing] if entry.label is not None})
+    return Listing("csv", root, found, missing, classes, fingerprint([list_file]))
+
+
+def sort_classes(names: Iterable[str]) -> list[str]:
+    """Sort class names: as numbers where all of them are, so that 10 does not come before 2; else as text."""
+    names = sorted(names)
+    return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
+
+
+def _check_columns(path: Path, columns: list[str], required: Sequence[str], known: Sequence[str] | None) -> None:
+    if not any(columns):
+        raise VidsslError(f"{path}, line 1: there are no column names; the first line must hold {', '.join(required)}.")
+    for name in required:
+        if name not in columns:
+            raise VidsslError(f"{path}, line 1: there is no column {name!r} among {', '.join(columns)}.")
+    for name in columns:
+        if known is not None and name not in known:
+            raise VidsslError(
+                f"{path}, line 1: unknown column {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
+            )
+        if columns.count(name) > 1:
+            raise VidsslError(f"{path}, line 1: the column {name!r} stands there twice.")
+
+
+def _relative(row: Row, root: Path) -> str:
+    if not row["path"]:
+        raise VidsslError(f"{row.place}: the path is empty.")
+    path = PurePosixPath(row["path"])
+    if not path.is_absolute():
+        return path.as_posix()
+    try:
+        return path.relative_to(root.absolute().as_posix()).as_posix()
+    except ValueError as error:
+        raise VidsslError(f"{row.place}: {row['path']!r} is not below the videos' folder {root.absolute()}.") from error

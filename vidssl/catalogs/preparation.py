@@ -1,0 +1,174 @@
+"""From listed videos to a catalog: probe each one, keep what decodes, tell what does not and why."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
+from vidssl.catalogs.journal import Journal, Key
+from vidssl.catalogs.listing import ListedVideo, Listing
+from vidssl.catalogs.probing import Probe, ProbeOptions, probe_videos
+from vidssl.errors import VidsslError
+from vidssl.storage.container import write_atomically
+from vidssl.video import decoding
+from vidssl.video.decoding import VideoInfo
+
+MISSING = "listed but not there"
+"""The reason of a listed video that no file was found for."""
+
+Watch = Callable[[int, int], None]
+"""Told how many videos have been probed so far, and how many of those are bad."""
+
+
+def journal_path(output: Path) -> Path:
+    """Return where the answers are kept until the catalog `output` is complete."""
+    return output.with_name(f"{output.name}.partial.jsonl")
+
+
+def bad_path(output: Path) -> Path:
+    """Return where the bad videos of the catalog `output` are listed for people."""
+    return output.with_name(f"{output.name}.bad.csv")
+
+
+def prepare(
+    listing: Listing,
+    output: Path,
+    options: ProbeOptions | None = None,
+    *,
+    watch: Watch = lambda done, bad: None,
+    probe: Probe | None = None,
+) -> Catalog:
+    """Probe every listed video and write the catalog, in the order of the listing.
+
+    Interrupted or killed, it goes on where it stopped when it is called again: no video is probed twice
+    unless it changed on disk. Bad videos stand in the catalog, apart, and in ``<output>.bad.csv``.
+
+    Args:
+        listing: the videos.
+        output: the catalog file; replaced if it is there.
+        options: decoder, processes, timeout; None takes the defaults.
+        watch: called before the first video and after every one.
+        probe: takes the place of `vidssl.video.decoding.probe`.
+
+    Returns:
+        The catalog, opened.
+
+    Raises:
+        VidsslError: no video can be read, or the output cannot be written.
+    """
+    options = options or ProbeOptions()
+    # frame counts hold for the decoder that counted them
+    decoder = decoding.AUTO if options.decoder == "auto" else options.decoder
+    probe = probe or partial(decoding.probe, decoder=decoder)
+    with Journal(journal_path(output)) as journal:
+        answers = _probe_all(listing, journal, decoder, partial(probe_videos, probe=probe, options=options), watch)
+        good = [(video, answers[video.path]) for video in listing.videos if isinstance(answers[video.path], VideoInfo)]
+        bad = [(video.path, answers[video.path]) for video in listing.videos if isinstance(answers[video.path], str)]
+        bad += [(video.path, MISSING) for video in listing.missing]
+        _write_bad(bad_path(output), bad)
+        if not good:
+            journal.delete()  # the next attempt should not believe these answers
+            raise VidsslError(
+                f"None of the {len(listing.videos):,} videos in {listing.root.absolute()} can be read; the first is "
+                f"{bad[0][0]}: {bad[0][1]}. They are all in {bad_path(output)}."
+            )
+        _write(listing, output, good, bad, decoder)
+        journal.delete()
+    return Catalog.open(output)
+
+
+def _probe_all(
+    listing: Listing, journal: Journal, decoder: str, probe_all: Callable, watch: Watch
+) -> dict[str, VideoInfo | str]:
+    keys = {os.path.join(listing.root, video.path): _key(listing.root, video, decoder) for video in listing.videos}
+    answers = {key[0]: journal.get(key) for key in keys.values()}
+    pending = [path for path, key in keys.items() if answers[key[0]] is None]
+    done = len(keys) - len(pending)
+    bad = sum(isinstance(answer, str) for answer in answers.values())
+    watch(done, bad)
+    for path, answer in probe_all(pending):
+        journal.add(keys[path], answer)
+        answers[keys[path][0]] = answer
+        done, bad = done + 1, bad + isinstance(answer, str)
+        watch(done, bad)
+    return answers
+
+
+def _key(root: Path, video: ListedVideo, decoder: str) -> Key:
+    try:
+        status = os.stat(root / video.path)
+    except OSError:  # a broken link, for one; the probe will find the words for it
+        return video.path, -1, -1, decoder
+    return video.path, status.st_size, status.st_mtime_ns, decoder
+
+
+def _write(
+    listing: Listing,
+    output: Path,
+    good: list[tuple[ListedVideo, VideoInfo]],
+    bad: list[tuple[str, str]],
+    decoder: str,
+) -> None:
+    group_names = listing.group_names
+    label_of = {name: number for number, name in enumerate(listing.classes)}
+    group_of = {name: number for number, name in enumerate(group_names)}
+    rows = [
+        VideoRow(
+            path=video.path,
+            label=-1 if video.label is None else label_of[video.label],
+            group=-1 if video.group is None else group_of[video.group],
+            num_frames=info.num_frames,
+            fps=info.fps,
+            width=info.width,
+            height=info.height,
+            duration_seconds=info.duration_seconds,
+        )
+        for video, info in good
+    ]
+    splits: dict[str, list[int]] = {name: [] for name in listing.split_names}
+    for number, (video, _) in enumerate(good):
+        for name in video.splits:
+            splits[name].append(number)
+    write_catalog(
+        output,
+        rows,
+        classes=listing.classes,
+        group_names=group_names,
+        splits=splits,
+        root=_recorded_root(listing.root, output),
+        source=_source(listing, decoder),
+        bad=bad,
+    )
+
+
+def _recorded_root(root: Path, output: Path) -> str:
+    # whoever names the folder from where they stand expects catalog and videos to move together
+    return str(root) if root.is_absolute() else os.path.relpath(root.resolve(), output.parent.resolve())
+
+
+def _source(listing: Listing, decoder: str) -> dict[str, object]:
+    listed = [*listing.videos, *listing.missing]
+    return {
+        "kind": listing.kind,
+        "listed": listing.num_listed,
+        "found": len(listing.videos),
+        "listed_per_split": {name: sum(name in video.splits for video in listed) for name in listing.split_names},
+        "lists_digest": listing.lists_digest,
+        "decoder": decoder,
+    }
+
+
+def _write_bad(path: Path, bad: list[tuple[str, str]]) -> None:
+    if not bad:
+        with suppress(FileNotFoundError):
+            path.unlink()
+        return
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows([("path", "reason"), *bad])
+    write_atomically(path, table.getvalue().encode("utf-8", "surrogateescape"))

@@ -1,0 +1,50 @@
+"""What a catalog holds, in a few lines for people."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vidssl.catalogs.catalog import Catalog
+
+NAMES_TOLD = 4
+BAD_TOLD = 5
+
+
+def summarise(catalog: Catalog) -> str:
+    """Tell what a catalog holds: videos, classes, groups, splits, lengths, and what is bad."""
+    lines = [f"Catalog of {len(catalog):,} videos, digest {catalog.digest}, in {catalog.file}"]
+    source = catalog.source
+    facts = {
+        "videos in": str(catalog.root),
+        "listed": f"{source.get('listed', len(catalog)):,}, of which {source.get('found', len(catalog)):,} were found",
+        "classes": _names(catalog.classes),
+        "groups": _names(catalog.group_names),
+        "splits": ", ".join(_split(catalog, name) for name in catalog.split_names) or "none but all",
+        "length": f"{catalog.durations_seconds.sum() / 3600:,.2f} hours, {_range(catalog.num_frames)} frames a video",
+        "pictures": f"{_range(catalog.widths)} x {_range(catalog.heights)} pixels, {_range(catalog.fps)} frames/s",
+        "bad": f"{len(catalog.bad):,}" + (" of the listed ones are left out:" if catalog.bad else ""),
+    }
+    lines += [f"  {name:<10} {value}" for name, value in facts.items()]
+    lines += [f"    {path}: {reason}" for path, reason in catalog.bad[:BAD_TOLD]]
+    if len(catalog.bad) > BAD_TOLD:
+        lines.append(f"    ... and {len(catalog.bad) - BAD_TOLD:,} more")
+    # file names need not be UTF-8, but what is printed must be
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _split(catalog: Catalog, name: str) -> str:
+    usable = len(catalog.split(name))
+    listed = catalog.source.get("listed_per_split", {}).get(name, usable)
+    return f"{name} {usable:,}" + (f" of {listed:,}" if listed != usable else "")
+
+
+def _names(names: list[str]) -> str:
+    if not names:
+        return "none"
+    told = ", ".join(names[:NAMES_TOLD])
+    return f"{len(names):,}: {told}" + (", ..." if len(names) > NAMES_TOLD else "")
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = values.min(), values.max()
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

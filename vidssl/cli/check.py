@@ -1,0 +1,163 @@
+"""The verb ``vidssl check``: the contract of an objective, tried on one, with a line a check."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from vidssl.errors import VidsslError
+
+_USAGE = """vidssl check objective NAME [--config FILE ...] [--plugin FILE] [--model.KEY VALUE ...]
+
+Train the objective for a few steps on random clips, on the CPU, and tell what it does not do that it must:
+
+  class       it can be built from a configuration
+  loss        a finite scalar
+  gradients   they reach every trainable parameter; those without are named
+  state       the state dict holds what a step depends on
+  training    two short epochs with evaluation
+  resuming    killed in mid-epoch and continued, a run ends with the same weights bit by bit
+  processes   two processes with half of the videos each have loss and gradients of one, where the class says so
+  data        with --config: data.sampler and data.motion deliver what it needs
+
+  vidssl check objective CVRL
+  vidssl check objective MyMethod --plugin my_method.py
+  vidssl check objective MyMethod --config my_method.yaml --model.temperature 0.2 --size 32
+
+Without --config the backbone is the small one and clips are small; with it, both are those of the file."""
+
+_OTHER_GROUPS = ("data", "trainer", "wandb", "optimizer", "lr_scheduler")
+_OTHER_KEYS = ("objective", "plugin", "run_dir", "ckpt_path", "seed_everything")
+
+
+def run_check(args: Sequence[str]) -> int:
+    """Run ``vidssl check``; return the exit code, 1 if a check failed.
+
+    Raises:
+        VidsslError: an objective that cannot be used, or a mistake in a file or a flag.
+    """
+    parser = argparse.ArgumentParser(prog="vidssl check", usage=_USAGE, allow_abbrev=False)
+    add = parser.add_argument
+    add("kind", choices=["objective"], help="what to check")
+    add("name", metavar="NAME", help="registered name, see vidssl list objectives")
+    add("-c", "--config", action="append", default=[], metavar="FILE", help="configuration of a training with it")
+    add("--videos", type=int, metavar="N", help="videos a step, an even number (4)")
+    add("--frames", type=int, metavar="N", help="frames of a clip (those of the configuration, or 4)")
+    add("--size", type=int, metavar="PIXELS", help="height and width of a clip (those of the configuration, or 32)")
+    options, overrides = parser.parse_known_args(args)
+    return _check(options, overrides)
+
+
+def _check(options: argparse.Namespace, overrides: list[str]) -> int:
+    from vidssl.cli.objective_names import class_path_of, load_plugins
+    from vidssl.objectives.contract_checks import CHECKS, Contract
+
+    config_flags = [f"--config={file}" for file in options.config]
+    load_plugins(config_flags)
+    class_path = class_path_of(options.name)
+    model_flags, data_flags = _split(overrides)
+    settings = _settings(class_path, config_flags, model_flags)
+    data = _data(config_flags, data_flags) if config_flags else None
+    clips = _clip_shape(options, data)
+    contract = Contract(options.name, settings, clips)
+    print(
+        f"objective {options.name} ({class_path}), backbone {settings['backbone']['name']}: random clips of "
+        f"{clips.num_frames} x {clips.size} x {clips.size}, {clips.num_videos} videos a step",
+        flush=True,
+    )
+    results = []
+    for check in CHECKS:
+        results.append(contract.run(check))
+        print(f"  {results[-1]}", flush=True)
+        if check == "class" and results[-1].outcome == "failed":
+            print("  the other checks need an objective that can be built")
+            return 1
+    if data is not None:
+        results.append(_check_data(contract, data))
+        print(f"  {results[-1]}")
+    failed = sum(result.outcome == "failed" for result in results)
+    print(f"{failed} of {len(results)} checks failed." if failed else "No check failed.")
+    return 1 if failed else 0
+
+
+def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the command line into flags of the model and flags of the data, each with its values."""
+    groups: dict[str, list[str]] = {"--model": [], "--data": []}
+    current: list[str] | None = None
+    for word in overrides:
+        if word.startswith("--"):
+            current = groups.get(word.partition("=")[0].split(".")[0])
+        if current is None or word.partition("=")[0] == "--model":
+            raise VidsslError(
+                f"vidssl check does not take {word!r}: settings are --model.KEY VALUE and --data.KEY VALUE."
+            )
+        current.append(word)
+    return groups["--model"], groups["--data"]
+
+
+def _settings(class_path: str, config_flags: Sequence[str], model_flags: Sequence[str]) -> dict[str, Any]:
+    """Return what the objective is built with, as plain values."""
+    from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+    from omegaconf.errors import OmegaConfBaseException
+
+    from vidssl.cli.config_errors import explain
+    from vidssl.cli.objective_names import prepare_arguments
+    from vidssl.objectives.base import Objective
+    from vidssl.objectives.contract_case import SMALL_BACKBONE
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(
+        parser_mode="omegaconf+", exit_on_error=False, allow_abbrev=False, prog="vidssl check objective"
+    )
+    parser.add_argument("--config", action="config")
+    parser.add_subclass_arguments(Objective, "model")
+    for group in _OTHER_GROUPS:
+        parser.add_argument(f"--{group}", type=dict[str, Any], default={})
+    for key in _OTHER_KEYS:
+        parser.add_argument(f"--{key}", type=Any, default=None)
+    small = [] if config_flags else [f"--model.backbone.name={SMALL_BACKBONE['name']}"]
+    args = [*prepare_arguments(config_flags), f"--model={class_path}", *small, *model_flags]
+    try:
+        config = parser.parse_args(args)
+    except (ArgumentError, OmegaConfBaseException) as error:
+        raise VidsslError(explain(str(error), parser, "check")) from error
+    return config.model.init_args.as_dict()
+
+
+def _data(config_flags: Sequence[str], data_flags: Sequence[str]) -> Any:
+    from vidssl.cli.data_group import parse_data
+
+    return parse_data("check", [*config_flags, *data_flags]).data
+
+
+def _clip_shape(options: argparse.Namespace, data: Any) -> Any:
+    from vidssl.objectives.contract_case import ClipShape
+
+    asked = {"num_videos": options.videos, "num_frames": options.frames, "size": options.size}
+    chosen = {key: value for key, value in asked.items() if value is not None}
+    if data is not None and data.augmentations:
+        chosen.setdefault("size", data.augmentations[0].crop_size)
+    if data is not None and data.sampler is not None:
+        chosen.setdefault("num_frames", data.sampler.init_args.get("num_frames", ClipShape.num_frames))
+    return ClipShape(**chosen)
+
+
+def _check_data(contract: Any, data: Any) -> Any:
+    """Compare what the configuration's data module would deliver with what the objective needs."""
+    from jsonargparse import ArgumentParser
+
+    from vidssl.data.sampling import ClipSampler, IntervalSampler
+    from vidssl.objectives.contract_checks import CheckResult
+
+    sampler = IntervalSampler()
+    if data.sampler is not None:
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(ClipSampler, "sampler")
+        sampler = parser.instantiate_classes(parser.parse_object({"sampler": data.sampler.as_dict()})).sampler
+    try:
+        contract.case.build().check_data(sampler.num_clips, data.motion)
+    except VidsslError as error:
+        return CheckResult("data", "failed", str(error))
+    motion = " and motion" if data.motion is not None else ""
+    return CheckResult("data", "passed", f"data.sampler gives {sampler.num_clips} views a video{motion}")

@@ -1,0 +1,174 @@
+"""The verb ``vidssl evaluate``: networks that are trained already, measured by any protocol."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidssl.cli.evaluate.arguments import (
+    ALL_THAT_APPLY,
+    check_arguments,
+    evaluate_parser,
+    repeated,
+    settings_of,
+)
+from vidssl.errors import VidsslError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vidssl.cli.evaluate.subjects import Subject
+    from vidssl.cli.evaluate.summary import Result, Summary
+    from vidssl.evaluation.protocols.contract import Protocol
+    from vidssl.evaluation.protocols.records import Measured
+
+PAGES_FOLDER = "pages"
+WIDE = 200  # columns of text for a file or a pipe, where nothing needs to be folded
+NEEDLESS_WARNINGS = (".*does not have many workers.*", ".*LeafSpec.*is deprecated.*")  # as for vidssl fit
+
+
+def run_evaluate(args: Sequence[str]) -> int:
+    """Run ``vidssl evaluate``; return the exit code.
+
+    All features are computed first, by all processes. What comes after, fitting classifiers above all, is the first
+    process's alone, and no other waits for it.
+
+    Raises:
+        VidsslError: with what the user should know and do.
+    """
+    options = evaluate_parser().parse_args(args)
+    check_arguments(options)
+    from vidssl.evaluation.protocols.named import get_protocol
+
+    named = [get_protocol(name) for name in dict.fromkeys(options.protocol) if name != ALL_THAT_APPLY]
+    for protocol in named:
+        _refuse_training(protocol, options)
+    _prepare_torch()
+    from vidssl.cli.evaluate.measuring import extract, plan_work
+    from vidssl.cli.evaluate.subjects import load_subjects
+    from vidssl.cli.evaluate.tasks import check_settings
+
+    subjects = load_subjects(options)
+    protocols = _with_all_that_apply(named, subjects, options)
+    check_settings(settings_of(options), protocols)
+    works = [plan_work(subject, protocols, options) for subject in subjects]
+    features = [extract(work, options, progress=sys.stderr.isatty()) for work in works]
+    if any(found is None for found in features):
+        return 0  # not the first process
+    _report(works, features, options, repeated(args))
+    return 0
+
+
+def _report(works: list, features: list, options: argparse.Namespace, command: str) -> None:
+    from rich.console import Console
+
+    from vidssl.cli.evaluate.measuring import measure
+    from vidssl.cli.evaluate.summary import Summary
+    from vidssl.reporting.evaluation_tables import print_by_class, print_protocols
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    done = [pair for work, found in zip(works, features, strict=True) for pair in measure(work, found)]
+    results = [result for result, _ in done]
+    records = [result.record for result in results]
+    summary = Summary.of(results)
+    print_protocols(records, console)
+    _print_summary(results, summary, console)
+    if len({(result.subject, result.split) for result in results}) == 1:
+        print_by_class(records, console)
+    folders = list(dict.fromkeys(work.subject.folder for work in works))
+    console.print(f"\nRecords: {', '.join(str(folder / 'evaluations.jsonl') for folder in folders)}", soft_wrap=True)
+    if options.json is not None:
+        document = {"command": command, "records": records, "summary": summary.plain()}
+        _write(options.json, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    if options.markdown is not None:
+        _write(options.markdown, summary.markdown() + "\n")
+    if options.show is not None:
+        folder = Path(options.show) if options.show else folders[0] / PAGES_FOLDER
+        pages = _write_pages([(result.subject, measured) for result, measured in done], folder)
+        console.print(f"Pages: {pages}", soft_wrap=True)
+
+
+def _write_pages(measured: Sequence[tuple[str, Measured]], folder: Path) -> Path:
+    """Draw what was measured: (name of the network, what came out), in the order of the table."""
+    from vidssl.reporting.evaluation_pages import write_pages
+
+    return write_pages(measured, folder)
+
+
+def _print_summary(results: Sequence[Result], summary: Summary, console: Console) -> None:
+    """Print a column a split for one network, a column a method for several."""
+    from vidssl.reporting.evaluation_tables import print_table
+
+    splits = list(dict.fromkeys(result.split for result in results))
+    one_network = len({result.subject for result in results}) == 1
+    if not one_network:
+        rows = [["/".join(row), *(summary.text(method, row) for method in summary.methods)] for row in summary.rows]
+        print_table(summary.headings(), rows, console)
+        return
+    rows = []
+    for cell in summary.cells:
+        (by_split,) = cell.by_run.values()
+        values = ["" if (value := by_split.get(split)) is None else f"{100 * value:.1f}" for split in splits]
+        rows.append([f"{cell.protocol}/{cell.metric}", *values, *([cell.text()] if len(splits) > 1 else [])])
+    print_table([*splits, *(["mean ± deviation"] if len(splits) > 1 else [])], rows, console)
+
+
+def _with_all_that_apply(
+    named: list[Protocol], subjects: Sequence[Subject], options: argparse.Namespace
+) -> list[Protocol]:
+    if ALL_THAT_APPLY not in options.protocol:
+        return named
+    from vidssl.cli.evaluate.measuring import data_module
+    from vidssl.cli.evaluate.tasks import WantedSplits, protocols_that_apply
+    from vidssl.evaluation.protocols.named import PROTOCOLS, get_protocol
+
+    wanted = WantedSplits(options.gallery_split, options.query_split, options.splits)
+    catalog = data_module(subjects[0], options).catalog
+    applying = protocols_that_apply(PROTOCOLS.values(), catalog, wanted)
+    return list({protocol.name: protocol for protocol in [*named, *map(get_protocol, applying)]}.values())
+
+
+def _refuse_training(protocol: Protocol, options: argparse.Namespace) -> None:
+    if protocol.config is None:
+        return
+    words = ["vidssl", "fit", "--config", protocol.config, *protocol.config_flags]
+    for key, values in (
+        ("--model.backbone.weights", options.checkpoint),
+        ("--data.catalog", [options.data]),
+        ("--data.root", [options.root]),
+    ):
+        words += [word for value in values[:1] if value is not None for word in (key, str(value))]
+    raise VidsslError(
+        f"{protocol.name} trains the network itself, which is a run of its own. Its records are as these; type\n"
+        f"  {shlex.join(words)}"
+    )
+
+
+def _prepare_torch() -> None:
+    """Set torch up as ``vidssl fit`` does, or its own evaluation would give other last digits."""
+    import logging
+    import warnings
+
+    import pytorch_lightning  # noqa: F401  (sets the levels of its loggers when it is imported)
+    import torch
+
+    torch.set_float32_matmul_precision("high")
+    for needless in NEEDLESS_WARNINGS:
+        warnings.filterwarnings("ignore", message=needless)
+    for library in ("pytorch_lightning", "lightning_fabric"):  # hardware listings and product tips
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def _write(file: Path, text: str) -> None:
+    from vidssl.storage.files import replacing
+
+    try:
+        with replacing(file) as passing:
+            passing.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise VidsslError(f"Cannot write {file}: {error.strerror}.") from error

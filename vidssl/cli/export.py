@@ -1,0 +1,37 @@
+"""The verb ``vidssl export``: the bare backbone of a checkpoint as one file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vidssl.data.training_history import TrainedSplit
+
+
+def run_export(args: Sequence[str]) -> int:
+    """Run ``vidssl export`` and print what was written; return the exit code.
+
+    Raises:
+        VidsslError: see `vidssl.backbones.export.export_backbone`.
+    """
+    parser = argparse.ArgumentParser(
+        prog="vidssl export", description="Write the bare backbone of a checkpoint, with its provenance."
+    )
+    parser.add_argument("--checkpoint", required=True, type=Path, help="a checkpoint written by vidssl fit (*.ckpt)")
+    parser.add_argument("--output", required=True, type=Path, help="the file to write (*.safetensors)")
+    options = parser.parse_args(args)
+    from vidssl.backbones.export import export_backbone
+    from vidssl.data.training_history import KEY, history_from_text
+
+    provenance = export_backbone(options.checkpoint, options.output)
+    print(f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")
+    for key, value in provenance.items():
+        print(f"  {key}: {_told(history_from_text(value)) if key == KEY else value}")
+    return 0
+
+
+def _told(history: Sequence[TrainedSplit]) -> str:
+    return ", ".join(f"{len(part.keys):,} videos of {part.split} ({part.catalog_digest})" for part in history)

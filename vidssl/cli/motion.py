@@ -1,0 +1,257 @@
+"""The verb ``vidssl motion``: compute the motion of a catalog once, so that training only reads it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import os
+import re
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidssl.catalogs.catalog import Catalog
+from vidssl.cli import INTERRUPTED
+from vidssl.errors import VidsslError
+from vidssl.jobs.progress import duration_text, show_progress
+from vidssl.jobs.shares import Share
+from vidssl.jobs.video_processes import Processes, usable_cores
+from vidssl.motion.quantisation import QUANTISATIONS
+from vidssl.motion.settings import MotionSettings
+from vidssl.motion.store import MotionStore
+from vidssl.motion.whole_catalog import MotionJob, compute_share, merge, shard_files
+
+# TV-L1 takes up to a second a frame, and a Kinetics video has 300: six times that.
+TIMEOUT_SECONDS = 1800.0
+
+_USAGE = """vidssl motion --config FILE [--config FILE ...] [--data.KEY VALUE ...] [options]
+
+Compute the motion of every video of a catalog and keep it in one file, from which training with motion (MCL) reads.
+FILE is the configuration that the training will use; of it count data.catalog, data.root and data.motion, and any
+key can be overridden as in `vidssl fit`:
+
+  vidssl motion --config mcl.yaml --output data/kinetics400.motion
+  vidssl motion --config mcl.yaml --data.motion.settings.estimator dis --data.motion.settings.short_side 160
+  vidssl motion --data.catalog data/my.catalog --output data/my.motion          no configuration: default settings"""
+
+_EPILOG = """keys below --data.motion.settings
+{settings}
+
+what is written
+  A map of rows x columns bytes every `stride` frames: 28 x 28 every 8 frames are 30 kB for a video of 300 frames, 8 GB
+  for Kinetics-400. While it is made twice that is needed; the command tells how much, and refuses when it does not fit.
+  The file knows its catalog and settings, and training refuses a file of others.
+
+interrupted or killed
+  The same command goes on where it stopped; what was computed lies in OUTPUT.shards until the file is complete.
+  A video that crashes, hangs or cannot be read costs only itself, and is listed in the file with its reason.
+
+several machines, one disk
+  torchrun --no-python --nproc-per-node 4 --nnodes 2 ... vidssl motion --config mcl.yaml
+  srun --ntasks 64 --cpus-per-task 8 vidssl motion --config mcl.yaml
+  vidssl motion --config mcl.yaml --share 0/8        by hand, or from a job array: --share $SLURM_ARRAY_TASK_ID/8
+  Every process takes its share of the videos; the one that ends last puts the file together."""
+
+
+def motion_parser() -> argparse.ArgumentParser:
+    """Return the parser of the verb's own options; --help needs neither torch nor OpenCV."""
+    parser = argparse.ArgumentParser(
+        prog="vidssl motion",
+        usage=_USAGE,
+        epilog=_EPILOG.format(settings=_settings_help()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "-c",
+        "--config",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="configuration of the training; of two files the later one wins",
+    )
+    add("--output", type=Path, metavar="FILE", help="file to write (default: data.motion.store)")
+    add("--overwrite", action="store_true", help="replace the file if it is there")
+    add("--dtype", default="uint8", metavar="NAME", help=f"how maps are kept: {', '.join(QUANTISATIONS)} (%(default)s)")
+    add("--workers", type=int, metavar="N", help=f"processes (default: one a core, {_default_workers()} here)")
+    add(
+        "--timeout",
+        type=float,
+        default=TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="give a video up after this time (%(default)g)",
+    )
+    add("--share", metavar="K/N", help="work on share K of N, from 0 (default: as torchrun or SLURM say)")
+    add("--merge", action="store_true", help="only put the shards together that are there")
+    return parser
+
+
+def _settings_help() -> str:
+    """The keys of the settings with what their docstring says and their defaults."""
+    told = inspect.getdoc(MotionSettings).partition("Attributes:\n")[2].partition("\n\n")[0]
+    meanings = dict(re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", told, re.MULTILINE))
+    lines = []
+    for setting in dataclasses.fields(MotionSettings):
+        value = getattr(MotionSettings(), setting.name)
+        default = f"{value:.4g}" if isinstance(value, float) else value
+        meaning = " ".join(meanings.get(setting.name, "").replace("``", "").split())
+        lines += textwrap.wrap(
+            f"{setting.name:<17} {meaning} [{default}]", 118, initial_indent="  ", subsequent_indent=" " * 20
+        )
+    return "\n".join(lines)
+
+
+def _default_workers() -> int:
+    # the processes that torchrun starts on one machine divide its cores
+    return max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1))
+
+
+def run_motion(args: Sequence[str]) -> int:
+    """Run ``vidssl motion``; return the exit code.
+
+    Raises:
+        VidsslError: with what the user should know and do.
+    """
+    options, job = _read_arguments(args)
+    if job.output.exists() and not options.overwrite:
+        return _check_there(job)
+    if options.merge:
+        return _finish(job, Share(), is_merge=True)
+    share = Share.parse(options.share) if options.share else Share.from_environment(os.environ)
+    processes = Processes(_default_workers() if options.workers is None else options.workers, options.timeout)
+    print(_announcement(job, share, processes), flush=True)
+    check_disk(job)
+    started = time.monotonic()
+    try:
+        with show_progress(len(share.rows(len(job.catalog))), "computing motion", "motion of") as watch:
+            compute_share(job, share, processes, watch=watch)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        return INTERRUPTED
+    seconds = time.monotonic() - started
+    print(f"computed in {duration_text(seconds) if seconds > 90 else f'{seconds:.0f} s'}", flush=True)
+    return _finish(job, share)
+
+
+def _read_arguments(args: Sequence[str]) -> tuple[argparse.Namespace, MotionJob]:
+    options, rest = motion_parser().parse_known_args(args)
+    from vidssl.cli.data_group import parse_data  # imports torch, which --help does not need
+
+    configs = [word for file in options.config for word in ("--config", file)]
+    return options, _job(parse_data("motion", [*configs, *rest]).data, options)
+
+
+def _job(data: Any, options: argparse.Namespace) -> MotionJob:
+    motion = data.get("motion")
+    settings = MotionSettings(**dict(vars(motion.settings))) if motion else MotionSettings()
+    output = options.output or (Path(motion.store) if motion and motion.store else None)
+    if output is None:
+        raise VidsslError("Where to? Give --output FILE, or name the file in the configuration as data.motion.store.")
+    catalog = Catalog.open(data.catalog, root=data.root)
+    if not catalog.root.is_dir():
+        raise VidsslError(f"data.root: there is no folder {catalog.root}; say where the catalog's videos are.")
+    return MotionJob(catalog, settings, output, options.dtype)
+
+
+def _announcement(job: MotionJob, share: Share, processes: Processes) -> str:
+    settings, num_frames = job.settings, int(job.catalog.num_frames.sum(dtype=np.int64))
+    rows, columns = settings.grid
+    fallback = f" (where it finds nothing: {settings.fallback})" if settings.estimator == "codec" else ""
+    lines = [
+        f"motion of {len(job.catalog):,} videos, {num_frames:,} frames, by {settings.estimator}{fallback}",
+        f"  maps       {job.num_maps:,} of {rows} x {columns}, one every {settings.stride} frames, {job.dtype}",
+        f"  disk       {size_text(job.num_bytes)} ({job.num_bytes / len(job.catalog) / 1e3:.1f} kB a video), "
+        f"{size_text(job.missing_bytes)} while it is made; {size_text(free_bytes(job.output))} free",
+        f"  processes  {processes.num_workers}, at most {processes.timeout_seconds:g} s a video",
+    ]
+    if share.count > 1:
+        lines.append(f"  share      {share}, {len(share.rows(len(job.catalog))):,} videos ({share.origin})")
+    if shard_files(job.folder):
+        lines.append(f"  going on from {job.folder}")
+    return "\n".join(lines)
+
+
+def check_disk(job: MotionJob) -> None:
+    """Compare what will be written with what is free.
+
+    Raises:
+        VidsslError: it does not fit.
+    """
+    needed, free = job.missing_bytes, free_bytes(job.output)
+    if needed > free:
+        raise VidsslError(
+            f"{job.output} will not fit: {size_text(needed)} will be written until it is complete "
+            f"({size_text(job.num_bytes)} stay), and {size_text(free)} are free there. Choose another --output, make "
+            "room, or keep less: a coarser data.motion.settings.grid, a larger data.motion.settings.stride"
+            f"{', --dtype uint8' if job.dtype != 'uint8' else ''}."
+        )
+
+
+def free_bytes(file: Path) -> int:
+    """Return the bytes free on the disk where a file would lie, whose folder need not be there yet."""
+    folder = next(parent for parent in file.absolute().parents if parent.is_dir())
+    return shutil.disk_usage(folder).free
+
+
+def size_text(num_bytes: int) -> str:
+    """Return a number of bytes in words."""
+    return f"{num_bytes / 1e9:,.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:,.2f} MB"
+
+
+# --- the end
+
+
+def _tell_finished(job: MotionJob) -> int:
+    store = MotionStore.open(job.output, job.catalog, job.settings)
+    print(summarise(store, job.catalog))
+    return 0
+
+
+def _check_there(job: MotionJob) -> int:
+    """Accept a file that is there already if it is what was asked for."""
+    try:
+        store = MotionStore.open(job.output, job.catalog, job.settings)
+    except VidsslError as error:
+        raise VidsslError(f"{error} To replace the file, add --overwrite.") from error
+    print(f"{job.output} is there already; nothing to do (--overwrite computes it again).")
+    print(summarise(store, job.catalog))
+    return 0
+
+
+def _finish(job: MotionJob, share: Share, *, is_merge: bool = False) -> int:
+    """Put the shards together if they are complete, and tell."""
+    outcome = merge(job)
+    if outcome.merged_elsewhere:
+        print("Another process puts the shards together.")
+        return 0
+    if not outcome.num_missing:
+        return _tell_finished(job)
+    missing = f"{outcome.num_missing:,} of {len(job.catalog):,} videos are not in a shard in {job.folder} yet"
+    if share.count > 1 and not is_merge:
+        print(f"Share {share} is done; {missing}. The share that ends last puts the file together.")
+        return 0
+    raise VidsslError(f"{missing}. Start the shares that ended early again; each goes on where it stopped.")
+
+
+def summarise(store: MotionStore, catalog: Catalog, num_listed: int = 5) -> str:
+    """Return what a stored file holds, in a few lines."""
+    counts = store.estimator_counts()
+    told = ", ".join(f"{count:,} by {name}" for name, count in counts.items())
+    lines = [
+        f"{store.file}: {size_text(store.file.stat().st_size)}",
+        f"  motion of  {sum(counts.values()):,} of {len(store):,} videos ({told})",
+    ]
+    if store.bad:
+        lines.append(f"  without    {len(store.bad):,}; training replaces them, as it does unreadable videos:")
+        lines += [f"    {catalog.path(row)}: {reason}" for row, reason in store.bad[:num_listed]]
+    if len(store.bad) > num_listed:
+        lines.append(f"    ... and {len(store.bad) - num_listed:,} more (MotionStore.open(...).bad)")
+    return "\n".join(lines)

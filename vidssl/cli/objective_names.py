@@ -1,0 +1,146 @@
+"""Objectives by their registered names: ``objective: my_method`` and ``--objective my_method``.
+
+The short form stands beside ``model``, which then holds the settings alone. It is told to the parser as the class that
+it names, in front of the file that contains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vidssl.cli.config_files import named_plugins, read_config_files
+from vidssl.errors import VidsslError
+from vidssl.objectives import OBJECTIVES
+from vidssl.plugins.files import load_plugin_files
+
+FLAG = "--plugin"
+MODEL_FLAGS = ("--model", "--model.class_path", "--model.help")
+
+
+def prepare_arguments(args: Sequence[str]) -> list[str]:
+    """Load the plug-in files that a command line and its configurations name, and write out names of objectives.
+
+    Args:
+        args: the command line without the verb.
+
+    Returns:
+        the command line for a parser that knows ``--plugin`` (all files together) and ``--model`` (a class).
+
+    Raises:
+        VidsslError: a mistake in a file or a flag, a plug-in that cannot be loaded, an objective that is not registered
+            or cannot be used.
+    """
+    args, files = load_plugins(args)
+    told = _write_out(args, read_config_files(args))
+    # last, so that it stands for what the files say too: none of them replaces another's
+    return [*told, f"{FLAG}=[{', '.join(map(repr, files))}]"] if files else told
+
+
+def load_plugins(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Load the plug-in files that a command line and its configurations name.
+
+    Returns:
+        the command line without ``--plugin``, and the files, each once, those of the configurations first.
+
+    Raises:
+        VidsslError: a mistake in a file or a flag, or a plug-in that cannot be loaded.
+    """
+    flagged, args = take_plugin_flags(args)
+    named = [file for name, content in read_config_files(args).values() for file in named_plugins(name, content)]
+    files = list(dict.fromkeys(named + flagged))
+    load_plugin_files(files)
+    return args, files
+
+
+def take_plugin_flags(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split a command line into the files of its ``--plugin FILE`` and the rest.
+
+    Raises:
+        VidsslError: a flag without a file.
+    """
+    files, rest, words = [], [], iter(args)
+    for word in words:
+        if word == FLAG:
+            file = next(words, None)
+            if file is None or file.startswith("--"):
+                raise VidsslError(f"{FLAG} needs a file: {FLAG} my_method.py.")
+            files.append(file)
+        elif word.startswith(f"{FLAG}="):
+            files.append(word.partition("=")[2])
+        else:
+            rest.append(word)
+    return files, rest
+
+
+def class_path_of(name: str) -> str:
+    """Return ``package.module.Class`` of a registered objective.
+
+    Raises:
+        VidsslError: the name is unknown, claimed twice, or that of a plug-in which cannot be used.
+    """
+    objective = OBJECTIVES.get(name)
+    return f"{objective.__module__}.{objective.__qualname__}"
+
+
+def _write_out(args: Sequence[str], configs: dict[int, tuple[str, dict[str, Any]]]) -> list[str]:
+    told: list[str] = []
+    model = ""
+    is_short = False
+    words = iter(enumerate(args))
+    for position, word in words:
+        flag, equals, value = word.partition("=")
+        if position in configs:
+            name, content = configs[position]
+            model = _class_in(content) or model
+            if content.get("objective") is not None:
+                is_short, model = True, _class_of_short_form(name, content)
+                told += ["--model", model]
+        elif flag == "--objective" or flag in MODEL_FLAGS:
+            value = value if equals else next(words, (0, ""))[1]
+            model = _named_class(flag, value)
+            word = f"{'--model' if flag == '--objective' else flag}={model}"
+        told.append(word)
+    _check_class(model)
+    # in what is printed and saved the class stands under model; a second name could contradict it
+    return [*told, "--objective=null"] if is_short else told
+
+
+def _class_in(content: dict[str, Any]) -> str:
+    """Return the class that a configuration names under ``model``, or an empty text."""
+    model = content.get("model")
+    named = model.get("class_path") if isinstance(model, dict) else model
+    return named if isinstance(named, str) else ""
+
+
+def _class_of_short_form(name: str, content: dict[str, Any]) -> str:
+    objective = content["objective"]
+    if not isinstance(objective, str):
+        raise VidsslError(f"{name}: objective: expected a name (vidssl list objectives), got {objective!r}.")
+    path, other = _named_class("objective", objective), _class_in(content)
+    if other and other not in (path, objective):
+        raise VidsslError(
+            f"{name}: objective says {objective} and model.class_path says {other}: keep one. Below objective, model "
+            "holds the settings alone."
+        )
+    return path
+
+
+def _named_class(key: str, name: str) -> str:
+    """Return the class path of a name; under ``model`` names that are not registered are the parser's affair."""
+    is_short = key.endswith("objective")
+    if is_short and "." in name:
+        raise VidsslError(f"{key}: {name!r} is no registered name; a class by its path goes to model.class_path.")
+    return class_path_of(name) if is_short or name in OBJECTIVES.names() else name
+
+
+def _check_class(name: str) -> None:
+    """Refuse the name that a run ends up with if it is claimed twice, broken, or not that of the class."""
+    if name not in OBJECTIVES.names():
+        return
+    objective = OBJECTIVES.get(name)
+    if objective.__name__ != name:
+        raise VidsslError(
+            f"model.class_path: {name!r} is registered for the class {objective.__name__}: write `objective: {name}`, "
+            f"or class_path: {objective.__name__}."
+        )

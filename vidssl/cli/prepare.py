@@ -1,0 +1,222 @@
+"""The verb ``vidssl prepare``: read a data set, probe its videos, write the catalog that training reads."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vidssl.catalogs.catalog import ALL, Catalog
+from vidssl.catalogs.listing import LISTINGS
+from vidssl.catalogs.preparation import bad_path, journal_path, prepare
+from vidssl.catalogs.probing import ProbeOptions
+from vidssl.catalogs.summary import summarise
+from vidssl.catalogs.synthetic.videos import APPEARANCES, CLASSES, SyntheticSpec, contact_sheet, write_synthetic
+from vidssl.cli import INTERRUPTED
+from vidssl.errors import VidsslError
+from vidssl.jobs.progress import show_progress
+from vidssl.video.decoding import DECODERS
+
+_ABOUT = """Probe every video of a data set and write a catalog: frames that really decode, size, length, labels and
+splits. Lists and folder are compared first, and what is missing is told. Unreadable videos are listed apart with
+their reasons. Interrupted, the same command goes on where it stopped."""
+
+_EXAMPLE_OPTIONS = {
+    "ucf101": "--videos UCF-101 --lists ucfTrainTestlist",
+    "hmdb51": "--videos hmdb51 --lists testTrainMulti_7030_splits",
+    "kinetics": "--videos k400 --lists train.csv val.csv",
+    "ssv2": "--videos 20bn-something-something-v2 --labels labels.json --train train.json --validation validation.json",
+    "class_folders": "--videos weizmann --group-pattern '^([^_]+)_'",
+    "flat": "--videos my_videos",
+    "csv": "--list-file my_videos.csv",
+}
+
+
+def run_prepare(args: Sequence[str]) -> int:
+    """Run ``vidssl prepare``; return the exit code.
+
+    Raises:
+        VidsslError: with what the user should know and do.
+    """
+    parser = argparse.ArgumentParser(prog="vidssl prepare")
+    _add_arguments(parser)
+    options = parser.parse_args(args)
+    return options.run(options)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a sub-command for each data set to the parser of ``vidssl prepare``; its default `run` carries it out."""
+    parser.description = _ABOUT
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    for kind, summary in LISTINGS.summaries().items():
+        example = f"example: vidssl prepare {kind} {_EXAMPLE_OPTIONS[kind]} --output data/{kind}.catalog"
+        options = kinds.add_parser(kind, help=summary, description=f"{summary}. {_ABOUT}", epilog=example)
+        _add_listing_options(options, kind)
+        _add_common_options(options)
+        options.set_defaults(run=_run_listing)
+    synthetic = kinds.add_parser("synthetic", help="draw the embedded videos, whose label is how a shape moves")
+    _add_synthetic_arguments(synthetic)
+    synthetic.set_defaults(run=_run_synthetic)
+
+
+def _run_listing(args: argparse.Namespace) -> int:
+    """Run ``vidssl prepare`` with parsed arguments; return the exit code.
+
+    Raises:
+        VidsslError: with what the user should know and do.
+    """
+    if args.output.exists() and not args.overwrite:
+        raise VidsslError(f"{args.output} is there already; name another --output, or add --overwrite.")
+    options = ProbeOptions(args.decoder, args.workers, args.timeout)
+    reader = LISTINGS.get(args.kind)
+    listing = reader(**{name: getattr(args, name) for name in inspect.signature(reader).parameters})
+    print(f"{listing.kind}: {listing.found_sentence()}", flush=True)
+    if journal_path(args.output).exists():
+        print(f"going on from {journal_path(args.output)}", flush=True)
+    try:
+        with show_progress(len(listing.videos)) as watch:
+            catalog = prepare(listing, args.output, options, watch=watch)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        return INTERRUPTED
+    print(summarise(catalog))
+    if catalog.bad:
+        print(f"  all bad ones with their reasons: {bad_path(args.output)}")
+    note = "   # for 64 GPUs; the head of that file tells how to use fewer" if args.kind == "kinetics" else ""
+    print(f"\nNext: {next_command(catalog, args.output)}{note}")
+    return 0
+
+
+def _add_listing_options(parser: argparse.ArgumentParser, kind: str) -> None:
+    folder = {"type": Path, "metavar": "DIR"}
+    file = {"type": Path, "metavar": "FILE"}
+    is_table = kind == "csv"
+    told = "folder the paths start from (default: the folder of the table)" if is_table else "folder of the videos"
+    parser.add_argument("--videos", required=not is_table, help=told, **folder)
+    if kind in ("ucf101", "hmdb51"):
+        parser.add_argument("--lists", required=True, help="folder of the official lists, splits 1 to 3", **folder)
+    if kind == "kinetics":
+        parser.add_argument("--lists", required=True, nargs="+", help="CSV files, together one data set", **file)
+    if kind == "ssv2":
+        parser.add_argument("--labels", required=True, help="JSON from class names to numbers", **file)
+        for split in ("train", "validation", "test"):
+            parser.add_argument(f"--{split}", help=f"JSON list of the {split} videos", **file)
+    if kind == "class_folders":
+        told = "regular expression whose first bracket catches the group (a person) in the file name"
+        parser.add_argument("--group-pattern", metavar="REGEX", help=told)
+    if is_table:
+        parser.add_argument("--list-file", required=True, help="CSV with the columns path, label, group, split", **file)
+
+
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
+    defaults = ProbeOptions()
+    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the catalog to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the catalog if it is there")
+    decoders = ", ".join(DECODERS.names())
+    parser.add_argument("--decoder", default=defaults.decoder, metavar="NAME", help=f"auto (default), {decoders}")
+    parser.add_argument(
+        "--workers", type=int, default=defaults.num_workers, metavar="N", help="processes (%(default)s)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=defaults.timeout_seconds,
+        metavar="SECONDS",
+        help="give a video up after this time (%(default)g)",
+    )
+
+
+# --- synthetic videos ---
+
+
+def _add_synthetic_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``vidssl prepare synthetic``."""
+    default = SyntheticSpec()
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for videos and catalog")
+    parser.add_argument("--appearance", choices=APPEARANCES, default=default.appearance, help="whose textures")
+    for name in ("seed", "num_train", "num_test", "num_frames", "height", "width", "fps"):
+        flag, value = "--" + name.replace("_", "-"), getattr(default, name)
+        parser.add_argument(flag, type=int, default=value, metavar="N", help=f"default {value}")
+    parser.add_argument("--contact-sheet", type=Path, metavar="PNG", help="also draw a row of frames per class")
+
+
+def _run_synthetic(args: argparse.Namespace) -> int:
+    """Write the data set that the arguments describe; return the exit code."""
+    wanted = {name: getattr(args, name) for name in asdict(SyntheticSpec())}
+    spec = replace(SyntheticSpec(), **wanted)
+    catalog_path = write_synthetic(args.output, spec)
+    print(f"{spec.num_train} training and {spec.num_test} test videos, {len(CLASSES)} motion patterns: {catalog_path}")
+    if args.contact_sheet is not None:
+        print(f"Contact sheet: {contact_sheet(args.output, args.contact_sheet)}")
+    return 0
+
+
+# --- what to type next ---
+
+# Evaluation needs labels and videos that were not trained on; without them a run leaves it out.
+NO_EVALUATION = ("--trainer.limit_val_batches", "0", "--trainer.num_sanity_val_steps", "0")
+
+
+@dataclass(frozen=True)
+class _Config:
+    """What one of the configurations in ``configs/`` says that a catalog may have to say otherwise."""
+
+    file: str
+    name: str
+    train_split: str
+    query_split: str
+    batch_size: int
+
+
+_UCF101 = _Config("configs/cvrl_ucf101.yaml", "ucf101", "train1", "test1", 128)
+_KINETICS = _Config("configs/cvrl_kinetics400.yaml", "kinetics400", "train", "val", 1024)
+
+
+def next_command(catalog: Catalog, file: str | Path) -> str:
+    """Return the command that trains on a catalog, with the flags without which its configuration would not do.
+
+    Args:
+        catalog: the videos.
+        file: the catalog's file, as it should stand in the command.
+    """
+    config = _KINETICS if catalog.source.get("kind") == "kinetics" else _UCF101
+    name = Path(file).stem
+    words = ["vidssl", "fit", "--config", config.file, "--data.catalog", str(file)]
+    training = next((split for split in catalog.split_names if _is_training(catalog, split)), ALL)
+    if training != config.train_split:
+        words += ["--data.train_split", training]
+    if name != config.name:
+        words += ["--data.name", name, "--run_dir", f"runs/cvrl_{name}"]
+    num_videos = len(catalog.split(training))
+    if num_videos < config.batch_size:
+        words += ["--data.batch_size", str(num_videos)]
+    query = _query_split(catalog, training)
+    if query is None:
+        words += NO_EVALUATION
+    elif (training, query) != (config.train_split, config.query_split):
+        words += ["--data.evaluation.gallery_split", training, "--data.evaluation.query_split", query]
+    return shlex.join(words)
+
+
+def _is_training(catalog: Catalog, split: str) -> bool:
+    return split.startswith("train") and len(catalog.split(split)) > 0
+
+
+def _query_split(catalog: Catalog, training: str) -> str | None:
+    """The split to evaluate on, or None where there is none or nothing to learn from the training videos' labels."""
+    number = re.sub(r"^train(ing)?", "", training)
+    wanted = [f"{part}{number}" for part in ("test", "val", "validation")]
+    usable = [split for split in wanted if split in catalog.split_names and _num_classes(catalog, split) > 0]
+    return usable[0] if training != ALL and usable and _num_classes(catalog, training) > 1 else None
+
+
+def _num_classes(catalog: Catalog, split: str) -> int:
+    labels = catalog.labels[catalog.split(split)]
+    return len(np.unique(labels[labels >= 0]))

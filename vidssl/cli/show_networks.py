@@ -1,0 +1,218 @@
+"""``vidssl show --checkpoint``: what networks look at, how much of it moves, and where they put the videos."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidssl.errors import VidsslError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vidssl.cli.evaluate.subjects import Subject
+    from vidssl.evaluation.attention.clips import LookedAt
+    from vidssl.evaluation.attention.overlap import Overlap
+
+USAGE = """vidssl show --checkpoint FILE [FILE ...] [options]
+
+Lay trained networks side by side on the same videos:
+  what each looks at     Grad-CAM over a few clips, beside their motion: a sheet and a moving picture a video
+  how much of it moves   the share of attention on the quarter of the cells that move most (evenly spread: 25 %%)
+  where the videos lie   the features of all videos on a plane, coloured by class
+
+  vidssl show --checkpoint runs/cvrl/checkpoints/last.ckpt runs/mcl/checkpoints/last.ckpt --untrained
+  vidssl show --checkpoint runs/*_weizmann*/checkpoints/last.ckpt --data data/weizmann.catalog --projection tsne
+
+Runs that differ in their seed alone are one method: its numbers are their mean and spread, its pictures the first's."""
+
+LEAST_CLIPS = 3  # a clip is compared with the mean of the others of its video
+ATTENTION_FILE, MAP_FILE = "attention.json", "features_{}.png"
+
+
+def networks_parser() -> argparse.ArgumentParser:
+    """Return the parser of the verb with networks; --help needs no torch."""
+    from vidssl.cli.evaluate.arguments import add_network_arguments
+
+    parser = argparse.ArgumentParser(prog="vidssl show", usage=USAGE, allow_abbrev=False)
+    add_network_arguments(parser.add_argument_group("the networks").add_argument)
+    add = parser.add_argument_group("the videos").add_argument
+    add("--data", type=Path, metavar="CATALOG", help="catalog of vidssl prepare (that of the first checkpoint's run)")
+    add("--root", type=Path, metavar="FOLDER", help="folder of the videos (as the catalog says)")
+    add("--split", metavar="NAME", help="which videos (the queries of the run's evaluation, else all)")
+    add("--measure", type=int, default=200, metavar="N", help="measure on N of them, evenly spaced (%(default)s)")
+    add("--videos", type=int, default=4, metavar="N", help="draw N of them (%(default)s)")
+    add("--num-workers", type=int, metavar="N", help="loader workers (that of the run, or 2)")
+    add = parser.add_argument_group("the pictures").add_argument
+    add("--motion", default="codec", metavar="NAME", help="estimator of the motion: codec, dis, ... (%(default)s)")
+    add("--projection", default="pca", metavar="NAME", help="of the features: pca, tsne, umap (%(default)s)")
+    add("--output", type=Path, default=Path("show"), metavar="FOLDER", help="folder of the pictures (%(default)s)")
+    return parser
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What came out for one network."""
+
+    subject: Subject
+    features: np.ndarray  # (N, V, D)
+    attention: np.ndarray  # (N, V, T', H', W')
+    overlap: Overlap
+
+
+def show_networks(args: Sequence[str]) -> int:
+    """Run the verb; return the exit code.
+
+    Raises:
+        VidsslError: with what the user should know and do.
+    """
+    options = networks_parser().parse_args(args)
+    options.name = None
+    _check(options)
+    from vidssl.cli.evaluate.subjects import load_subjects
+    from vidssl.reporting.feature_map import PROJECTIONS, project
+    from vidssl.video.decoding import DecodingError
+
+    if options.projection not in PROJECTIONS:
+        project(options.projection, [])  # says which there are
+    subjects = load_subjects(options)
+    looked_at = _looked_at(subjects, options)
+    try:
+        seen = [_look(subject, looked_at) for subject in subjects]
+    except DecodingError as error:
+        raise VidsslError(f"A video cannot be read, and none is left out: {error}") from error
+    methods: dict[str, list[_Seen]] = {}
+    for one in seen:
+        methods.setdefault(one.subject.method, []).append(one)
+    options.output.mkdir(parents=True, exist_ok=True)
+    pictures = [*_draw_attention(methods, looked_at, options), _draw_map(methods, looked_at, options)]
+    _tell(methods, looked_at, options, pictures)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not options.checkpoint and options.backbone is None:
+        raise VidsslError("Say which networks: --checkpoint FILE, or --backbone NAME for an untrained one.")
+    if not options.checkpoint and options.data is None:
+        raise VidsslError("Without a checkpoint there is no run to take the videos from: --data CATALOG.")
+    if options.measure < 3 or options.videos < 0:
+        raise VidsslError("--measure must be at least 3, --videos at least 0.")
+
+
+def _looked_at(subjects: Sequence[Subject], options: argparse.Namespace) -> LookedAt:
+    """The videos and clips of the first run; clips of another size would show the networks different things."""
+    import numpy as np
+
+    from vidssl.cli.evaluate.measuring import data_module
+    from vidssl.data.settings import EvaluationClips
+    from vidssl.evaluation.attention.clips import LookedAt
+    from vidssl.motion.settings import MotionSettings
+
+    first = subjects[0].config
+    base = first.clips or EvaluationClips()
+    others = [subject.name for subject in subjects if subject.config.clips not in (None, first.clips)]
+    if others:
+        print(f"vidssl: note: {', '.join(others)} evaluated other clips; all see those of {subjects[0].name} here.")
+    data = data_module(subjects[0], options)
+    split = options.split or (base.query_split if first.clips is not None else "all")
+    rows = np.sort(data.catalog.split(split))
+    if len(rows) < 3:
+        raise VidsslError(f"--split {split}: it has {len(rows)} videos; attention is compared over at least 3.")
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(options.measure, len(rows))).round().astype(int))]
+    clips = replace(base, num_clips=LEAST_CLIPS, num_crops=1)
+    return LookedAt(data, rows, clips, MotionSettings(estimator=options.motion))
+
+
+def _look(subject: Subject, looked_at: LookedAt) -> _Seen:
+    import torch
+
+    encoder = subject.loaded.encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    features = looked_at.features(encoder)
+    attention = looked_at.attention(encoder, features)
+    encoder.to("cpu")
+    return _Seen(subject, features, attention, looked_at.overlap(attention))
+
+
+def _draw_attention(methods: dict[str, list[_Seen]], looked_at: LookedAt, options: argparse.Namespace) -> list[Path]:
+    from vidssl.reporting.attention_pictures import attention_animation, attention_page, attention_sheet
+
+    files = []
+    attention = {method: runs[0].attention for method, runs in methods.items()}
+    count = min(options.videos, len(looked_at.rows))
+    for place in [(2 * number + 1) * len(looked_at.rows) // (2 * count) for number in range(count)]:
+        row = int(looked_at.rows[place])
+        page = attention_page(looked_at, place, attention)
+        stem = options.output / f"attention_{row:06d}_{Path(looked_at.data.catalog.path(row)).stem}"
+        files += [attention_sheet(page, stem.with_suffix(".png")), attention_animation(page, stem.with_suffix(".webp"))]
+    return files
+
+
+def _draw_map(methods: dict[str, list[_Seen]], looked_at: LookedAt, options: argparse.Namespace) -> Path:
+    from vidssl.reporting.feature_map import feature_map
+
+    catalog = looked_at.data.catalog
+    features = {method: runs[0].features.mean(axis=1) for method, runs in methods.items()}
+    labels = catalog.labels[looked_at.rows]
+    classes = [*catalog.classes, "no label"]  # -1 is the last
+    file = options.output / MAP_FILE.format(options.projection)
+    return feature_map(features, labels, classes, options.projection, file)
+
+
+def _tell(
+    methods: dict[str, list[_Seen]], looked_at: LookedAt, options: argparse.Namespace, pictures: list[Path]
+) -> None:
+    from rich.console import Console
+
+    from vidssl.reporting.evaluation_tables import print_table
+    from vidssl.storage.files import replacing
+
+    console = Console(highlight=False)
+    clips, settings = looked_at.clips, looked_at.motion_settings
+    console.print(
+        f"Attention (Grad-CAM towards the video's other clips) and motion ({settings.estimator}) of "
+        f"{len(looked_at.rows)} videos x {clips.num_clips} clips of {clips.num_frames} frames at stride "
+        f"{clips.stride}, {clips.crop_size} pixels, in %.",
+        soft_wrap=True,
+    )
+    names = {
+        "motion_share": "on the quarter that moves most",
+        "elsewhere_share": "... of another video (chance)",
+        "motion_correlation": "correlation with motion, x 100",
+    }
+    rows = [
+        [told, *(_text([vars(one.overlap)[key] for one in runs]) for runs in methods.values())]
+        for key, told in names.items()
+    ]
+    headings = [method if len(runs) == 1 else f"{method} ({len(runs)} runs)" for method, runs in methods.items()]
+    print_table(headings, rows, console)
+    file = options.output / ATTENTION_FILE
+    with replacing(file) as passing:
+        passing.write_text(json.dumps(_document(methods, looked_at), indent=2) + "\n")
+    for path in [*pictures, file]:
+        console.print(f"  {path}", soft_wrap=True)
+
+
+def _text(values: Sequence[float]) -> str:
+    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.fmean(values):.1f}{spread}"
+
+
+def _document(methods: dict[str, list[_Seen]], looked_at: LookedAt) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "data": {"catalog_digest": looked_at.data.catalog.digest, "rows": [int(row) for row in looked_at.rows]},
+        "clips": asdict(looked_at.clips),
+        "motion": asdict(looked_at.motion_settings),
+        "networks": [
+            {"name": one.subject.name, "method": method, "checkpoint": one.subject.loaded.provenance}
+            | one.overlap.plain()
+            for method, runs in methods.items()
+            for one in runs
+        ],
+    }

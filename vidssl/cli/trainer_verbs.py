@@ -1,0 +1,266 @@
+"""Lightning's command line for our objectives and data module.
+
+The verb is taken off before Lightning parses, so that one configuration file serves fit, validate, test and predict,
+and ``${...}`` sees every key and every override (jsonargparse's ``omegaconf+`` mode resolves after merging).
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import SUPPRESS, ArgumentError, set_parsing_settings
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.plugins.io import CheckpointIO
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+import vidssl.evaluation.callbacks
+import vidssl.evaluation.finetuning.module
+import vidssl.reporting.attention_callback
+import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
+from vidssl.cli.config_errors import check_groups, explain, own_message
+from vidssl.cli.objective_names import prepare_arguments
+from vidssl.data.datamodule import VideoDataModule
+from vidssl.errors import VidsslError
+from vidssl.objectives import OBJECTIVES
+from vidssl.objectives.base import Objective
+from vidssl.objectives.contract import fault_of
+from vidssl.plugins.files import keep_plugin_files
+from vidssl.reporting.summary import print_metrics
+from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
+from vidssl.reporting.wandb_records import WandbRecords
+from vidssl.runs.checkpoint_io import AtomicCheckpointIO
+from vidssl.runs.metrics_csv import MetricsCSV
+from vidssl.runs.resuming import check_checkpoint, history_of_weights
+from vidssl.runs.run_directory import check_writable, choose_run_dir, resolve_checkpoint, run_of
+from vidssl.runs.run_record import RunRecord
+
+NEEDLESS_WARNINGS = (
+    ".*your dataloader is not resumable.*",  # ours is: the data module continues with the next batch
+    "Checkpoint directory .* exists and is not empty",  # training on in the same folder is meant
+    ".*does not have many workers.*",  # one worker decodes faster than a CPU trains
+    "The dirpath has changed from .*",  # validate and test write beside the run, and no checkpoint
+    "It is recommended to use `self.log\\('eval/.*",  # every process has the same number: there is nothing to average
+    ".*LeafSpec.*is deprecated.*",  # Lightning's own
+)
+
+USAGE = """vidssl {verb} --config FILE [--config FILE ...] [--KEY VALUE ...]
+
+Every key below can stand in a configuration file (data: {{batch_size: 64}}) or be given as a flag, which wins; of two
+files the later one wins. The keys of an objective, a sampler or a callback go below its init_args:
+
+  vidssl {verb} --config configs/quickstart.yaml --data.batch_size 64 --model.temperature 0.2
+  vidssl {verb} --model.help CVRL                           the keys of an objective
+  vidssl {verb} --data.sampler.help IntervalSampler         ... of a sampler
+  vidssl {verb} --data.augmentations.help                   ... of an augmentation recipe
+  vidssl {verb} --config configs/quickstart.yaml --print_config   what all of it comes to"""
+
+
+class _SaveConfig(SaveConfigCallback):
+    """Writes the resolved configuration and its plug-in files into the run's folder, and sends it to wandb."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Do what is left when Lightning has written the configuration. First process only."""
+        keep_plugin_files(_listed(self.config.plugin), Path(trainer.default_root_dir))
+        for run_logger in trainer.loggers:
+            run_logger.log_hyperparams(self.config.as_dict())
+
+
+class VidsslCLI(LightningCLI):
+    """Parses the configuration and builds objective, data module and trainer; `run_verb` then runs them."""
+
+    def __init__(self, verb: str, args: Sequence[str]) -> None:
+        self.verb = verb
+        set_parsing_settings(docstring_parse_attribute_docstrings=True)
+        args = prepare_arguments(args)
+        _import_objectives()
+        with warnings.catch_warnings():
+            # sys.argv stays as it is, because processes started for DDP repeat it
+            warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
+            super().__init__(
+                Objective,
+                VideoDataModule,
+                subclass_mode_model=True,
+                run=False,
+                args=args,
+                seed_everything_default=0,
+                save_config_callback=_SaveConfig if verb == "fit" else None,
+                save_config_kwargs={"overwrite": True},
+                trainer_defaults={"use_distributed_sampler": False},
+                parser_kwargs={
+                    "parser_mode": "omegaconf+",
+                    "exit_on_error": False,
+                    "allow_abbrev": False,  # a misspelt key is told, not guessed
+                    "prog": f"vidssl {verb}",
+                    "usage": USAGE.format(verb=verb),
+                    "description": None,
+                },
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the keys that belong to the run as a whole."""
+        parser.add_argument(
+            "--objective", type=str | None, default=SUPPRESS, help="registered name; model then takes settings alone"
+        )
+        parser.add_argument(
+            "--plugin", type=list[str] | str, default=[], help="Python files with objectives and backbones of yours"
+        )
+        parser.add_argument("--run_dir", type=str, default="runs/unnamed", help="folder of the run; numbered if taken")
+        parser.add_argument(
+            "--ckpt_path", type=str | None, default=None, help="checkpoint to continue from, or 'last' of run_dir"
+        )
+        parser.add_argument("--wandb", type=WandbSpec, default=WandbSpec(), help="the wandb run")
+        parser.link_arguments("seed_everything", "data.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
+        """Parse, and word mistakes for the user.
+
+        Raises:
+            VidsslError: a mistake in a file or a flag; the message names the key.
+        """
+        try:
+            super().parse_arguments(parser, args)
+        except (ArgumentError, OmegaConfBaseException) as error:
+            raise VidsslError(explain(str(error), parser, self.verb)) from error
+        check_groups(self.config, parser)
+        self.config.pop("objective", None)  # said by model.class_path
+
+    def instantiate_classes(self) -> None:
+        """Build everything; what a constructor says to the user comes through without the parser's wrapping.
+
+        Raises:
+            VidsslError: a value that a constructor refuses, a class that cannot be used as an objective, or one that
+                needs other views or motion than the data module delivers.
+        """
+        _check_objective(self.config.model.class_path)
+        try:
+            super().instantiate_classes()
+        except (ValueError, MisconfigurationException) as error:
+            message = own_message(error)
+            if message is None:
+                raise
+            raise VidsslError(message) from error
+        if self.verb == "fit":
+            self.model.check_data(self.datamodule.sampler.num_clips, self.datamodule.motion)
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the run's folder and check that it can be written to."""
+        self.ckpt_path = resolve_checkpoint(self.config.run_dir, self.config.ckpt_path)
+        if self.verb == "fit":
+            self.run_dir = choose_run_dir(self.config.run_dir, self.ckpt_path)
+        else:
+            self.run_dir = run_of(self.ckpt_path, self.config.run_dir) / self.verb
+        check_writable(self.run_dir)
+        self.config.trainer.default_root_dir = str(self.run_dir)
+
+    def instantiate_trainer(self, **kwargs) -> Trainer:
+        """Give the trainer its loggers: CSV always, wandb unless it is disabled, and what the configuration adds.
+
+        Every fit also keeps its run.json, and sends what wandb should know beside the numbers.
+
+        Raises:
+            VidsslError: a value that Lightning's Trainer refuses.
+        """
+        configured = self.config_init.trainer.get("logger")
+        if configured is not False:
+            added = [] if configured in (None, True) else configured
+            loggers = [MetricsCSV(str(self.run_dir)), *(added if isinstance(added, list) else [added])]
+            if self.verb == "fit" and (wandb_logger := build_wandb_logger(self.config_init.wandb, self.run_dir)):
+                loggers.append(wandb_logger)
+            kwargs["logger"] = loggers
+        if self.verb == "fit":
+            kwargs["callbacks"] = [*_listed(self.config_init.trainer.get("callbacks")), RunRecord(), WandbRecords()]
+        plugins = self.config_init.trainer.get("plugins") or []
+        kwargs["plugins"] = list(plugins) if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in kwargs["plugins"]):
+            kwargs["plugins"].append(AtomicCheckpointIO())
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (
+            ValueError,
+            TypeError,
+            MisconfigurationException,
+        ) as error:  # how Lightning's Trainer tells of values it cannot use
+            raise VidsslError(f"trainer: {error}") from error
+
+    def run_verb(self) -> None:
+        """Run the trainer.
+
+        Raises:
+            VidsslError: a checkpoint that does not fit, prediction on several processes, or what goes wrong for the
+                user on the way.
+        """
+        if self.trainer.is_global_zero and self.verb == "fit":
+            print(f"Run folder: {self.run_dir}" + (f", continued from {self.ckpt_path}" if self.ckpt_path else ""))
+        if self.ckpt_path:
+            check_checkpoint(self.ckpt_path, self.model, self.verb)
+        # Nothing is unpickled: a checkpoint holds tensors and plain values.
+        common = {"datamodule": self.datamodule, "ckpt_path": self.ckpt_path, "weights_only": True}
+        if self.verb in ("validate", "test"):
+            measured = getattr(self.trainer, self.verb)(self.model, verbose=False, **common)
+            if self.trainer.is_global_zero:
+                print_metrics({name: value for loader in measured for name, value in loader.items()})
+        elif self.verb == "predict":
+            if self.trainer.world_size > 1:
+                raise VidsslError("vidssl predict runs on one process: set --trainer.devices 1.")
+            _write_features(self.trainer.predict(self.model, **common), self.run_dir)
+        else:
+            self.datamodule.trained_before = history_of_weights(self.model)
+            self.trainer.fit(self.model, **common)
+
+
+def _listed(configured: Any) -> list[Any]:
+    """Return a configured value that may be None, one thing or a list of them, as a list."""
+    if configured is None:
+        return []
+    return list(configured) if isinstance(configured, list) else [configured]
+
+
+def _check_objective(class_path: str) -> None:
+    """Refuse a class that is below the base and yet no objective, as plug-ins are refused by name."""
+    module, _, name = class_path.rpartition(".")
+    fault = fault_of(getattr(importlib.import_module(module), name))
+    if fault is not None:
+        raise VidsslError(f"model.class_path: {class_path} cannot be used: {fault}.")
+
+
+def _import_objectives() -> None:
+    """Make the class names of all objectives known to the parser; a plug-in that is broken is told and left out."""
+    for name in OBJECTIVES.names():
+        try:
+            OBJECTIVES.get(name)
+        except VidsslError as error:
+            rank_zero_only(print)(f"vidssl: warning: {error}", file=sys.stderr)
+
+
+def _write_features(batches: list[dict[str, torch.Tensor]], folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    joined = {key: torch.cat([batch[key] for batch in batches]).contiguous() for key in batches[0]}
+    file = folder / "features.safetensors"
+    save_file(joined, file)
+    shape = "x".join(str(size) for size in joined["features"].shape)
+    print(f"Features {shape} (videos x clips x dimensions), labels and catalog rows: {file}")
+
+
+def run(verb: str, args: Sequence[str]) -> int:
+    """Run one of Lightning's verbs; the exit code is 0 when it went through."""
+    torch.set_float32_matmul_precision("high")
+    # hardware listings and product tips of the libraries below; their warnings stay
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    for needless in NEEDLESS_WARNINGS:
+        warnings.filterwarnings("ignore", message=needless)
+    VidsslCLI(verb, args).run_verb()
+    return 0

@@ -1,0 +1,172 @@
+"""A linear support vector machine on frozen features, and the leave-one-group-out protocol for small data sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from vidssl.errors import VidsslError
+from vidssl.evaluation.classifiers.linear_model import LinearModel, class_columns, classify
+from vidssl.evaluation.classifiers.linear_problem import Objective, labelled_rows
+from vidssl.evaluation.classifiers.newton import minimise
+from vidssl.evaluation.features.checks import check_classification, check_positive
+from vidssl.evaluation.features.normalisation import check_normalisation
+from vidssl.evaluation.features.video_features import VideoFeatures
+from vidssl.evaluation.protocols.outcome import Measure, Neighbours, Outcome
+from vidssl.evaluation.protocols.scores import mean_class_accuracy
+
+
+class SquaredHinge:
+    """``max(0, 1 - y s)^2`` for every class apart, y being 1 for rows of the class and -1 for all others."""
+
+    separate = True
+
+    def value(self, scores: Tensor, columns: Tensor) -> Tensor:
+        """Return the losses, (n, K); a row with column -1 belongs to none of the classes."""
+        return self._shortfall(scores, columns)[0].square_()
+
+    def slope(self, scores: Tensor, columns: Tensor) -> Tensor:
+        """Return their derivatives by the scores."""
+        slopes, (rows, own) = self._shortfall(scores, columns)
+        slopes *= 2
+        slopes[rows, own] *= -1
+        return slopes
+
+    def curve(self, scores: Tensor, columns: Tensor, direction: Tensor) -> Tensor:
+        """Return their second derivatives times `direction`."""
+        return 2 * direction * (self._shortfall(scores, columns)[0] > 0)
+
+    def curvature(self, scores: Tensor, columns: Tensor) -> Tensor:
+        """Return the mean of their second derivatives."""
+        return 2 * (self._shortfall(scores, columns)[0] > 0).double().mean()
+
+    def _shortfall(self, scores: Tensor, columns: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        rows = (columns >= 0).nonzero().squeeze(1)
+        own = columns[rows]
+        shortfall = 1 + scores
+        shortfall[rows, own] = 1 - scores[rows, own]
+        return shortfall.clamp_min_(0), (rows, own)
+
+
+@dataclass(frozen=True)
+class LinearSVM:
+    """One-against-rest linear support vector machines: L2 penalty, squared hinge, solved to their optimum.
+
+    The objective is liblinear's (Fan et al., JMLR 2008; ``-s 2 -B 1``, scikit-learn's ``LinearSVC``): for every class
+    ``(|w|^2 + b^2) / 2 + C * sum of losses``, the intercept b being penalised as well. The class with the highest score
+    wins. Frozen features of 240,000 videos x 2048 are read a chunk at a time; see `minimise` for the memory.
+
+    Attributes:
+        c: the weight of the summed loss against the L2 penalty.
+        normalisation: "standard" (columns of mean 0 and deviation 1), "l2" (rows of length one) or "none".
+        tolerance: how near to the optimum, see `minimise`.
+        max_iterations: the limit of the solver, which warns when it is reached.
+
+    Raises:
+        VidsslError: a number that is not above 0, or an unknown normalisation.
+    """
+
+    c: float = 1.0
+    normalisation: str = "standard"
+    tolerance: float = 1e-4
+    max_iterations: int = 100
+
+    def __post_init__(self) -> None:
+        check_positive(c=self.c, tolerance=self.tolerance, max_iterations=self.max_iterations)
+        check_normalisation(self.normalisation)
+
+    def fit(self, gallery: VideoFeatures) -> LinearModel:
+        """Fit on the mean features of labelled videos, which `check_classification` has let through."""
+        classes = np.unique(gallery.labels)
+        columns = class_columns(gallery.labels, classes)
+        rows = labelled_rows(gallery.features, columns, len(classes), self.normalisation)
+        problem = Objective(rows, SquaredHinge(), self.c, bias_penalty=1.0)
+        solution = minimise(problem, tolerance=self.tolerance, max_iterations=self.max_iterations)
+        return LinearModel(classes, rows.normaliser, solution.weights)
+
+    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
+        """Fit on the gallery and classify the queries, each by the mean of its views.
+
+        Returns:
+            ``top1``, ``top5`` with more than five classes, ``mean_class``; ``clip_top1`` and ``clip_top5`` where the
+            queries have several views.
+
+        Raises:
+            VidsslError: see `check_classification`.
+        """
+        check_classification(gallery, query)
+        return classify(self.fit(gallery), query, "features")
+
+
+@dataclass(frozen=True)
+class LeaveOneGroupOut:
+    """Another measure with each group of the query videos held out in turn (leave-one-person-out).
+
+    Metrics are means over all videos, so that larger groups weigh more; ``mean_class`` and what is predicted are those
+    of all videos together.
+
+    Attributes:
+        measure: fitted on all other groups.
+    """
+
+    leaves_out_groups: ClassVar[bool] = True
+    measure: Measure
+
+    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
+        """Measure each group against the rest; gallery and queries are the same videos.
+
+        Returns:
+            The measure's metrics; one that some fold lacks has no mean. ``chosen`` holds the metrics of every group.
+
+        Raises:
+            VidsslError: rows without a group, fewer than two groups, or a fold that cannot be measured; the message
+                names its group.
+        """
+        names, sizes = np.unique(query.groups, return_counts=True)
+        if len(names) < 2 or names[0] < 0:
+            raise VidsslError(
+                f"Leaving one group out needs at least two groups and a group for every row; found the groups {names}."
+            )
+        folds = {int(name): self._fold(query, name) for name in names}
+        return _pooled(folds, query, sizes)
+
+    def _fold(self, videos: VideoFeatures, name: int) -> Outcome:
+        held_out = videos.groups == name
+        try:
+            return self.measure(videos.subset(~held_out), videos.subset(held_out))
+        except VidsslError as error:
+            raise VidsslError(f"With group {name} held out: {error}") from error
+
+
+def _pooled(folds: dict[int, Outcome], videos: VideoFeatures, sizes: np.ndarray) -> Outcome:
+    outcomes = list(folds.values())
+    shared = [metric for metric in outcomes[0].metrics if all(metric in fold.metrics for fold in outcomes)]
+    metrics = {
+        metric: float(np.average([fold.metrics[metric] for fold in outcomes], weights=sizes)) for metric in shared
+    }
+    predicted = None
+    if all(fold.predicted is not None for fold in outcomes):
+        predicted = np.empty_like(videos.labels)
+        for name, fold in folds.items():
+            predicted[videos.groups == name] = fold.predicted
+        if "mean_class" in metrics:
+            metrics["mean_class"] = mean_class_accuracy(videos.labels, predicted)
+    chosen = {"groups": {str(name): {**fold.metrics, **fold.chosen} for name, fold in folds.items()}}
+    return Outcome(metrics, predicted, _pooled_neighbours(folds, videos), chosen)
+
+
+def _pooled_neighbours(folds: dict[int, Outcome], videos: VideoFeatures) -> Neighbours | None:
+    """Return places among all videos; as many as every fold has."""
+    if any(fold.neighbours is None for fold in folds.values()):
+        return None
+    width = min(fold.neighbours.places.shape[1] for fold in folds.values())
+    places = np.empty((len(videos), width), np.int64)
+    distances = np.empty((len(videos), width), np.float32)
+    for name, fold in folds.items():
+        held_out = videos.groups == name
+        places[held_out] = np.flatnonzero(~held_out)[fold.neighbours.places[:, :width]]
+        distances[held_out] = fold.neighbours.distances[:, :width]
+    return Neighbours(places, distances)

@@ -1,0 +1,17 @@
+"""Nearest neighbours among frozen features: exact search, k-NN, retrieval."""
+
+from typing import TYPE_CHECKING
+
+from vidssl.lazy_names import offer
+
+if TYPE_CHECKING:
+    from vidssl.evaluation.neighbours.knn import KNN as KNN
+    from vidssl.evaluation.neighbours.retrieval import Retrieval as Retrieval
+    from vidssl.evaluation.neighbours.search import exact_neighbours as exact_neighbours
+
+offer(
+    __name__,
+    knn=["KNN"],
+    retrieval=["Retrieval"],
+    search=["exact_neighbours"],
+)

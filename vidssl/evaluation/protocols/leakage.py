@@ -1,0 +1,57 @@
+"""Whether a network is tested on videos that it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from vidssl.catalogs.catalog import Catalog
+from vidssl.data.training_history import TrainedSplit
+from vidssl.errors import VidsslError
+
+NAMED_VIDEOS = 3
+
+
+def seen_in_training(history: Iterable[TrainedSplit] | None, catalog: Catalog, rows: np.ndarray) -> np.ndarray | None:
+    """Return the rows that the network was trained on, with or without labels; None where that is not known.
+
+    Args:
+        history: of the checkpoint, see `vidssl.data.training_history`.
+        catalog: that of the rows.
+        rows: the videos to be tested on, int64 (n,).
+    """
+    if history is None:
+        return None
+    seen = np.zeros(len(rows), dtype=bool)
+    for part in history:
+        seen |= part.seen(catalog, rows)
+    return rows[seen]
+
+
+def check_unseen(history: Iterable[TrainedSplit] | None, catalog: Catalog, rows: np.ndarray, checkpoint: str) -> None:
+    """Refuse to test on videos that were trained on.
+
+    Args:
+        history: see `seen_in_training`; None passes.
+        catalog: that of the rows.
+        rows: the videos to be tested on.
+        checkpoint: its name, for the message.
+
+    Raises:
+        VidsslError: some were; the message names a few.
+    """
+    history = None if history is None else list(history)
+    seen = seen_in_training(history, catalog, rows)
+    if seen is None or len(seen) == 0:
+        return
+    exact = any(part.catalog_digest == catalog.digest for part in history)
+    told_by = "" if exact else ", told by file name and number of frames,"
+    named = ", ".join(catalog.path(int(row)) for row in seen[:NAMED_VIDEOS])
+    more = ", ..." if len(seen) > NAMED_VIDEOS else ""
+    raise VidsslError(
+        f"{checkpoint} was trained on {len(seen):,} of the {len(rows):,} query videos ({named}{more})"
+        f"{told_by or ','} so the numbers would say nothing about new videos. Test on a split it has not seen, or, "
+        "where training without labels on the test videos is what you mean, say --allow-seen-videos; the record then "
+        "counts them."
+    )

@@ -1,0 +1,79 @@
+"""Metrics in a CSV file that survives a restart."""
+
+from __future__ import annotations
+
+import csv
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from vidssl.runs.metrics_file import METRICS_FILE, read_metrics
+from vidssl.storage.files import replacing
+
+
+class MetricsCSV(Logger):
+    """Writes ``metrics.csv``, a row whenever something is logged, in the run's folder.
+
+    A run that continues keeps the rows it had; those past the checkpoint, which it will log again, are dropped.
+    (Lightning's CSVLogger deletes the whole file instead.)
+
+    Args:
+        run_dir: the folder of the run.
+    """
+
+    def __init__(self, run_dir: str) -> None:
+        super().__init__()
+        self._run_dir = run_dir
+        self._columns: list[str] = []
+        self._started = False
+
+    @property
+    def name(self) -> str:
+        """Empty: checkpoints go directly below the run's folder."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Empty: checkpoints go directly below the run's folder."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run's folder."""
+        return self._run_dir
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the resolved configuration is saved beside the file."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append a row."""
+        row = {"step": float(step or 0), **{name: float(value) for name, value in metrics.items()}}
+        if not self._started:
+            self._continue_from(row["step"])
+        if set(row) <= set(self._columns):
+            with self._file.open("a", newline="") as lines:
+                csv.DictWriter(lines, self._columns).writerow(row)
+        else:
+            self._rewrite([*read_metrics(self._run_dir), row])
+
+    @property
+    def _file(self) -> Path:
+        return Path(self._run_dir) / METRICS_FILE
+
+    def _continue_from(self, step: float) -> None:
+        self._started = True
+        self._rewrite([row for row in read_metrics(self._run_dir) if row["step"] < step])
+
+    def _rewrite(self, rows: list[dict[str, float]]) -> None:
+        names = {name for row in rows for name in row} - {"step", "epoch"}
+        self._columns = ["step", "epoch", *sorted(names)]
+        with replacing(self._file) as passing, passing.open("w", newline="") as lines:
+            writer = csv.DictWriter(lines, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)

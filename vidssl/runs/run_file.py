@@ -1,0 +1,36 @@
+"""``run.json``: what a run is and what it cost, in its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vidssl.errors import VidsslError
+from vidssl.storage.files import replacing
+
+RUN_FILE = "run.json"
+
+
+def read_run(run_dir: str | Path) -> dict[str, Any]:
+    """Read a run's file; empty where there is none.
+
+    Raises:
+        VidsslError: the file cannot be read or is not ours.
+    """
+    file = Path(run_dir) / RUN_FILE
+    if not file.exists():
+        return {}
+    try:
+        values = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise VidsslError(f"{file} cannot be read ({error}); remove it to go on without what it told.") from error
+    if not isinstance(values, dict):
+        raise VidsslError(f"{file} holds a {type(values).__name__} where the facts of a run should be; remove it.")
+    return values
+
+
+def write_run(run_dir: str | Path, values: dict[str, Any]) -> None:
+    """Write a run's file, whole or not at all."""
+    with replacing(Path(run_dir) / RUN_FILE) as passing:
+        passing.write_text(json.dumps(values, indent=2) + "\n")

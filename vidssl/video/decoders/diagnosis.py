@@ -1,0 +1,74 @@
+"""Why a file cannot be opened, in words, the same whichever decoder failed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from vidssl.video.decoders.reader import DecodingError
+
+if TYPE_CHECKING:
+    import av
+
+
+def check_file(path: str) -> None:
+    """Raise a DecodingError if `path` is missing, a folder, unreadable or empty."""
+    if not os.path.exists(path):
+        raise DecodingError(path, "no such file")
+    if not os.path.isfile(path):
+        raise DecodingError(path, "not a file")
+    if not os.access(path, os.R_OK):
+        raise DecodingError(path, "cannot be opened: no permission to read it")
+    if os.path.getsize(path) == 0:
+        raise DecodingError(path, "empty file (0 bytes); fetch it again")
+
+
+def explain_unopened(path: str, decoder: str, error: object) -> DecodingError:
+    """Return the DecodingError that says why `decoder` could not open `path`.
+
+    Args:
+        path: an existing file that is not empty.
+        decoder: the name of the decoder that failed.
+        error: what its library said.
+    """
+    import av
+
+    try:
+        with open_container(path) as container:
+            has_video = bool(container.streams.video)
+    except av.FFmpegError:
+        if _misses_index(path):
+            return DecodingError(
+                path, "index missing (an MP4 without its 'moov' atom): the file was cut off; fetch it again"
+            )
+        return DecodingError(path, "not a video: no known container format")
+    if not has_video:
+        return DecodingError(path, "no video stream")
+    said = str(error).strip().split("\n")[0][:200]
+    return DecodingError(path, f"cannot be opened with decoder {decoder!r} ({said}); try decoder 'pyav'")
+
+
+def open_container(path: str) -> av.container.InputContainer:
+    """Open `path` with PyAV, whatever bytes its title and comments hold."""
+    import av
+
+    if int(av.__version__.split(".")[0]) >= 19:  # reads any bytes, and no longer takes the argument
+        return av.open(path)
+    return av.open(path, metadata_errors="ignore")
+
+
+def _misses_index(path: str) -> bool:
+    """Tell whether the file is an MP4 whose top-level boxes include no 'moov'."""
+    with open(path, "rb") as file:
+        file_size, position, kinds = os.path.getsize(path), 0, set()
+        while position + 8 <= file_size:
+            file.seek(position)
+            header = file.read(16)
+            box_size, kind = int.from_bytes(header[:4], "big"), header[4:8]
+            if box_size == 1:  # 64 bit size follows the kind
+                box_size = int.from_bytes(header[8:16], "big")
+            kinds.add(kind)
+            if box_size < 8:  # 0: up to the end of the file; else not a box
+                break
+            position += box_size
+    return b"ftyp" in kinds and b"moov" not in kinds
