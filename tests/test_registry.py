@@ -1,9 +1,11 @@
+import importlib
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from vidssl.errors import UnknownNameError, VidsslError
-from vidssl.registry import Registry
+from vidssl.registry import Registry, failure_text
 
 
 def registry_with_plugins(monkeypatch, *points):
@@ -100,3 +102,25 @@ def test_files_announce_what_they_define():
         VidsslError, match=r"claimed by collections:Counter \(vidssl\) and by builtins:list \(file my\.py\)"
     ):
         registry.get("own")
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_a_failure_is_told_by_the_last_line_in_the_users_own_file(monkeypatch, tmp_path, folder):
+    """As when wandb has put its own function in the place of sys.exit."""
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "exit_hook.py").write_text("def leave(code):\n    raise SystemExit(code)\n")
+    (tmp_path / "own_plugin.py").write_text("import exit_hook\n\n\nexit_hook.leave(3)\n")
+    (tmp_path / folder / "installed_plugin.py").write_text("import exit_hook\n\nexit_hook.leave(4)\n")
+    (tmp_path / "standard_library.py").write_text("import json\n\njson.loads('{')\n")
+    for module in ("exit_hook", "own_plugin", "installed_plugin", "standard_library"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / folder), *sys.path])
+    assert failure_of("own_plugin") == f"SystemExit: 3 ({tmp_path / 'own_plugin.py'}, line 4)"
+    assert failure_of("standard_library").endswith(f" ({tmp_path / 'standard_library.py'}, line 3)")
+    assert failure_of("installed_plugin") == f"SystemExit: 4 ({tmp_path / folder / 'exit_hook.py'}, line 2)"
+
+
+def failure_of(module):
+    with pytest.raises((Exception, SystemExit)) as raised:
+        importlib.import_module(module)
+    return failure_text(raised.value)

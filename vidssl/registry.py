@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import importlib
 import os
+import sysconfig
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from vidssl.errors import UnknownNameError, VidsslError, nearest
 
 PLUGINS_SWITCH = "VIDSSL_PLUGINS"
 MOST_LETTERS = 500  # some exceptions carry whole tensors
+_LIBRARIES = {"site-packages", "dist-packages"}
+# the standard library, vidssl, and code that was generated ("<string>")
+_NOT_THE_USERS = (f"{sysconfig.get_path('stdlib')}{os.sep}", f"{Path(__file__).parent}{os.sep}", "<")
 
 
 def plugins_are_on() -> bool:
@@ -136,7 +141,7 @@ class Registry:
         if len(claims) > 1:
             raise VidsslError(
                 f"The {self.kind} {name!r} is claimed by {' and by '.join(map(str, claims))}: rename or uninstall one, "
-                f"or set {PLUGINS_SWITCH}=0 (vidssl --no-plugins), which leaves vidssl's own."
+                f"or set {PLUGINS_SWITCH}=0, which leaves vidssl's own."
             )
         if claims[0].is_plugin:
             return self._load_plugin(name, claims[0])
@@ -182,16 +187,24 @@ class Registry:
 
 
 def failure_text(error: BaseException) -> str:
-    """Return an exception of somebody else's code as ``KeyError: 'x' (method.py, line 3)``."""
+    """Return an exception of somebody else's code as ``KeyError: 'x' (method.py, line 3)``.
+
+    The place is the last one in their own files; where there is none, as in an installed plug-in, the last of all.
+    """
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    # the first frame is ours
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
+    frames = frames[1:]  # the first frame is ours
+    frames = [frame for frame in frames if _is_the_users(frame.filename)] or frames
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({error.filename}, line {error.lineno})"
         return f"{type(error).__name__}: {error.msg}{place}"
     text = " ".join(str(error).split())
     text = text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} ..."
     return f"{type(error).__name__}: {text}{place}"
+
+
+def _is_the_users(file: str) -> bool:
+    return not file.startswith(_NOT_THE_USERS) and _LIBRARIES.isdisjoint(Path(file).parts)
 
 
 def _claim(point: EntryPoint) -> Claim:
