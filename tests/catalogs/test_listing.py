@@ -227,7 +227,7 @@ def test_ssv2(tmp_path):
         ({"labels": LABELS, "train": [ENTRY, ENTRY]}, "entry 2: the video 12 was listed before"),
         ({"labels": LABELS, "train": [ENTRY | {"template": "Holding [somthing]"}]}, "Did you mean 'Holding something'"),
         ({"labels": {"Holding something": "3"}, "train": [ENTRY]}, "labels.json must map the names"),
-        ({"labels": LABELS}, "at least one of its lists"),
+        ({"labels": LABELS}, "at least one of its lists: train, validation or test"),
     ],
 )
 def test_malformed_ssv2_lists(tmp_path, contents, message):

@@ -103,7 +103,7 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(VidsslError, match=r"Cannot write the synthetic videos to .*file"):
+    with pytest.raises(VidsslError, match=r"Cannot write the synthetic videos to .*file.*Choose another folder"):
         write_synthetic(tmp_path / "file" / "below", SMALL)
 
 

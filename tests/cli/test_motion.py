@@ -100,7 +100,8 @@ def test_an_interrupt_says_how_to_go_on(folder, capsys, monkeypatch):
         (["--data.catalog", "gone.catalog", "--output", "x"], "There is no catalog"),
         (["--data.catalog", "x.catalog", "--data.root", "gone", "--output", "x"], "data.root: there is no folder"),
         (["--data.catalog", "x.catalog", "--output", "x", "--dtype", "unit8"], "Did you mean 'uint8'"),
-        (["--data.catalog", "x.catalog", "--output", "x", "--share", "2/2"], "There is no share 2 of 2"),
+        (["--data.catalog", "x.catalog", "--output", "x", "--share", "2/2"], "There is no share 2 of 2 (--share)"),
+        (["--data.catalog", "x.catalog", "--output", "x", "--share", "2"], "--share is written like 0/8"),
         (["--config", "gone.yaml"], "--config: gone.yaml is not there"),
     ],
 )

@@ -125,7 +125,7 @@ def run_motion(args: Sequence[str]) -> int:
         return _check_there(job)
     if options.merge:
         return _finish(job, Share(), is_merge=True)
-    share = Share.parse(options.share) if options.share else Share.from_environment(os.environ)
+    share = Share.parse(options.share, "--share") if options.share else Share.from_environment(os.environ)
     processes = Processes(_default_workers() if options.workers is None else options.workers, options.timeout)
     print(_announcement(job, share, processes), flush=True)
     check_disk(job)

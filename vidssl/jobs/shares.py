@@ -44,16 +44,18 @@ class Share:
         return f"{self.number} of {self.count}"
 
     @classmethod
-    def parse(cls, text: str) -> Share:
-        """Read ``2/8``.
+    def parse(cls, text: str, origin: str = "") -> Share:
+        """Read ``2/8``; `origin` says who wrote it.
 
         Raises:
             VidsslError: the text is not of that form.
         """
         found = re.fullmatch(r"(\d+)/(\d+)", text)
         if not found:
-            raise VidsslError(f"--share is written like 0/8: its number from 0, and how many there are; got {text!r}.")
-        return cls(int(found[1]), int(found[2]), "--share")
+            raise VidsslError(
+                f"{origin or 'A share'} is written like 0/8: its number from 0, and how many there are; got {text!r}."
+            )
+        return cls(int(found[1]), int(found[2]), origin)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Share:

@@ -35,7 +35,7 @@ def ssv2(
     lists = {"train": train, "val": validation, "test": test}
     lists = {split: path for split, path in lists.items() if path is not None}
     if not lists:
-        raise VidsslError("Something-Something v2 needs at least one of its lists: --train, --validation or --test.")
+        raise VidsslError("Something-Something v2 needs at least one of its lists: train, validation or test.")
     classes = _classes(labels)
     known = set(classes)
     places: dict[str, str] = {}

@@ -140,9 +140,7 @@ def write_synthetic(folder: str | Path, spec: SyntheticSpec) -> Path:
             return catalog_path
         rows = [_write_video(folder, spec, split, index) for split, index in _videos(spec)]
     except OSError as error:
-        raise VidsslError(
-            f"Cannot write the synthetic videos to {folder}: {error}. Choose another --output."
-        ) from error
+        raise VidsslError(f"Cannot write the synthetic videos to {folder}: {error}. Choose another folder.") from error
     write_catalog(
         catalog_path,
         rows,
