@@ -1,4 +1,4 @@
-"""Plug-in files: ``--plugin my_method.py`` on the command line, ``plugin: my_method.py`` in a configuration.
+"""Plug-in files: Python files of the user's with objectives and backbones, named by the key ``plugin``.
 
 The file is imported by its own name, with its folder at the end of the import path. Processes that start later
 (loader workers, the other processes of DDP) are given the same path or repeat the command, so they find it too.
@@ -46,7 +46,7 @@ def load_plugin_file(file: str) -> ModuleType:
             fails while it is loaded, or defines nothing.
     """
     if not plugins_are_on():
-        raise VidsslError(f"plugin: {file}: {PLUGINS_SWITCH}=0 (or --no-plugins) switches plug-ins off. Remove one.")
+        raise VidsslError(f"plugin: {file}: {PLUGINS_SWITCH}=0 switches plug-ins off. Remove one of them.")
     path = Path(file).absolute()
     _check_file(file, path)
     if str(path.parent) not in sys.path:
@@ -126,5 +126,9 @@ def _what_it_defines(module: ModuleType) -> str:
     classes = [kind for _, kind in inspect.getmembers(module, inspect.isclass) if kind.__module__ == module.__name__]
     if not classes:
         return f"defines {wanted}"
-    told = ", ".join(f"{kind.__name__} (below {kind.__base__.__module__}.{kind.__base__.__name__})" for kind in classes)
+    told = ", ".join(f"{kind.__name__} (below {_path_of(kind.__bases__[0])})" for kind in classes)
     return f"defines {told}, {wanted}"
+
+
+def _path_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__name__}"
