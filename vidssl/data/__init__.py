@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 from vidssl.lazy_names import offer
 
 if TYPE_CHECKING:
-    from vidssl.data.augmentation import apply as apply
-    from vidssl.data.augmentation import draw as draw
     from vidssl.data.datamodule import VideoDataModule as VideoDataModule
     from vidssl.data.labelled import LabelledSubset as LabelledSubset
     from vidssl.data.motion_sampling import MotionSampler as MotionSampler
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 offer(
     __name__,
-    augmentation=["apply", "draw"],
     datamodule=["VideoDataModule"],
     labelled=["LabelledSubset"],
     motion_sampling=["MotionSampler"],

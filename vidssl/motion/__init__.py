@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from vidssl.lazy_names import offer
 from vidssl.registry import Registry
 
+__all__ = ["FLOW_ESTIMATORS"]
+
 FLOW_ESTIMATORS = Registry("flow estimator", "vidssl.flow_estimators")
 FLOW_ESTIMATORS.register(
     "codec", "vidssl.motion.codec:CodecFlow", summary="the motion vectors in the video file; costs less than decoding"

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from vidssl.lazy_names import offer
 from vidssl.registry import Registry
 
+__all__ = ["OBJECTIVES"]
+
 OBJECTIVES = Registry("objective", "vidssl.objectives", check="vidssl.objectives.contract:fault_of")
 OBJECTIVES.register(
     "CVRL",
