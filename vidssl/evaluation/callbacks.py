@@ -12,6 +12,7 @@ import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor
 
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
@@ -77,7 +78,7 @@ class FrozenFeatureEvaluation(Callback):
                 f"FrozenFeatureEvaluation.every_n_epochs ({self.every_n_epochs}) must be a multiple of "
                 f"trainer.check_val_every_n_epoch ({validates_every}), which is when there are features to measure."
             )
-        check_disjoint(trainer.datamodule, self.protocols)
+        check_disjoint(data_of(trainer), self.protocols)
 
     # --- collecting ---
 
@@ -93,6 +94,7 @@ class FrozenFeatureEvaluation(Callback):
         if self._processes is None:
             self._processes = Processes()
         loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
+        assert loaders is not None  # they are being iterated
         keep = self._views(loaders)
         self._parts = {
             name: FeaturePart(loader.dataset.share, keep[name], trainer.default_root_dir)
@@ -124,17 +126,21 @@ class FrozenFeatureEvaluation(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the features of a batch, under the name of its loader."""
+        """Keep what is measured of a batch, under the name of its loader."""
         if self._parts:
-            list(self._parts.values())[dataloader_idx].add(outputs)
+            list(self._parts.values())[dataloader_idx].add(self._measured_part(outputs))
+
+    def _measured_part(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return `features` (B, V, D) and `index` (B,) of what the model's `validation_step` returned."""
+        return outputs
 
     # --- measuring ---
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute and log the metrics."""
-        if not self._parts:
+        if not self._parts or self._processes is None:
             return
-        metrics = self._measure(trainer)
+        metrics = self._measure(trainer, self._processes)
         if trainer.sanity_checking:
             # Lightning drops what a sanity check logs, and these are the numbers of the untrained network.
             for run_logger in trainer.loggers:
@@ -158,35 +164,29 @@ class FrozenFeatureEvaluation(Callback):
             part.close()
         self._parts = {}
 
-    def _measure(self, trainer: Trainer) -> dict[str, float]:
+    def _measure(self, trainer: Trainer, processes: Processes) -> dict[str, float]:
         """Return the metrics, on every process; what goes wrong in measuring is an error on every process."""
-        gathered = {name: self._gather(part, trainer) for name, part in self._parts.items()}
+        gathered = {}
+        for name, part in self._parts.items():
+            features = _gather(part, processes, trainer)
+            if features is not None:
+                gathered[name] = features
         self._parts = {}
         told: tuple[dict[str, float], str | None] = ({}, None)
-        if trainer.is_global_zero:
+        if gathered:  # on the first process
             query = gathered["query"]
             try:
                 told = self._measure_all(trainer, gathered.get("gallery", query), query), None
             except VidsslError as error:  # the others wait for the metrics, and must hear of it
                 told = {}, str(error)
-        metrics, mistake = self._processes.broadcast(told)
+        metrics, mistake = processes.broadcast(told)
         if mistake is not None:
             raise VidsslError(mistake)
         return metrics
 
-    def _gather(self, part: FeaturePart, trainer: Trainer) -> VideoFeatures | None:
-        """Return the features of all processes, on the first one."""
-        gathered = part.gather(self._processes)
-        if gathered is None:
-            return None
-        catalog, index = trainer.datamodule.catalog, part.share.all_rows.astype(np.int64)
-        views = hold(*gathered, trainer.default_root_dir)
-        labels, groups = (column[index].astype(np.int64) for column in (catalog.labels, catalog.groups))
-        return VideoFeatures(views, labels, groups, index)
-
     def _measure_all(self, trainer: Trainer, gallery: VideoFeatures, query: VideoFeatures) -> dict[str, float]:
         """Measure by every protocol and record it, on the first process."""
-        data, circumstances = trainer.datamodule, circumstances_of(trainer, query)
+        data, circumstances = data_of(trainer), circumstances_of(trainer, query)
         metrics: dict[str, float] = {}
         for name in self.protocols:
             protocol = get_protocol(name)
@@ -200,10 +200,24 @@ class FrozenFeatureEvaluation(Callback):
         return metrics
 
 
+def _gather(part: FeaturePart, processes: Processes, trainer: Trainer) -> VideoFeatures | None:
+    """Return the features of all processes, on the first one."""
+    gathered = part.gather(processes)
+    if gathered is None:
+        return None
+    views = hold(*gathered, trainer.default_root_dir)
+    return VideoFeatures.of(data_of(trainer).catalog, part.share.all_rows, views)
+
+
+def data_of(trainer: Trainer) -> VideoDataModule:
+    """Return the data module that a trainer works on."""
+    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, and does not declare it
+
+
 def circumstances_of(trainer: Trainer, query: VideoFeatures) -> dict[str, Any]:
     """What a record says of the run, or of the checkpoint that is measured without one."""
     if trainer.state.fn == TrainerFn.FITTING:
-        seen = int(np.isin(query.index, trainer.datamodule.train_rows).sum())
+        seen = int(np.isin(query.index, data_of(trainer).train_rows).sum())
         return {"step": trainer.global_step, "epoch": trainer.current_epoch, "seen_in_training": seen}
     if not trainer.ckpt_path:
         return {}

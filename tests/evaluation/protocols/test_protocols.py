@@ -204,6 +204,11 @@ def test_a_protocol_that_trains_says_what_to_type():
         protocol.run(GALLERY, QUERY)
 
 
+def test_a_measure_that_is_not_built_yet_measures():
+    spec = MeasureSpec("neighbours.knn:KNN", {"k": 5})
+    assert spec(GALLERY, QUERY).metrics == spec.build()(GALLERY, QUERY).metrics
+
+
 def test_unknown_and_double_names():
     with pytest.raises(UnknownNameError, match=r"Unknown protocol 'retrieval'. Did you mean 'retrieval/mean'\?"):
         get_protocol("retrieval")

@@ -22,10 +22,11 @@ from vidssl.errors import VidsslError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from vidssl.cli.evaluate.measuring import Work
     from vidssl.cli.evaluate.subjects import Subject
     from vidssl.cli.evaluate.summary import Result, Summary
+    from vidssl.evaluation.features.video_features import VideoFeatures
     from vidssl.evaluation.protocols.contract import Protocol
-    from vidssl.evaluation.protocols.records import Measured
 
 PAGES_FOLDER = "pages"
 WIDE = 200  # columns of text for a file or a pipe, where nothing needs to be folded
@@ -57,18 +58,21 @@ def run_evaluate(args: Sequence[str]) -> int:
     protocols = _with_all_that_apply(named, subjects, options)
     check_settings(settings_of(options), protocols)
     works = [plan_work(subject, protocols, options) for subject in subjects]
-    features = [extract(work, options, progress=sys.stderr.isatty()) for work in works]
-    if any(found is None for found in features):
-        return 0  # not the first process
-    _report(works, features, options, repeated(args))
+    extracted = [extract(work, options, progress=sys.stderr.isatty()) for work in works]
+    features = [found for found in extracted if found is not None]
+    if len(features) == len(works):  # on the first process
+        _report(works, features, options, repeated(args))
     return 0
 
 
-def _report(works: list, features: list, options: argparse.Namespace, command: str) -> None:
+def _report(
+    works: Sequence[Work], features: Sequence[Sequence[VideoFeatures]], options: argparse.Namespace, command: str
+) -> None:
     from rich.console import Console
 
     from vidssl.cli.evaluate.measuring import measure
     from vidssl.cli.evaluate.summary import Summary
+    from vidssl.evaluation.protocols.records import RECORDS_FILE
     from vidssl.reporting.evaluation_tables import print_by_class, print_protocols
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
@@ -81,23 +85,18 @@ def _report(works: list, features: list, options: argparse.Namespace, command: s
     if len({(result.subject, result.split) for result in results}) == 1:
         print_by_class(records, console)
     folders = list(dict.fromkeys(work.subject.folder for work in works))
-    console.print(f"\nRecords: {', '.join(str(folder / 'evaluations.jsonl') for folder in folders)}", soft_wrap=True)
+    console.print(f"\nRecords: {', '.join(str(folder / RECORDS_FILE) for folder in folders)}", soft_wrap=True)
     if options.json is not None:
         document = {"command": command, "records": records, "summary": summary.plain()}
         _write(options.json, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     if options.markdown is not None:
         _write(options.markdown, summary.markdown() + "\n")
     if options.show is not None:
+        from vidssl.reporting.evaluation_pages import write_pages
+
         folder = Path(options.show) if options.show else folders[0] / PAGES_FOLDER
-        pages = _write_pages([(result.subject, measured) for result, measured in done], folder)
+        pages = write_pages([(result.subject, measured) for result, measured in done], folder)
         console.print(f"Pages: {pages}", soft_wrap=True)
-
-
-def _write_pages(measured: Sequence[tuple[str, Measured]], folder: Path) -> Path:
-    """Draw what was measured: (name of the network, what came out), in the order of the table."""
-    from vidssl.reporting.evaluation_pages import write_pages
-
-    return write_pages(measured, folder)
 
 
 def _print_summary(results: Sequence[Result], summary: Summary, console: Console) -> None:

@@ -177,8 +177,10 @@ def _before_training(subjects: Sequence[Subject], options: argparse.Namespace) -
     for subject in subjects:
         told = subject.loaded.provenance
         seed = options.seed if options.seed is not None else subject.config.seed or 0
-        network = [told[key] for key in ("backbone", "backbone_options", "pixel_mean", "pixel_std")]
-        loaded = load_encoder(subject.config.initial_weights, OutsideWeights(*network, seed))
+        network = OutsideWeights(
+            told["backbone"], told["backbone_options"], told["pixel_mean"], told["pixel_std"], seed
+        )
+        loaded = load_encoder(subject.config.initial_weights, network)
         method = f"{UNTRAINED} {told['backbone']}" if several else UNTRAINED
         start = subject.config.initial_weights or f"seed {seed}"
         before = Subject(f"{told['backbone']} {UNTRAINED}, {start}", method, subject.config, subject.folder, loaded)

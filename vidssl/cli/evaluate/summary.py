@@ -49,8 +49,8 @@ class Cell:
     @property
     def values(self) -> list[float]:
         """Of each run the mean over its splits; of a single run the value of each split."""
-        rows = [list(splits.values()) for splits in self.by_run.values()]
-        if any(value is None for row in rows for value in row):
+        rows = [[value for value in splits.values() if value is not None] for splits in self.by_run.values()]
+        if any(len(row) < len(splits) for row, splits in zip(rows, self.by_run.values(), strict=True)):
             return []
         return rows[0] if len(rows) == 1 else [statistics.fmean(row) for row in rows]
 

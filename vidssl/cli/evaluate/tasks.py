@@ -71,9 +71,9 @@ class WantedSplits:
         return pairs
 
     def _one_set(self, catalog: Catalog, of_run: EvaluationClips | None) -> SplitPair:
-        gallery, query = self.gallery or self.query, self.query or self.gallery
-        if query is not None:
-            return SplitPair(gallery, query)
+        told = [name for name in (self.gallery, self.query) if name]
+        if told:
+            return SplitPair(told[0], told[-1])
         if of_run is not None and of_run.gallery_split == of_run.query_split and _has(catalog, of_run.query_split):
             return SplitPair(of_run.query_split, of_run.query_split)
         return SplitPair(ALL, ALL)
@@ -106,8 +106,7 @@ def labelled_videos(catalog: Catalog, split: str) -> VideoFeatures:
     rows = rows[catalog.labels[rows] >= 0]
     if len(rows) == 0:
         raise VidsslError(f"Split {split!r} of {catalog.file} has no labelled video to evaluate on.")
-    views = np.empty((len(rows), 1, 0), np.float32)
-    return VideoFeatures(views, catalog.labels[rows].astype(np.int64), catalog.groups[rows].astype(np.int64), rows)
+    return VideoFeatures.of(catalog, rows)
 
 
 def check_splits(protocol: Protocol, catalog: Catalog, pair: SplitPair) -> None:
@@ -185,7 +184,7 @@ def changed(protocol: Protocol, settings: Mapping[str, Any]) -> tuple[Protocol, 
 
 def _changed(value: Any, settings: Mapping[str, Any]) -> tuple[Any, set[str]]:
     """Change the fields of a dataclass, and of dataclasses within it, that the settings name."""
-    if not is_dataclass(value):
+    if not is_dataclass(value) or isinstance(value, type):
         return value, set()
     changes, used = {}, set()
     for key in (field.name for field in fields(value)):

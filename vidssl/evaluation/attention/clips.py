@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from vidssl.data.augmentation import evaluation_plan, transform_motion
 from vidssl.data.datamodule import VideoDataModule
@@ -24,6 +23,7 @@ from vidssl.evaluation.attention.overlap import (
 from vidssl.evaluation.features.encoder import FrozenEncoder
 from vidssl.losses.motion_alignment import motion_target
 from vidssl.motion.settings import MotionSettings
+from vidssl.types import ClipBatch
 
 MOTION_CELLS = 28
 """Rows and columns of the motion of a clip before it is averaged over the cells of a network's maps."""
@@ -47,7 +47,7 @@ class LookedAt:
         self._source = MotionSource(data.catalog, MotionData(settings=motion))
         self._motion: np.ndarray | None = None
 
-    def batches(self) -> DataLoader:
+    def batches(self) -> Iterable[ClipBatch]:
         """Build the loader of the clips."""
         return self.data.evaluation_loader(self.rows, self.clips, None, (0, 1))
 
@@ -103,6 +103,7 @@ class LookedAt:
         dataset = self.data.evaluation_loader(np.array([row]), self.clips, None, (0, 1)).dataset
         return dataset[0].clips[clip]
 
-    def _motion_on(self, grid: Sequence[int]) -> np.ndarray:
-        pooled = motion_target(torch.from_numpy(self.motion).flatten(0, 1), tuple(grid)).numpy()
+    def _motion_on(self, grid: tuple[int, ...]) -> np.ndarray:
+        steps, rows, columns = grid
+        pooled = motion_target(torch.from_numpy(self.motion).flatten(0, 1), (steps, rows, columns)).numpy()
         return pooled.reshape(*self.motion.shape[:2], *grid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,14 +13,15 @@ from torch.nn.functional import cross_entropy
 
 from vidssl.errors import VidsslError
 from vidssl.evaluation.classifiers.hold_out import hold_out
-from vidssl.evaluation.classifiers.linear_model import LinearModel, class_columns, classify
-from vidssl.evaluation.classifiers.linear_problem import Objective, labelled_rows
-from vidssl.evaluation.classifiers.newton import minimise
+from vidssl.evaluation.classifiers.linear_model import LinearClassifier, LinearModel, classify
+from vidssl.evaluation.classifiers.linear_problem import Objective, Rows
+from vidssl.evaluation.classifiers.penalised import PenalisedClassifier
 from vidssl.evaluation.classifiers.sgd_heads import SGD, Heads, TrainingViews, count_hits, train_heads
 from vidssl.evaluation.features.checks import check_classification, check_positive
 from vidssl.evaluation.features.normalisation import check_normalisation
 from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.outcome import Outcome
+from vidssl.evaluation.protocols.scores import class_columns
 
 
 class Softmax:
@@ -51,18 +52,17 @@ class Softmax:
 
 
 @dataclass(frozen=True)
-class LogisticRegression:
+class LogisticRegression(PenalisedClassifier):
     """Multinomial logistic regression with an L2 penalty, solved to its optimum.
 
-    The objective is scikit-learn's: ``|W|^2 / 2 + C * sum of losses``, the intercepts being free. Frozen features of
-    240,000 videos x 2048 are read a chunk at a time; see `minimise` for the memory.
+    The objective is scikit-learn's: ``|W|^2 / 2 + C * sum of losses``, the intercepts being free.
 
     Attributes:
         c: the inverse strength of the L2 penalty against the summed loss. Rows of length one differ little from each
             other, hence the weak penalty.
         normalisation: "l2" (rows of length one, as in CVRL's linear protocol), "standard" or "none".
-        tolerance: how near to the optimum, see `minimise`.
-        max_iterations: the limit of the solver, which warns when it is reached.
+        tolerance: see `PenalisedClassifier`.
+        max_iterations: see `PenalisedClassifier`.
 
     Raises:
         VidsslError: a number that is not above 0, or an unknown normalisation.
@@ -70,40 +70,16 @@ class LogisticRegression:
 
     c: float = 100.0
     normalisation: str = "l2"
-    tolerance: float = 1e-4
-    max_iterations: int = 100
 
-    def __post_init__(self) -> None:
-        check_positive(c=self.c, tolerance=self.tolerance, max_iterations=self.max_iterations)
-        check_normalisation(self.normalisation)
-
-    def fit(self, gallery: VideoFeatures) -> LinearModel:
-        """Fit on the mean features of labelled videos, which `check_classification` has let through."""
-        classes = np.unique(gallery.labels)
-        columns = class_columns(gallery.labels, classes)
-        rows = labelled_rows(gallery.features, columns, len(classes), self.normalisation)
+    def problem(self, rows: Rows) -> Objective:
+        """Return what is minimised on these rows."""
         # scikit-learn gives two classes one vector w. As a softmax they have w / 2 and -w / 2, half of the penalty.
-        c = self.c / 2 if len(classes) == 2 else self.c
-        problem = Objective(rows, Softmax(), c, bias_penalty=0.0)
-        solution = minimise(problem, tolerance=self.tolerance, max_iterations=self.max_iterations)
-        return LinearModel(classes, rows.normaliser, solution.weights)
-
-    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
-        """Fit on the gallery and classify the queries, each by the mean of its views.
-
-        Returns:
-            ``top1``, ``top5`` with more than five classes, ``mean_class``; ``clip_top1`` and ``clip_top5`` where the
-            queries have several views.
-
-        Raises:
-            VidsslError: see `check_classification`.
-        """
-        check_classification(gallery, query)
-        return classify(self.fit(gallery), query, "features")
+        c = self.c / 2 if rows.num_classes == 2 else self.c
+        return Objective(rows, Softmax(), c, bias_penalty=0.0)
 
 
 @dataclass(frozen=True)
-class LinearLayer:
+class LinearLayer(LinearClassifier):
     """One linear layer trained by SGD on a view of every video at a time; softmax scores are averaged over the views.
 
     The defaults are CVRL's linear evaluation (Qian et al., CVPR 2021, appendix; 5 epochs of warm-up from the released
@@ -120,6 +96,8 @@ class LinearLayer:
     Raises:
         VidsslError: a learning rate that is not above 0, a negative weight decay, or an unknown normalisation.
     """
+
+    combination: ClassVar[str] = "probabilities"
 
     learning_rate: float = 32.0
     weight_decay: float = 0.0
@@ -143,19 +121,6 @@ class LinearLayer:
                 f"The linear layer diverges at learning rate {self.learning_rate}; lower it, or normalise the features."
             )
         return LinearModel(np.unique(gallery.labels), data.normaliser, weights)
-
-    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
-        """Fit on the gallery and classify the queries.
-
-        Returns:
-            ``top1``, ``top5`` with more than five classes, ``mean_class``; ``clip_top1`` and ``clip_top5`` where the
-            queries have several views.
-
-        Raises:
-            VidsslError: see `check_classification`, or the training diverges.
-        """
-        check_classification(gallery, query)
-        return classify(self.fit(gallery), query, "probabilities")
 
 
 @dataclass(frozen=True)
@@ -203,7 +168,7 @@ class LinearGrid:
         chosen = self.choose(gallery)
         layer = LinearLayer(chosen["learning_rate"], chosen["weight_decay"], self.normalisation)
         layer = replace(layer, sgd=self.sgd)
-        return replace(layer(gallery, query), chosen=chosen)
+        return replace(classify(layer.fit(gallery), query, layer.combination), chosen=chosen)
 
     def choose(self, gallery: VideoFeatures) -> dict[str, Any]:
         """Return learning rate and weight decay that do best on held-out videos, and how all pairs did."""

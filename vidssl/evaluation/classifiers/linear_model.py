@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vidssl.evaluation.features.checks import check_classification
 from vidssl.evaluation.features.normalisation import Normaliser
 from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.outcome import Outcome
-from vidssl.evaluation.protocols.scores import classification_metrics, true_ranks
+from vidssl.evaluation.protocols.scores import outcome_of_scores
 
 NUMBERS_AT_ONCE = 2**24
 
@@ -37,12 +40,6 @@ class LinearModel:
         return rows @ self.weights[:-1] + self.weights[-1]
 
 
-def class_columns(labels: np.ndarray, classes: np.ndarray) -> Tensor:
-    """Return the place of every label among the ascending `classes`, int64 (N,); -1 where it is not among them."""
-    place = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
-    return torch.from_numpy(np.where(classes[place] == labels, place, -1))
-
-
 def _of_mean_features(model: LinearModel, views: Tensor) -> Tensor:
     return model.scores(views.mean(dim=1))
 
@@ -51,7 +48,8 @@ def _of_mean_probabilities(model: LinearModel, views: Tensor) -> Tensor:
     return model.scores(views).softmax(dim=-1).mean(dim=1)
 
 
-COMBINATIONS: dict[str, Callable[[LinearModel, Tensor], Tensor]] = {
+Combination = Callable[[LinearModel, Tensor], Tensor]
+COMBINATIONS: dict[str, Combination] = {
     "features": _of_mean_features,
     "probabilities": _of_mean_probabilities,
 }
@@ -69,23 +67,36 @@ def classify(model: LinearModel, query: VideoFeatures, combination: str) -> Outc
     Returns:
         See `classification_metrics`; accuracies of views where there are several.
     """
-    columns = class_columns(query.labels, model.classes)
+    return outcome_of_scores(query.labels, model.classes, _scores(model, query, COMBINATIONS[combination]))
+
+
+def _scores(model: LinearModel, query: VideoFeatures, combine: Combination) -> Iterator[tuple[Tensor, Tensor | None]]:
     num_views, width = query.views.shape[1:]
     length = max(1, NUMBERS_AT_ONCE // (num_views * (width + len(model.classes))))
-    predicted, ranks, view_ranks = [], [], []
     for start in range(0, len(query), length):
-        views, own = torch.from_numpy(np.array(query.views[start : start + length])), columns[start : start + length]
-        scores = COMBINATIONS[combination](model, views)
-        predicted.append(scores.argmax(dim=1))
-        ranks.append(true_ranks(scores, own))
-        if num_views > 1:
-            view_ranks.append(true_ranks(model.scores(views), own[:, None].expand(-1, num_views)))
-    classes = model.classes[torch.cat(predicted).numpy()]
-    metrics = classification_metrics(
-        query.labels,
-        classes,
-        torch.cat(ranks).numpy(),
-        len(model.classes),
-        torch.cat(view_ranks).numpy() if view_ranks else None,
-    )
-    return Outcome(metrics, classes)
+        views = torch.from_numpy(np.array(query.views[start : start + length]))
+        yield combine(model, views), model.scores(views) if num_views > 1 else None
+
+
+class LinearClassifier(ABC):
+    """A measure: a linear classifier fitted on the gallery, with which the queries are classified."""
+
+    combination: ClassVar[str]
+    """What is averaged over the views of a query, one of `COMBINATIONS`."""
+
+    @abstractmethod
+    def fit(self, gallery: VideoFeatures) -> LinearModel:
+        """Fit on labelled videos, which `check_classification` has let through."""
+
+    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
+        """Fit on the gallery and classify the queries.
+
+        Returns:
+            ``top1``, ``top5`` with more than five classes, ``mean_class``; ``clip_top1`` and ``clip_top5`` where the
+            queries have several views.
+
+        Raises:
+            VidsslError: see `check_classification`, and whatever `fit` has to say.
+        """
+        check_classification(gallery, query)
+        return classify(self.fit(gallery), query, self.combination)

@@ -73,7 +73,7 @@ def _groups(part: SomeClasses) -> Iterator[tuple[Tensor, Curved]]:
     if not part.problem.loss.separate:
         yield torch.arange(len(part.classes)), _product_of_all_rows(part)
         return
-    counts = sum((_curvatures(part, span) > 0).sum(dim=0) for span in rows.spans())
+    counts = torch.stack([(_curvatures(part, span) > 0).sum(dim=0) for span in rows.spans()]).sum(dim=0)
     few = counts <= min(CURVED_NUMBERS_AT_ONCE // rows.width, FEW_ROWS * len(rows))
     if not few.all():
         group = (~few).nonzero().squeeze(1)

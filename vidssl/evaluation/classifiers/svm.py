@@ -9,11 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from vidssl.errors import VidsslError
-from vidssl.evaluation.classifiers.linear_model import LinearModel, class_columns, classify
-from vidssl.evaluation.classifiers.linear_problem import Objective, labelled_rows
-from vidssl.evaluation.classifiers.newton import minimise
-from vidssl.evaluation.features.checks import check_classification, check_positive
-from vidssl.evaluation.features.normalisation import check_normalisation
+from vidssl.evaluation.classifiers.linear_problem import Objective, Rows
+from vidssl.evaluation.classifiers.penalised import PenalisedClassifier
 from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.outcome import Measure, Neighbours, Outcome
 from vidssl.evaluation.protocols.scores import mean_class_accuracy
@@ -52,18 +49,18 @@ class SquaredHinge:
 
 
 @dataclass(frozen=True)
-class LinearSVM:
+class LinearSVM(PenalisedClassifier):
     """One-against-rest linear support vector machines: L2 penalty, squared hinge, solved to their optimum.
 
     The objective is liblinear's (Fan et al., JMLR 2008; ``-s 2 -B 1``, scikit-learn's ``LinearSVC``): for every class
     ``(|w|^2 + b^2) / 2 + C * sum of losses``, the intercept b being penalised as well. The class with the highest score
-    wins. Frozen features of 240,000 videos x 2048 are read a chunk at a time; see `minimise` for the memory.
+    wins.
 
     Attributes:
         c: the weight of the summed loss against the L2 penalty.
         normalisation: "standard" (columns of mean 0 and deviation 1), "l2" (rows of length one) or "none".
-        tolerance: how near to the optimum, see `minimise`.
-        max_iterations: the limit of the solver, which warns when it is reached.
+        tolerance: see `PenalisedClassifier`.
+        max_iterations: see `PenalisedClassifier`.
 
     Raises:
         VidsslError: a number that is not above 0, or an unknown normalisation.
@@ -71,34 +68,10 @@ class LinearSVM:
 
     c: float = 1.0
     normalisation: str = "standard"
-    tolerance: float = 1e-4
-    max_iterations: int = 100
 
-    def __post_init__(self) -> None:
-        check_positive(c=self.c, tolerance=self.tolerance, max_iterations=self.max_iterations)
-        check_normalisation(self.normalisation)
-
-    def fit(self, gallery: VideoFeatures) -> LinearModel:
-        """Fit on the mean features of labelled videos, which `check_classification` has let through."""
-        classes = np.unique(gallery.labels)
-        columns = class_columns(gallery.labels, classes)
-        rows = labelled_rows(gallery.features, columns, len(classes), self.normalisation)
-        problem = Objective(rows, SquaredHinge(), self.c, bias_penalty=1.0)
-        solution = minimise(problem, tolerance=self.tolerance, max_iterations=self.max_iterations)
-        return LinearModel(classes, rows.normaliser, solution.weights)
-
-    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
-        """Fit on the gallery and classify the queries, each by the mean of its views.
-
-        Returns:
-            ``top1``, ``top5`` with more than five classes, ``mean_class``; ``clip_top1`` and ``clip_top5`` where the
-            queries have several views.
-
-        Raises:
-            VidsslError: see `check_classification`.
-        """
-        check_classification(gallery, query)
-        return classify(self.fit(gallery), query, "features")
+    def problem(self, rows: Rows) -> Objective:
+        """Return what is minimised on these rows."""
+        return Objective(rows, SquaredHinge(), self.c, bias_penalty=1.0)
 
 
 @dataclass(frozen=True)
@@ -160,13 +133,14 @@ def _pooled(folds: dict[int, Outcome], videos: VideoFeatures, sizes: np.ndarray)
 
 def _pooled_neighbours(folds: dict[int, Outcome], videos: VideoFeatures) -> Neighbours | None:
     """Return places among all videos; as many as every fold has."""
-    if any(fold.neighbours is None for fold in folds.values()):
+    found = {name: fold.neighbours for name, fold in folds.items() if fold.neighbours is not None}
+    if len(found) < len(folds):
         return None
-    width = min(fold.neighbours.places.shape[1] for fold in folds.values())
+    width = min(neighbours.places.shape[1] for neighbours in found.values())
     places = np.empty((len(videos), width), np.int64)
     distances = np.empty((len(videos), width), np.float32)
-    for name, fold in folds.items():
+    for name, neighbours in found.items():
         held_out = videos.groups == name
-        places[held_out] = np.flatnonzero(~held_out)[fold.neighbours.places[:, :width]]
-        distances[held_out] = fold.neighbours.distances[:, :width]
+        places[held_out] = np.flatnonzero(~held_out)[neighbours.places[:, :width]]
+        distances[held_out] = neighbours.distances[:, :width]
     return Neighbours(places, distances)

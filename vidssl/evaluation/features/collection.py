@@ -39,7 +39,10 @@ class Processes:
     """
 
     def __init__(self) -> None:
-        self._group = dist.new_group(backend="gloo", timeout=PATIENCE) if world_size() > 1 else None
+        self._group: dist.ProcessGroup | None = None
+        if world_size() > 1:
+            # what else it may return is for processes outside of the group, and there are none
+            self._group = dist.new_group(backend="gloo", timeout=PATIENCE)  # type: ignore[assignment]
 
     def gather(self, value: Any) -> list[Any]:
         """Return the small, plain value of every process, to each of them."""
@@ -96,10 +99,10 @@ class FeaturePart:
     def __init__(self, share: Share, keep: str, folder: str | Path) -> None:
         self.share = share
         self.keep = keep
-        self.view_shape: tuple[int, int] | None = None  # (V, D)
+        self.view_shape = (0, 0)  # (V, D), known from the first batch on
         self.num_added = 0
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self._file = SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=folder)  # noqa: SIM115  (closed when sent)
+        self._file = SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=str(folder))  # noqa: SIM115  (closed when sent)
 
     def add(self, outputs: dict[str, Tensor]) -> None:
         """Keep the features of a batch: `features` (B, V, D), `index` (B,), in the order of the share.

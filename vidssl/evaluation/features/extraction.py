@@ -17,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from vidssl.data.datamodule import VideoDataModule
+from vidssl.data.dataset import ClipSample
 from vidssl.errors import VidsslError
 from vidssl.evaluation.features.collection import FeaturePart, Processes
 from vidssl.evaluation.features.encoder import LoadedEncoder
@@ -44,7 +45,7 @@ class FeatureWriter(Callback):
     """
 
     def __init__(self, files: Sequence[FeatureFile] | None, data: VideoDataModule) -> None:
-        self.files = files
+        self.files: Sequence[FeatureFile] = files or ()
         self.data = data
         self._parts: list[FeaturePart] = []
 
@@ -93,8 +94,9 @@ class _MissingFeatures(LightningDataModule):
         self.data = data
         self.writer = writer
 
-    def predict_dataloader(self) -> dict[str, DataLoader]:
+    def predict_dataloader(self) -> dict[str, DataLoader[ClipSample]]:
         trainer = self.trainer
+        assert trainer is not None  # it is what asks for the loaders
         # what the first process finds goes for all: the others may not see its disk, or see it later
         found = [trainer.is_global_zero and file.read(self.data) is not None for file in self.files]
         found = Processes().broadcast(found)
@@ -159,10 +161,13 @@ def extract_all(
         trainer.predict(loaded.encoder, datamodule=missing, return_predictions=False)
     if not trainer.is_global_zero:
         return None
-    features = [file.read(data) for file in files]
-    for file, read in zip(files, features, strict=True):
-        if read is None:
-            raise VidsslError(f"{file.path} was written and is gone, or was changed meanwhile; run again.")
+    return [_read(file, data) for file in files]
+
+
+def _read(file: FeatureFile, data: VideoDataModule) -> VideoFeatures:
+    features = file.read(data)
+    if features is None:
+        raise VidsslError(f"{file.path} was written and is gone, or was changed meanwhile; run again.")
     return features
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vidssl.errors import VidsslError
+
+if TYPE_CHECKING:
+    from vidssl.catalogs.catalog import Catalog
 
 VIDEOS_AT_ONCE = 4096
 
@@ -39,6 +43,19 @@ class VideoFeatures:
                 f"VideoFeatures need views (N, V, D), labels, groups and index (N,); they are {self.views.shape}, "
                 f"{self.labels.shape}, {self.groups.shape} and {self.index.shape}."
             )
+
+    @classmethod
+    def of(cls, catalog: Catalog, rows: np.ndarray, views: np.ndarray | None = None) -> VideoFeatures:
+        """Return features with what a catalog says of their videos.
+
+        Args:
+            catalog: of the videos.
+            rows: int64 (N,), ascending.
+            views: float32 (N, V, D); None where the videos count, and not their features: then V is 1 and D is 0.
+        """
+        rows = rows.astype(np.int64)
+        labels, groups = (column[rows].astype(np.int64) for column in (catalog.labels, catalog.groups))
+        return cls(np.empty((len(rows), 1, 0), np.float32) if views is None else views, labels, groups, rows)
 
     def __len__(self) -> int:
         return len(self.labels)

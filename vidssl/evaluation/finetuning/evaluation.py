@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
 
-from vidssl.evaluation.callbacks import FrozenFeatureEvaluation, circumstances_of
+from vidssl.data.datamodule import VideoDataModule
+from vidssl.evaluation.callbacks import FrozenFeatureEvaluation, circumstances_of, data_of
 from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.leakage import seen_in_training
 from vidssl.evaluation.protocols.named import get_protocol
 from vidssl.evaluation.protocols.outcome import Outcome
 from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_record
-from vidssl.evaluation.protocols.scores import classification_metrics, true_ranks
+from vidssl.evaluation.protocols.scores import outcome_of_scores
+
+if TYPE_CHECKING:
+    from vidssl.evaluation.finetuning.module import FineTuning
 
 VIDEOS_AT_ONCE = 4096
 
@@ -42,27 +48,15 @@ class FineTuningEvaluation(FrozenFeatureEvaluation):
     def _views(self, loaders: dict[str, Any]) -> dict[str, str]:
         return dict.fromkeys(loaders, "each")
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the scores of a batch."""
-        told = {"features": outputs["scores"], "index": outputs["index"]}
-        super().on_validation_batch_end(trainer, pl_module, told, batch, batch_idx, dataloader_idx)
-
-    on_test_batch_end = on_validation_batch_end
+    def _measured_part(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"features": outputs["scores"], "index": outputs["index"]}
 
     def _measure_all(self, trainer: Trainer, gallery: VideoFeatures, query: VideoFeatures) -> dict[str, float]:
-        data, model = trainer.datamodule, trainer.lightning_module
+        data, model = data_of(trainer), cast("FineTuning", trainer.lightning_module)
         named = get_protocol(self.protocol)
-        outcome = replace(measure_scores(query), chosen=_chosen(trainer))
+        outcome = replace(measure_scores(query), chosen=_chosen(data, model))
         clips = replace(data.evaluation, gallery_split=data.train_split)
-        gallery = _training_videos(data)
+        gallery = VideoFeatures.of(data.catalog, np.sort(data.train_rows))  # a record counts them
         used = replace(named, measure=model.recipe())
         seen = seen_in_training(model.pretrained_on, data.catalog, query.index)
         record = Measured(used, data.name, data.catalog, clips, gallery, query, outcome, named).record(
@@ -82,28 +76,15 @@ def measure_scores(query: VideoFeatures) -> Outcome:
         ``top1``, ``top5`` with more than five classes, ``mean_class``, and with several views ``clip_top1`` and
         ``clip_top5``; the predicted classes.
     """
-    num_views, num_classes = query.views.shape[1:]
-    predicted, ranks, view_ranks = [], [], []
+    return outcome_of_scores(query.labels, np.arange(query.views.shape[2]), _mean_scores(query))
+
+
+def _mean_scores(query: VideoFeatures) -> Iterator[tuple[Tensor, Tensor | None]]:
     for start in range(0, len(query), VIDEOS_AT_ONCE):
         scores = torch.from_numpy(np.array(query.views[start : start + VIDEOS_AT_ONCE]))
-        labels = torch.from_numpy(query.labels[start : start + VIDEOS_AT_ONCE])
-        mean = scores.mean(dim=1)
-        predicted.append(mean.argmax(dim=1))
-        ranks.append(true_ranks(mean, labels))
-        view_ranks.append(true_ranks(scores, labels[:, None].expand(-1, num_views)))
-    classes, ranks, view_ranks = (torch.cat(parts).numpy() for parts in (predicted, ranks, view_ranks))
-    clips = view_ranks if num_views > 1 else None
-    return Outcome(classification_metrics(query.labels, classes, ranks, num_classes, clips), classes)
+        yield scores.mean(dim=1), scores if scores.shape[1] > 1 else None
 
 
-def _chosen(trainer: Trainer) -> dict[str, Any]:
-    data = trainer.datamodule
+def _chosen(data: VideoDataModule, model: FineTuning) -> dict[str, Any]:
     labelled = {"fraction": data.labelled.fraction, "seed": data.labelled.seed, "videos": len(data.train_rows)}
-    return {"pretrained": trainer.lightning_module.pretrained, "labelled": labelled}
-
-
-def _training_videos(data: Any) -> VideoFeatures:
-    """Return the videos that were trained on, without features: a record counts them."""
-    rows = np.sort(data.train_rows)
-    labels, groups = (column[rows].astype(np.int64) for column in (data.catalog.labels, data.catalog.groups))
-    return VideoFeatures(np.empty((len(rows), 1, 0), np.float32), labels, groups, rows)
+    return {"pretrained": model.pretrained, "labelled": labelled}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidssl.errors import VidsslError
+from vidssl.evaluation.features.checks import refuse_bad_rows
 
 NUMBERS_AT_ONCE = 2**20  # of a pass that converts rows to float64: 8 MB
 LARGEST_SQUARE = 1e74  # a length of 1e37: a little below the end of float32, so that rows can be added
@@ -72,26 +73,12 @@ def feature_rows(raw: np.ndarray, name: str, scaling: str, centre: np.ndarray | 
         rows = raw[block] if centre is None else raw[block] - centre
         rows = rows.astype(np.float64)
         squares[block] = sum_rows(rows * rows)
-    check_finite(squares, name)
+    refuse_bad_rows(int((~(squares < LARGEST_SQUARE)).sum()), len(squares), name)
     lengths = None
     if scaling == "unit-length":
         lengths = np.sqrt(squares).astype(np.float32)
         lengths[lengths == 0] = 1
     return FeatureRows(raw, centre, lengths, squares)
-
-
-def check_finite(squares: np.ndarray, name: str) -> None:
-    """Refuse rows whose squared lengths (N,) say that they hold NaN, infinity or numbers next to it.
-
-    Raises:
-        VidsslError: it says how many do.
-    """
-    bad = int((~(squares < LARGEST_SQUARE)).sum())
-    if bad:
-        raise VidsslError(
-            f"{bad} of the {len(squares)} feature rows of the {name} hold NaN or infinity; "
-            "the network has diverged or its input was not normalised."
-        )
 
 
 def mean_row(raw: np.ndarray) -> np.ndarray:

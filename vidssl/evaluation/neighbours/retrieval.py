@@ -13,6 +13,7 @@ from vidssl.evaluation.neighbours.feature_rows import feature_rows, mean_row
 from vidssl.evaluation.neighbours.search import exact_neighbours
 from vidssl.evaluation.protocols.outcome import Neighbours, Outcome
 
+SETS = ("gallery", "query set")  # as messages call them
 CENTRINGS = ("none", "gallery", "per-set")
 SCALINGS = {"cosine": "unit-length", "l2": "none"}  # distance -> what is done to rows after centring
 
@@ -70,13 +71,13 @@ def video_neighbours(
     Raises:
         VidsslError: see `check_classification`.
     """
-    check_classification(gallery, query, ("gallery", "query set"))
+    check_classification(gallery, query, SETS)
     centres = _centres(gallery.features, query.features, centring)
-    rows = [
+    known, asked = (
         feature_rows(videos.features, name, SCALINGS[distance], centre)
-        for videos, name, centre in zip((gallery, query), ("gallery", "query set"), centres, strict=True)
-    ]
-    return exact_neighbours(*rows, k, distance)
+        for videos, name, centre in zip((gallery, query), SETS, centres, strict=True)
+    )
+    return exact_neighbours(known, asked, k, distance)
 
 
 def _centres(gallery: np.ndarray, query: np.ndarray, centring: str) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -72,7 +72,7 @@ class Euclidean:
         return longest * longest
 
 
-DISTANCES = {"cosine": Cosine(), "l2": Euclidean()}
+DISTANCES: dict[str, Cosine | Euclidean] = {"cosine": Cosine(), "l2": Euclidean()}
 
 
 def exact_neighbours(gallery: FeatureRows, queries: FeatureRows, k: int, distance: str) -> Neighbours:
@@ -128,6 +128,12 @@ class _Block:
     longest: float  # no shifted row is longer
 
 
+def _wait_for(search: Future[None] | None) -> None:
+    """Wait until a block was searched, if there is one, and raise what went wrong there."""
+    if search is not None:
+        search.result()
+
+
 class _QueryBlock:
     """Some queries on their way through the gallery."""
 
@@ -139,10 +145,9 @@ class _QueryBlock:
         self.candidates = Candidates(stop - start, search.k, self._exact_keys)
         self.error = np.zeros(stop - start)
 
-    def see(self, block: _Block, longest: float, before: Future | None) -> None:
+    def see(self, block: _Block, longest: float, before: Future[None] | None) -> None:
         """Score a block of the gallery once the one before it is done; `longest` is the greatest length up to it."""
-        if before is not None:
-            before.result()
+        _wait_for(before)
         self.error = self.search.error(self.lengths, longest)
         scratch = np.empty((len(self.shifted), min(COLUMNS_AT_ONCE, len(block.rows))), np.float32)
         for start in range(0, len(block.rows), COLUMNS_AT_ONCE):
@@ -151,9 +156,9 @@ class _QueryBlock:
             np.matmul(self.shifted, block.shifted[columns].T, out=products)
             self.candidates.offer(products, block.offsets[columns], block.rows[columns], self.error)
 
-    def nearest(self, before: Future) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self, before: Future[None] | None) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and keys of the nearest, see `Candidates.nearest`, once the last block is done."""
-        before.result()
+        _wait_for(before)
         return self.candidates.nearest(self.error)
 
     def _exact_keys(self, query: int, rows: np.ndarray) -> np.ndarray:
@@ -211,14 +216,14 @@ class _Search:
     def one_pass(self, pool: ThreadPoolExecutor, bounds: list[tuple[int, int]]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Take blocks of queries through the whole gallery; return rows and keys of their nearest, block by block."""
         queries = list(pool.map(lambda bound: _QueryBlock(self, *bound), bounds))
-        longest, before = 0.0, [None] * len(queries)
+        longest = 0.0
+        before: list[Future[None] | None] = [None] * len(queries)
         for block in self._blocks(pool):
             longest = max(longest, block.longest)
             now = [pool.submit(query.see, block, longest, done) for query, done in zip(queries, before, strict=True)]
             for done in before:  # so that no more than two blocks are searched at a time
-                if done is not None:
-                    done.result()
-            before = now
+                _wait_for(done)
+            before = [*now]
         return list(pool.map(_QueryBlock.nearest, queries, before))
 
     def _blocks(self, pool: ThreadPoolExecutor) -> Iterator[_Block]:

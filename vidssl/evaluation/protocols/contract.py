@@ -41,7 +41,7 @@ class ProtocolClips:
         """Return `clips` with everything that the protocol fixes put in its place."""
         return replace(clips, **self.fixed())
 
-    def fixed(self) -> dict[str, int]:
+    def fixed(self) -> dict[str, Any]:
         """Return what the protocol says, without what it leaves open."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
@@ -147,7 +147,8 @@ def _check_groups(protocol: Protocol, gallery: VideoFeatures, query: VideoFeatur
         what = f"{without} of {len(query)} videos have no group" if without else "all videos are of one group"
         raise VidsslError(
             f"{protocol.name} holds out each group (person, scene) in turn, but {what}. Prepare the catalog with "
-            "groups: vidssl prepare class_folders --group-pattern '^([^_]+)_', or the column group of a table."
+            "groups: vidssl prepare class_folders --videos FOLDER --group-pattern '^([^_]+)_' --output CATALOG, or the "
+            "column group of a table."
         )
 
 
@@ -181,6 +182,10 @@ class MeasureSpec:
             key: value.build() if isinstance(value, MeasureSpec) else value for key, value in self.settings.items()
         }
         return getattr(importlib.import_module(f"vidssl.evaluation.{module}"), name)(**settings)
+
+    def __call__(self, gallery: VideoFeatures, query: VideoFeatures) -> Outcome:
+        """Measure, as every measure does."""
+        return self.build()(gallery, query)
 
 
 class ProtocolTable(Mapping[str, Protocol]):

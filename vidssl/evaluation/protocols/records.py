@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vidssl.catalogs.catalog import Catalog
     from vidssl.data.settings import EvaluationClips
     from vidssl.evaluation.features.video_features import VideoFeatures
-    from vidssl.evaluation.protocols.named import Protocol
+    from vidssl.evaluation.protocols.contract import Protocol
     from vidssl.evaluation.protocols.outcome import Outcome
 
 RECORDS_FILE = "evaluations.jsonl"

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+import torch
 from torch import Tensor
 
+from vidssl.evaluation.protocols.outcome import Outcome
+
 TOP = 5
+
+
+def class_columns(labels: np.ndarray, classes: np.ndarray) -> Tensor:
+    """Return the place of every label among the ascending `classes`, int64 (N,); -1 where it is not among them."""
+    place = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
+    return torch.from_numpy(np.where(classes[place] == labels, place, -1))
 
 
 def true_ranks(scores: Tensor, columns: Tensor) -> Tensor:
@@ -56,6 +67,39 @@ def classification_metrics(
     if view_ranks is not None:
         metrics |= {f"clip_{name}": value for name, value in accuracies(view_ranks, num_classes).items()}
     return metrics
+
+
+def outcome_of_scores(
+    labels: np.ndarray, classes: np.ndarray, chunks: Iterable[tuple[Tensor, Tensor | None]]
+) -> Outcome:
+    """Give every video the class with the highest score.
+
+    Args:
+        labels: int64 (M,), true classes; one that is not among `classes` counts as an error.
+        classes: int64 (K,), ascending, those that there are scores of.
+        chunks: scores (m, K) of the videos in their order, and scores (m, V, K) of each of their views or None.
+
+    Returns:
+        See `classification_metrics`; accuracies of views where their scores are told.
+    """
+    columns, first = class_columns(labels, classes), 0
+    predicted, ranks, view_ranks = [], [], []
+    for scores, of_views in chunks:
+        own = columns[first : first + len(scores)]
+        first += len(scores)
+        predicted.append(scores.argmax(dim=1))
+        ranks.append(true_ranks(scores, own))
+        if of_views is not None:
+            view_ranks.append(true_ranks(of_views, own[:, None].expand(of_views.shape[:2])))
+    found = classes[torch.cat(predicted).numpy()]
+    metrics = classification_metrics(
+        labels,
+        found,
+        torch.cat(ranks).numpy(),
+        len(classes),
+        torch.cat(view_ranks).numpy() if view_ranks else None,
+    )
+    return Outcome(metrics, found)
 
 
 def mean_class_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
