@@ -114,7 +114,9 @@ def test_videos_that_were_trained_on_are_refused_unless_that_is_meant(runs, synt
     checkpoint = runs[0] / "checkpoints" / "last.ckpt"
     args = ["--checkpoint", checkpoint, "--protocol", "knn", "--gallery-split", "test", "--query-split", "train"]
     assert evaluate(*args, output=tmp_path) == 2
-    assert "last.ckpt was trained on 32 of the 32 query videos" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "last.ckpt was trained on 32 of the 32 query videos" in told
+    assert "say --allow-seen-videos" in told
     assert not list(tmp_path.glob("features/*"))  # told before anything is encoded
     assert evaluate(*args, "--allow-seen-videos", output=tmp_path) == 0
     assert "32 query videos were trained on" in capsys.readouterr().out

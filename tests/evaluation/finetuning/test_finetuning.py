@@ -102,8 +102,8 @@ def test_test_videos_that_the_weights_were_trained_on_are_refused(
     started = ["--model.backbone.name", "as_weights", "--model.backbone.weights", str(checkpoint)]
     assert cli.main([*finetuning_config, *started]) == 2
     told = capsys.readouterr().err
-    assert "was trained on 16 of the 16 videos" in told
-    assert "--model.allow_seen_videos true" in told
+    assert "last.ckpt was trained on 16 of the 16 query videos (" in told
+    assert "set model.allow_seen_videos to true" in told
 
 
 def test_a_part_of_the_labels(finetuning_config, tmp_path, monkeypatch):

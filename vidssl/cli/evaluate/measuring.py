@@ -69,7 +69,8 @@ def plan_work(subject: Subject, protocols: Sequence[Protocol], options: argparse
             tasks.append(make_task(protocol, settings, base or EvaluationClips(), pair, options.batch_size))
     if not options.allow_seen_videos:
         for split in dict.fromkeys(task.pair.query for task in tasks):
-            check_unseen(subject.loaded.trained_on, data.catalog, data.evaluation_rows(split), subject.name)
+            rows = data.evaluation_rows(split)
+            check_unseen(subject.loaded.trained_on, data.catalog, rows, subject.name, "say --allow-seen-videos")
     return Work(subject, data, tasks)
 
 

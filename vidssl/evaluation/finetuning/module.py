@@ -16,10 +16,11 @@ from vidssl.backbones.checkpoints import read_checkpoint
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.data.training_history import TrainedSplit, training_history
 from vidssl.errors import VidsslError
+from vidssl.evaluation.callbacks import data_of
 from vidssl.evaluation.features.encoder import load_encoder
 from vidssl.evaluation.finetuning.evaluation import FineTuningEvaluation
 from vidssl.evaluation.finetuning.recipe import FineTuningRecipe, augmentation_told
-from vidssl.evaluation.protocols.leakage import seen_in_training
+from vidssl.evaluation.protocols.leakage import check_unseen
 from vidssl.evaluation.protocols.named import PROTOCOLS, get_protocol
 from vidssl.nn.clip_input import frozen_features
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
@@ -130,7 +131,7 @@ class FineTuning(Objective):
                 tested on, or a share of the labels other than the protocol's.
         """
         super().setup(stage)
-        data = self.trainer.datamodule
+        data: VideoDataModule | None = getattr(self.trainer, "datamodule", None)
         if data is None or stage == "predict":
             return
         self._check_classes(data)
@@ -150,7 +151,7 @@ class FineTuning(Objective):
                 f"{unlabelled} of the {len(data.train_rows)} videos of data.train_split {data.train_split!r} have no "
                 "label; fine-tuning needs a split whose videos all have one."
             )
-        wanted = get_protocol(self.protocol).measure.labelled_fraction
+        wanted = _recipe_of(self.protocol).labelled_fraction
         if data.labelled.fraction != wanted:
             raise VidsslError(
                 f"model.protocol {self.protocol} trains on a share of {wanted:g} of the labels, and "
@@ -165,21 +166,15 @@ class FineTuning(Objective):
                 f"data.train_split {data.train_split!r} and data.evaluation.query_split "
                 f"{data.evaluation.query_split!r} share {len(both)} videos: their labels would be learnt and tested."
             )
-        seen = seen_in_training(self.pretrained_on, data.catalog, test_rows)
-        if seen is not None and len(seen) and not self.allow_seen_videos:
-            raise VidsslError(
-                f"{self.backbone_spec.weights} was trained on {len(seen):,} of the {len(test_rows):,} videos of "
-                f"data.evaluation.query_split {data.evaluation.query_split!r} (such as "
-                f"{data.catalog.path(int(seen[0]))}), so that the number would say nothing about new videos. Test on a "
-                "split that it has not seen, or, where training without labels on the test videos is what you mean, "
-                "set --model.allow_seen_videos true; the record then counts them."
-            )
+        if not self.allow_seen_videos:
+            weights, consent = str(self.backbone_spec.weights), "set model.allow_seen_videos to true"
+            check_unseen(self.pretrained_on, data.catalog, test_rows, weights, consent)
 
     # --- what was done ---
 
     def recipe(self) -> FineTuningRecipe:
         """Return the settings of this run in the words of the protocols."""
-        trainer, data, spec = self.trainer, self.trainer.datamodule, self.optimizer_spec
+        trainer, data, spec = self.trainer, data_of(self.trainer), self.optimizer_spec
         return FineTuningRecipe(
             labelled_fraction=data.labelled.fraction,
             epochs=None if trainer.max_epochs in (None, -1) else trainer.max_epochs,
@@ -204,11 +199,17 @@ def _check(num_classes: int, protocol: str, shares: dict[str, float]) -> None:
     for name, value in shares.items():
         if not 0 <= value < 1:
             raise VidsslError(f"model.{name} is a share from 0 to below 1, got {value}.")
-    if not isinstance(get_protocol(protocol).measure, FineTuningRecipe):
+    _recipe_of(protocol)
+
+
+def _recipe_of(protocol: str) -> FineTuningRecipe:
+    recipe = get_protocol(protocol).measure
+    if not isinstance(recipe, FineTuningRecipe):
         training = [name for name in PROTOCOLS if isinstance(PROTOCOLS[name].measure, FineTuningRecipe)]
         raise VidsslError(
             f"model.protocol: {protocol} measures frozen features; those that train are {', '.join(training)}."
         )
+    return recipe
 
 
 def _described_by_weights(spec: BackboneSpec) -> BackboneSpec:
@@ -217,8 +218,8 @@ def _described_by_weights(spec: BackboneSpec) -> BackboneSpec:
         return spec
     if spec.weights is None:
         raise VidsslError(
-            "model.backbone.weights: name the checkpoint to start from (--model.backbone.weights FILE). To learn from "
-            "nothing, or for weights of others, name the network: --model.backbone.name (vidssl list backbones)."
+            "model.backbone.weights: name the checkpoint to start from. To learn from nothing, or for weights of "
+            "others, name the network in model.backbone.name (vidssl list backbones)."
         )
     told = load_encoder(spec.weights).provenance
     return replace(

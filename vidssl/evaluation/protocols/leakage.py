@@ -29,7 +29,9 @@ def seen_in_training(history: Iterable[TrainedSplit] | None, catalog: Catalog, r
     return rows[seen]
 
 
-def check_unseen(history: Iterable[TrainedSplit] | None, catalog: Catalog, rows: np.ndarray, checkpoint: str) -> None:
+def check_unseen(
+    history: Iterable[TrainedSplit] | None, catalog: Catalog, rows: np.ndarray, checkpoint: str, consent: str
+) -> None:
     """Refuse to test on videos that were trained on.
 
     Args:
@@ -37,21 +39,21 @@ def check_unseen(history: Iterable[TrainedSplit] | None, catalog: Catalog, rows:
         catalog: that of the rows.
         rows: the videos to be tested on.
         checkpoint: its name, for the message.
+        consent: how users say that they mean it, for the message ("set ... to true").
 
     Raises:
         VidsslError: some were; the message names a few.
     """
-    history = None if history is None else list(history)
-    seen = seen_in_training(history, catalog, rows)
+    parts = [] if history is None else list(history)
+    seen = seen_in_training(parts, catalog, rows)
     if seen is None or len(seen) == 0:
         return
-    exact = any(part.catalog_digest == catalog.digest for part in history)
+    exact = any(part.catalog_digest == catalog.digest for part in parts)
     told_by = "" if exact else ", told by file name and number of frames,"
     named = ", ".join(catalog.path(int(row)) for row in seen[:NAMED_VIDEOS])
     more = ", ..." if len(seen) > NAMED_VIDEOS else ""
     raise VidsslError(
         f"{checkpoint} was trained on {len(seen):,} of the {len(rows):,} query videos ({named}{more})"
         f"{told_by or ','} so the numbers would say nothing about new videos. Test on a split it has not seen, or, "
-        "where training without labels on the test videos is what you mean, say --allow-seen-videos; the record then "
-        "counts them."
+        f"where training without labels on the test videos is what you mean, {consent}; the record then counts them."
     )
