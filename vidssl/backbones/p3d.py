@@ -36,6 +36,10 @@ class P3DBackbone(Backbone):
     minimum_clip = (_STEM_FRAMES, 1, 1)
     # Of the four frames under a stem kernel the released code gives the second the 2D kernel, the others zeros.
     inflated_frame = 1
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(self, depth: int) -> None:
         super().__init__()

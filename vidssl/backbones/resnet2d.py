@@ -8,7 +8,8 @@ its files, MoCo's and SeCo's load as they are.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
+from torchvision.models import ResNet
 
 from vidssl.backbones.contract import Backbone
 from vidssl.backbones.torchvision_network import torchvision_network
@@ -22,7 +23,7 @@ class FrameResNet(Backbone):
         alignment_layer: see `Backbone`; its own output is B T x C x H' x W', `forward_aligned` has the clips' layout.
     """
 
-    def __init__(self, network: nn.Module, alignment_layer: str) -> None:
+    def __init__(self, network: ResNet, alignment_layer: str) -> None:
         super().__init__()
         self.feature_dim = network.fc.in_features
         self.alignment_layer = alignment_layer

@@ -7,7 +7,7 @@ section 3 (R3D-50). The modules have the names of PyTorchVideo's Slow R50, so th
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -102,7 +102,7 @@ class SlowBackbone(Backbone):
         layer, _, part = name.rpartition(".")
         if layer.startswith("blocks.0."):
             return f"{'conv1' if layer.endswith('conv') else 'bn1'}.{part}"
-        stage, block, within = re.fullmatch(r"blocks\.(\d)\.res_blocks\.(\d+)\.(.+)", layer).groups()
+        _, stage, _, block, within = layer.split(".", 4)  # blocks.1.res_blocks.0.branch2.conv_a
         return f"layer{stage}.{block}.{_IMAGE_LAYERS[within]}.{part}"
 
     def _initialise(self, last_norm_weight: float) -> None:
@@ -126,7 +126,7 @@ class _Stem(nn.Module):
 
 
 class _Stage(nn.Module):
-    def __init__(self, blocks: list[nn.Module]) -> None:
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.res_blocks = nn.ModuleList(blocks)
 
@@ -141,7 +141,8 @@ class _ResidualBlock(nn.Module):
 
     def __init__(self, branch: nn.Module, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
-        self.branch1_conv = self.branch1_norm = None
+        self.branch1_conv: nn.Module = nn.Identity()
+        self.branch1_norm: nn.Module = nn.Identity()
         if channels_in != channels_out or stride != 1:
             self.branch1_conv = _conv(channels_in, channels_out, (1, 1, 1), (1, stride, stride))
             self.branch1_norm = nn.BatchNorm3d(channels_out)
@@ -149,7 +150,7 @@ class _ResidualBlock(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, maps: Tensor) -> Tensor:
-        shortcut = maps if self.branch1_conv is None else self.branch1_norm(self.branch1_conv(maps))
+        shortcut = self.branch1_norm(self.branch1_conv(maps))
         # The sum is a new tensor: rectifying it in place touches no convolution's output.
         return self.activation(shortcut + self.branch2(maps))
 
@@ -169,7 +170,7 @@ class _Bottleneck(nn.Module):
         self.norm_c = nn.BatchNorm3d(inner * _BOTTLENECK_EXPANSION)
 
     @property
-    def last_norm(self) -> nn.Module:
+    def last_norm(self) -> nn.BatchNorm3d:
         return self.norm_c
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -190,7 +191,7 @@ class _Basic(nn.Module):
         self.norm_b = nn.BatchNorm3d(inner)
 
     @property
-    def last_norm(self) -> nn.Module:
+    def last_norm(self) -> nn.BatchNorm3d:
         return self.norm_b
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -203,7 +204,8 @@ def _branch(depth: int, channels: int, inner: int, temporal_kernel: int, stride:
 
 
 def _conv(channels_in: int, channels_out: int, kernel: Size, stride: Size) -> nn.Conv3d:
-    padding = tuple(size // 2 for size in kernel)
+    frames, rows, columns = kernel
+    padding = (frames // 2, rows // 2, columns // 2)
     return nn.Conv3d(channels_in, channels_out, kernel, stride=stride, padding=padding, bias=False)
 
 

@@ -71,7 +71,8 @@ class _Stage(nn.Module):
 def _convolution(
     channels_in: int, channels_out: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]
 ) -> nn.Sequential:
-    padding = tuple(size // 2 for size in kernel)
+    frames, rows, columns = kernel
+    padding = (frames // 2, rows // 2, columns // 2)
     return nn.Sequential(
         nn.Conv3d(channels_in, channels_out, kernel, stride=stride, padding=padding, bias=False),
         nn.BatchNorm3d(channels_out),

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import video
 
 from vidssl.backbones.contract import Backbone
 from vidssl.backbones.torchvision_network import torchvision_network
@@ -38,7 +39,7 @@ class VideoResNet(Backbone):
         stride: see `Backbone`.
     """
 
-    def __init__(self, network: nn.Module, alignment_layer: str, stride: tuple[int, int, int]) -> None:
+    def __init__(self, network: video.VideoResNet, alignment_layer: str, stride: tuple[int, int, int]) -> None:
         super().__init__()
         self.feature_dim = network.fc.in_features
         self.alignment_layer = alignment_layer
@@ -79,7 +80,7 @@ class S3D(Backbone):
     # The last pooling has an even kernel and no padding: it needs two cells, which 5 frames and 17 pixels give.
     minimum_clip = (5, 17, 17)
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: video.S3D) -> None:
         super().__init__()
         self.feature_dim = 1024
         self.stride = (8, 32, 32)

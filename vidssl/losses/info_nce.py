@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import permutations
+from operator import add
 
 import torch
 import torch.nn.functional as F
@@ -62,25 +64,25 @@ def info_nce(*views: Tensor, temperature: float = 0.1, reduction: str = "sum") -
     _check_shapes(views)
     check_info_nce_settings(temperature, reduction)
     with torch.autocast(views[0].device.type, enabled=False):
-        views = [view.float() for view in views]
-        gathered = gather_with_gradients(torch.stack(views, dim=1)).unbind(1)
-        own = torch.arange(len(views[0]), device=views[0].device) + rank() * len(views[0])
+        queries = [view.float() for view in views]
+        gathered = gather_with_gradients(torch.stack(queries, dim=1)).unbind(1)
+        own = torch.arange(len(queries[0]), device=queries[0].device) + rank() * len(queries[0])
         directions = [
-            _one_direction(views[query], gathered, positive, own, temperature)
-            for query, positive in permutations(range(len(views)), 2)
+            _one_direction(queries[query], gathered, positive, own, temperature)
+            for query, positive in permutations(range(len(queries)), 2)
         ]
+        loss, accuracy, entropy = (reduce(add, values) for values in zip(*directions, strict=True))
         factor = REDUCTIONS[reduction](len(views)) / len(directions)
-        return InfoNCEOutput(
-            loss=factor * sum(direction.loss for direction in directions),
-            contrastive_accuracy=sum(direction.contrastive_accuracy for direction in directions) / len(directions),
-            entropy=sum(direction.entropy for direction in directions) / len(directions),
-        )
+        return InfoNCEOutput(factor * loss, accuracy / len(directions), entropy / len(directions))
 
 
 def _one_direction(
     queries: Tensor, views: Sequence[Tensor], positive: int, own: Tensor, temperature: float
-) -> InfoNCEOutput:
-    """Queries (B, D) of the videos `own` against all clips of all views, each (N, D); one view holds the positives."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return loss, accuracy and entropy of queries (B, D) of the videos `own` among all clips of all views.
+
+    Each view is (N, D); the one with the number `positive` holds the positives.
+    """
     to_positive_view = queries @ views[positive].T / temperature
     itself = F.one_hot(own, len(views[positive])).bool()
     others = [view for number, view in enumerate(views) if number != positive]
@@ -90,7 +92,7 @@ def _one_direction(
         probabilities = logits.softmax(dim=1)
         entropy = torch.special.entr(probabilities).sum(dim=1).mean()
         accuracy = (to_positive_view.argmax(dim=1) == own).float().mean()
-    return InfoNCEOutput(F.cross_entropy(logits, own), accuracy, entropy)
+    return F.cross_entropy(logits, own), accuracy, entropy
 
 
 @torch.no_grad()

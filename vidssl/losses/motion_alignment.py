@@ -9,7 +9,7 @@ equations (3)-(8) and the authors' released code differ, this follows the code, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -51,18 +51,18 @@ def prediction_map(form: str, maps: Tensor, gradients: Tensor | None = None) -> 
         P, float32 (float64 if A is) B x T' x H' x W', whatever autocast says.
 
     Raises:
-        VidsslError: an unknown form.
+        VidsslError: an unknown form, or a weighted form without gradients.
     """
     if form not in FORMS:
         raise VidsslError(
             f"Unknown form of motion alignment {form!r}.{nearest(form, FORMS)} Known: {', '.join(FORMS)}."
         )
     with torch.autocast(maps.device.type, enabled=False):
-        return FORMS[form](_exact(maps), None if gradients is None else _exact(gradients))
-
-
-def _feature(maps: Tensor, gradients: Tensor | None) -> Tensor:
-    return maps.sum(dim=1)
+        if form not in GRADIENT_FORMS:
+            return _exact(maps).sum(dim=1)
+        if gradients is None:
+            raise VidsslError(f"The form of motion alignment {form!r} needs the gradients of the maps.")
+        return GRADIENT_FORMS[form](_exact(maps), _exact(gradients))
 
 
 def _weighted_feature(maps: Tensor, gradients: Tensor) -> Tensor:
@@ -77,8 +77,8 @@ def _channel_weights(gradients: Tensor) -> Tensor:
     return gradients.mean(dim=(3, 4), keepdim=True)
 
 
-FORMS = {"feature": _feature, "weighted-feature": _weighted_feature, "weighted-gradient": _weighted_gradient}
-GRADIENT_FORMS = ("weighted-feature", "weighted-gradient")
+GRADIENT_FORMS = {"weighted-feature": _weighted_feature, "weighted-gradient": _weighted_gradient}
+FORMS = ("feature", *GRADIENT_FORMS)
 
 
 def motion_target(motion: Tensor, grid: tuple[int, int, int]) -> Tensor:
@@ -143,7 +143,7 @@ def _temporal(prediction: Tensor, target: Tensor, attention_scale: float) -> Ten
 TERMS = {"st": _spatiotemporal, "s": _spatial, "t": _temporal}
 
 
-def _named_term(term: str):
+def _named_term(term: str) -> Callable[[Tensor, Tensor, float], Tensor]:
     if term not in TERMS:
         raise VidsslError(
             f"Unknown term of motion alignment {term!r}.{nearest(term, TERMS)} Known: {', '.join(TERMS)}."

@@ -9,7 +9,9 @@ autocast says.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import permutations
+from operator import add
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +38,7 @@ def negative_cosine(predictions: Sequence[Tensor], targets: Sequence[Tensor]) ->
         predictions = [F.normalize(view.float(), dim=1) for view in predictions]
         targets = [F.normalize(view.detach().float(), dim=1) for view in targets]
         pairs = list(permutations(range(len(predictions)), 2))
-        return -sum((predictions[i] * targets[j]).sum(dim=1).mean() for i, j in pairs) / len(pairs)
+        return -reduce(add, ((predictions[i] * targets[j]).sum(dim=1).mean() for i, j in pairs)) / len(pairs)
 
 
 def normalised_regression(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:

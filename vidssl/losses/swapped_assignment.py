@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import permutations
+from operator import add
 
 import torch
 from torch import Tensor
@@ -84,7 +86,7 @@ def swapped_assignment(
         ]
         predicted = (scores / temperature).log_softmax(dim=2).unbind(1)
         pairs = list(permutations(range(len(codes)), 2))
-        loss = -sum((codes[i] * predicted[j]).sum(dim=1).mean() for i, j in pairs) / len(pairs)
+        loss = -reduce(add, ((codes[i] * predicted[j]).sum(dim=1).mean() for i, j in pairs)) / len(pairs)
         likeliest = [code.argmax(dim=1) for code in codes]
-        agreement = sum((likeliest[i] == likeliest[j]).float().mean() for i, j in pairs) / len(pairs)
-        return AssignmentOutput(loss, agreement)
+        agreed = reduce(add, ((likeliest[i] == likeliest[j]).float().mean() for i, j in pairs))
+        return AssignmentOutput(loss, agreed / len(pairs))

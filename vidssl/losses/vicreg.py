@@ -61,11 +61,11 @@ def vicreg_terms(view1: Tensor, view2: Tensor) -> VICRegTerms:
         gathered = gather_with_gradients(torch.stack((view1, view2), dim=1))
         if len(gathered) < 2:
             raise VidsslError("VICReg needs two videos a step or more: set data.batch_size to 2 or more.")
-        centred = (gathered - gathered.mean(dim=0)).unbind(1)
+        centred1, centred2 = (gathered - gathered.mean(dim=0)).unbind(1)
         return VICRegTerms(
             invariance=F.mse_loss(view1, view2),
-            variance=sum(_variance(rows) for rows in centred) / 2,
-            covariance=sum(_covariance(rows) for rows in centred),
+            variance=(_variance(centred1) + _variance(centred2)) / 2,
+            covariance=_covariance(centred1) + _covariance(centred2),
         )
 
 

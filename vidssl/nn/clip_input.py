@@ -20,6 +20,9 @@ class ClipInput(nn.Module):
         pixel_std: divides them; above 0.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, pixel_mean: Sequence[float], pixel_std: Sequence[float]) -> None:
         super().__init__()
         mean, std = (torch.tensor(values).view(1, 3, 1, 1, 1) for values in (pixel_mean, pixel_std))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -9,12 +11,12 @@ from torch import distributed as dist
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
         ctx.num_rows = len(rows)
         return gather(rows)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         # Every process used these rows as candidates, so their gradients add up. all_reduce and a slice cost more
         # traffic than reduce_scatter, but exist on every backend.
         gradient = gradient.contiguous()

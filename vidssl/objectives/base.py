@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 import vidssl
@@ -45,7 +46,7 @@ class BackboneSpec:
     pixel_std: tuple[float, float, float] = (0.225, 0.225, 0.225)
 
     def __post_init__(self) -> None:
-        if self.weights == "None":  # what the parser makes of the flag --model.backbone.weights null
+        if self.weights == "None":  # what the parser makes of a null on the command line
             object.__setattr__(self, "weights", None)
         if min(self.pixel_std) <= 0:
             raise VidsslError(f"model.backbone.pixel_std divides the pixels and must be above 0, got {self.pixel_std}.")
@@ -100,7 +101,7 @@ class Objective(LightningModule):
     calling this constructor. `backbone(self.network_input(batch.views))` runs all views in one forward pass. One that
     uses `batch.motion` sets `needs_motion`; one whose loss and gradients on k processes with b videos are those of one
     process with k * b, batch statistics aside, sets `exact_across_processes`, which the contract checks then verify.
-    Each is an attribute of the class or a property of its settings.
+    Each is an attribute of the class, set in the constructor where it depends on settings; a property will do, too.
 
     Args:
         backbone: which network learns.
@@ -143,7 +144,7 @@ class Objective(LightningModule):
         named = {f"train/{name}": value for name, value in metrics.items()}
         self.log_dict(named, batch_size=1, sync_dist=True)
         if self._trainer is not None:
-            self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=1)
+            self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
 
     def training_progress(self) -> float:
         """Return the share of the run's optimiser steps that are done, 0 to below 1 in training; 0 outside a run."""
@@ -159,7 +160,7 @@ class Objective(LightningModule):
         Raises:
             VidsslError: see `check_data`.
         """
-        data = self.trainer.datamodule
+        data = self._data_module()
         if stage == "fit" and data is not None:
             self.check_data(data.sampler.num_clips, data.motion)
         if data is not None:
@@ -199,9 +200,12 @@ class Objective(LightningModule):
         """
         key = [self._run_seed, self.trainer.fit_loop.epoch_loop.total_batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
-        unreadable = getattr(self.trainer.datamodule, "unreadable", None)
+        unreadable = getattr(self._data_module(), "unreadable", None)
         if unreadable:
             self.log("data/unreadable_videos", float(len(unreadable)), batch_size=1, rank_zero_only=True)
+
+    def _data_module(self) -> Any:
+        return getattr(self.trainer, "datamodule", None)  # Lightning does not declare it
 
     def features(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Frozen features of a batch of evaluation clips.
@@ -218,7 +222,7 @@ class Objective(LightningModule):
     test_step = validation_step
     predict_step = validation_step
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Build the optimiser and its schedule from the spec.
 
         Raises:

@@ -4,6 +4,8 @@ Source: Grill et al., "Bootstrap Your Own Latent", NeurIPS 2020 (arXiv 2006.0773
 Feichtenhofer et al., CVPR 2021 (arXiv 2104.14558). The paper's BatchNorm sees one view at a time, this one all.
 """
 
+from typing import Any
+
 from torch import Tensor
 
 from vidssl.losses.collapse import embedding_std
@@ -63,7 +65,7 @@ class BYOL(Objective):
     def _momentum(self) -> float:
         return rising_momentum(self.target.momentum, self.training_progress())
 
-    def optimizer_step(self, *args, **kwargs) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the target network follow: once for all batches that were accumulated."""
         super().optimizer_step(*args, **kwargs)
         self.target.update(self.backbone, self.projection, momentum=self._momentum())

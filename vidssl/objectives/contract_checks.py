@@ -163,15 +163,16 @@ def check_gradients(contract: Contract) -> str:
     for number in range(STEPS_UNTIL_ALL_LEARN):
         optimizer.zero_grad()
         step(objective, contract.case.batch(objective, number)).backward()
-        unused = [name for name, p in parameters.items() if p.grad is None]
+        gradients = {name: p.grad for name, p in parameters.items() if p.grad is not None}
+        unused = [name for name in parameters if name not in gradients]
         if unused:
             raise ContractError(
                 f"the loss does not depend on {_listed(unused, parameters)}: use them, or set requires_grad to False"
             )
-        wrong = [name for name, p in parameters.items() if not p.grad.isfinite().all()]
+        wrong = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
         if wrong:
             raise ContractError(f"gradients are not finite: {_listed(wrong, parameters)}")
-        waiting -= {name for name in waiting if parameters[name].grad.any()}
+        waiting -= {name for name in waiting if gradients[name].any()}
         optimizer.step()
     if waiting:
         still = [name for name in parameters if name in waiting]

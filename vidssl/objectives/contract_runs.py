@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.multiprocessing as mp
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, distributed, nn
+from torch.multiprocessing.spawn import spawn
 
 from vidssl.objectives.base import Objective
 from vidssl.objectives.contract_case import Case
@@ -60,12 +60,14 @@ class _Watch(Callback):
         self.kill_before = kill_before
         self.losses: list[float] = []
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: Objective, batch: ClipBatch, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: ClipBatch, batch_idx: int
+    ) -> None:
         if trainer.global_step == self.kill_before:
             raise _Killed
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: Objective, outputs: Any, batch: ClipBatch, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: ClipBatch, batch_idx: int
     ) -> None:
         self.losses.append(float(outputs["loss"]))
 
@@ -162,8 +164,8 @@ def _quiet() -> Iterator[None]:
 # --- one step on one process and on two ---
 
 
-def step(objective: Objective, batch: ClipBatch) -> Tensor:
-    """Run `training_step` outside a trainer, where nothing is logged, and return its loss."""
+def step(objective: Objective, batch: ClipBatch) -> Any:
+    """Run `training_step` outside a trainer, where nothing is logged, and return what it gives, a loss or not."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*trying to `self.log.*")
         return objective.training_step(batch, 0)
@@ -195,7 +197,8 @@ def gradients_of_a_step(case: Case, share: slice = slice(None)) -> dict[str, Ten
 def _part(batch: ClipBatch, share: slice) -> ClipBatch:
     motion = None if batch.motion is None else batch.motion[share]
     views = [view[share] for view in batch.views]
-    return ClipBatch(views, batch.label[share], batch.index[share], motion, batch.starts[share])
+    starts = None if batch.starts is None else batch.starts[share]
+    return ClipBatch(views, batch.label[share], batch.index[share], motion, starts)
 
 
 def gradients_on_two_processes(cases: Sequence[Case]) -> list[dict[str, Tensor]]:
@@ -207,7 +210,7 @@ def gradients_on_two_processes(cases: Sequence[Case]) -> list[dict[str, Tensor]]
         torch.multiprocessing.ProcessRaisedException: a step failed on a process; the message holds its traceback.
     """
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_run_steps, args=(list(cases), folder), nprocs=WORLD_SIZE)
+        spawn(_run_steps, args=(list(cases), folder), nprocs=WORLD_SIZE)
         files = [_result_file(folder, number) for number in range(len(cases))]
         return [torch.load(file, weights_only=True) for file in files]
 

@@ -7,8 +7,11 @@ where things move (section 3.2) and delivers the motion of the query; here clips
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +40,7 @@ from vidssl.types import ClipBatch
 TASKS = ("inter", "intra", "order")
 
 
-def _check_names(key: str, names: Sequence[str], known: Sequence[str]) -> None:
+def _check_names(key: str, names: Sequence[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
             raise VidsslError(f"{key}: unknown name {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
@@ -125,20 +128,13 @@ class MCL(Objective):
             )
         super().__init__(backbone, optimizer)
         self.contrast, self.tasks, self.alignment = contrast, tuple(tasks), alignment
+        self.needs_motion = bool(alignment.terms)
+        # every other loss is a mean over all videos; that of order is over those in which it is defined
+        self.exact_across_processes = "order" not in tasks
         self.heads = contrast.heads(self.backbone.feature_dim, tasks)
         self.momentum_encoder = MomentumEncoder(self.backbone, self.heads, momentum=contrast.momentum)
         self.queue = KeyQueue(contrast.queue_size, contrast.embedding_dim) if "inter" in tasks else None
         self.order_classifier = nn.Linear(3 * contrast.embedding_dim, 2) if "order" in tasks else None
-
-    @property
-    def needs_motion(self) -> bool:
-        """Whether the alignment loss is switched on."""
-        return bool(self.alignment.terms)
-
-    @property
-    def exact_across_processes(self) -> bool:
-        """Whether every loss is a mean over all videos; that of ``order`` is over those in which it is defined."""
-        return "order" not in self.tasks
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with four views, each uint8 B x 3 x T x H x W, and the motion of the first."""
@@ -150,16 +146,18 @@ class MCL(Objective):
 
         compare = {"inter": self._inter, "intra": self._intra, "order": self._order}
         outputs = {task: compare[task](queries[task], keys[task], batch) for task in self.tasks}
-        loss = sum(self._task_weight(task) * output.loss for task, output in outputs.items())
+        loss = reduce(add, (self._task_weight(task) * output.loss for task, output in outputs.items()))
         terms = {}
         if self.alignment.terms:
             similarity = (queries["inter"] * keys["inter"][:, 0]).sum(dim=1) if self.alignment.needs_gradient else None
+            assert batch.motion is not None  # needs_motion asks for it
             terms = self._align(similarity, maps, batch.motion)
-            loss = loss + self._alignment_weight() * sum(terms.values())
+            loss = loss + self._alignment_weight() * reduce(add, terms.values())
         self._log(loss, outputs, terms)
         return loss
 
     def _inter(self, queries: Tensor, keys: Tensor, batch: ClipBatch) -> ContrastOutput:
+        assert self.queue is not None  # built for this task
         negatives = self.queue.keys(queries.device)
         output = queue_info_nce(queries, keys, negatives, temperature=self.contrast.temperature)
         # after contrasting: a key must not be its own negative; all keys of a video together, whatever the processes
@@ -170,6 +168,8 @@ class MCL(Objective):
         return clip_info_nce(queries, keys[:, 0], keys[:, 1:], temperature=self.contrast.temperature)
 
     def _order(self, queries: Tensor, keys: Tensor, batch: ClipBatch) -> ContrastOutput:
+        assert self.order_classifier is not None  # built for this task
+        assert batch.starts is not None  # every data module tells them
         together = torch.cat((queries, keys[:, 1:].flatten(1)), dim=1)
         # embeddings are float32 in models of another precision too
         logits = self.order_classifier(F.normalize(together, dim=1).to(self.order_classifier.weight.dtype))
@@ -179,7 +179,8 @@ class MCL(Objective):
         """Return the terms of the alignment of maps B x C x T' x H' x W' with motion B x T x h x w."""
         gradients = None if similarity is None else similarity_gradient(similarity, maps)
         prediction = prediction_map(self.alignment.form, maps, gradients)
-        target = motion_target(motion, tuple(maps.shape[2:]))
+        frames, rows, columns = maps.shape[2:]
+        target = motion_target(motion, (frames, rows, columns))
         return alignment_terms(prediction, target, self.alignment.terms, attention_scale=self.alignment.attention_scale)
 
     def _task_weight(self, task: str) -> float:
@@ -190,7 +191,7 @@ class MCL(Objective):
         return self.alignment.weight * (self.alignment.warmup_factor if early else 1.0)
 
     def _log(self, loss: Tensor, outputs: dict[str, ContrastOutput], terms: dict[str, Tensor]) -> None:
-        metrics = {"loss": loss.detach()}
+        metrics: dict[str, Tensor | float] = {"loss": loss.detach()}
         for task, output in outputs.items():
             accuracy = "contrastive_accuracy" if task == "inter" else f"{task}_accuracy"
             metrics |= {f"{task}_loss": output.loss.detach(), accuracy: output.accuracy}
@@ -218,7 +219,7 @@ class MCL(Objective):
                 "model.alignment.form to 'feature' or model.alignment.terms to []."
             )
 
-    def optimizer_step(self, *args, **kwargs) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the key encoder follow: once for all batches that were accumulated."""
         super().optimizer_step(*args, **kwargs)
         self.momentum_encoder.update(self.backbone, self.heads)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -117,8 +118,8 @@ class MoCo(Objective):
         key_views = [batch.views[number] for number in self.key_numbers]
         encoded = encode_shuffled(lambda views: self.momentum_encoder(self.network_input(views)), key_views)
         keys = {number: key[:, 0] for number, key in zip(self.key_numbers, encoded, strict=True)}
-        positives = [[keys[other] for other in keys if other != number] for number in self.query_numbers]
-        positives = torch.cat([torch.stack(others, dim=1) for others in positives])  # as many rows as queries
+        others = [[keys[other] for other in keys if other != number] for number in self.query_numbers]
+        positives = torch.cat([torch.stack(of_one, dim=1) for of_one in others])  # as many rows as queries
         output = queue_info_nce(
             queries, positives, self.queue.keys(queries.device), temperature=self.contrast.temperature
         )
@@ -132,7 +133,7 @@ class MoCo(Objective):
         )
         return output.loss
 
-    def optimizer_step(self, *args, **kwargs) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the key encoder follow: once for all batches that were accumulated."""
         super().optimizer_step(*args, **kwargs)
         self.momentum_encoder.update(self.backbone, self.heads)

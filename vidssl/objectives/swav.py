@@ -8,6 +8,7 @@ are clips of one size, and all are assigned and predicted; there is neither mult
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -108,7 +109,7 @@ class SwAV(Objective):
         if self.current_epoch < self.clustering.frozen_epochs:
             self.prototypes.grad = None
 
-    def optimizer_step(self, *args, **kwargs) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then give the prototypes length 1 again."""
         super().optimizer_step(*args, **kwargs)
         with torch.no_grad():
