@@ -27,9 +27,6 @@ Train the objective for a few steps on random clips, on the CPU, and tell what i
 
 Without --config the backbone is the small one and clips are small; with it, both are those of the file."""
 
-_OTHER_GROUPS = ("data", "trainer", "wandb", "optimizer", "lr_scheduler")
-_OTHER_KEYS = ("objective", "plugin", "run_dir", "ckpt_path", "seed_everything")
-
 
 def run_check(args: Sequence[str]) -> int:
     """Run ``vidssl check``; return the exit code, 1 if a check failed.
@@ -98,31 +95,18 @@ def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _settings(class_path: str, config_flags: Sequence[str], model_flags: Sequence[str]) -> dict[str, Any]:
     """Return what the objective is built with, as plain values."""
-    from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
-    from omegaconf.errors import OmegaConfBaseException
-
-    from vidssl.cli.config_errors import explain
+    from vidssl.cli.config_errors import worded
+    from vidssl.cli.data_group import partial_parser
     from vidssl.cli.objective_names import prepare_arguments
     from vidssl.objectives.base import Objective
     from vidssl.objectives.contract_case import SMALL_BACKBONE
 
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(
-        parser_mode="omegaconf+", exit_on_error=False, allow_abbrev=False, prog="vidssl check objective"
-    )
-    parser.add_argument("--config", action="config")
+    parser = partial_parser("check", reads=("model",))
     parser.add_subclass_arguments(Objective, "model")
-    for group in _OTHER_GROUPS:
-        parser.add_argument(f"--{group}", type=dict[str, Any], default={})
-    for key in _OTHER_KEYS:
-        parser.add_argument(f"--{key}", type=Any, default=None)
     small = [] if config_flags else [f"--model.backbone.name={SMALL_BACKBONE['name']}"]
     args = [*prepare_arguments(config_flags), f"--model={class_path}", *small, *model_flags]
-    try:
-        config = parser.parse_args(args)
-    except (ArgumentError, OmegaConfBaseException) as error:
-        raise VidsslError(explain(str(error), parser, "check")) from error
-    return config.model.init_args.as_dict()
+    with worded(parser, "check"):
+        return parser.parse_args(args).model.init_args.as_dict()
 
 
 def _data(config_flags: Sequence[str], data_flags: Sequence[str]) -> Any:

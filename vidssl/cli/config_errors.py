@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError, nearest
@@ -33,7 +35,36 @@ def check_groups(config: Namespace, parser: ArgumentParser) -> None:
             raise VidsslError(f"{key}: expected keys and values, got {config.get(key)!r}. It takes: {takes}.")
 
 
-def own_message(error: BaseException) -> str | None:
+@contextmanager
+def worded(parser: ArgumentParser, verb: str) -> Iterator[None]:
+    """Word what goes wrong while `parser` parses for the user.
+
+    Raises:
+        VidsslError: a mistake in a file or a flag; the message names the key.
+    """
+    try:
+        yield
+    except (ArgumentError, OmegaConfBaseException) as error:
+        raise VidsslError(_explain(str(error), parser, verb)) from error
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Let what a constructor says to the user come through without the parser's wrapping.
+
+    Raises:
+        VidsslError: a value that a constructor refuses.
+    """
+    try:
+        yield
+    except (ValueError, MisconfigurationException) as error:
+        message = _own_message(error)
+        if message is None:
+            raise
+        raise VidsslError(message) from error
+
+
+def _own_message(error: BaseException) -> str | None:
     """Find our or Lightning's message for the user behind an exception that the parser wrapped, or None."""
     cause: BaseException | None = error
     while cause is not None:
@@ -43,7 +74,7 @@ def own_message(error: BaseException) -> str | None:
     return None
 
 
-def explain(message: str, parser: ArgumentParser, verb: str) -> str:
+def _explain(message: str, parser: ArgumentParser, verb: str) -> str:
     """Word a parser's error for the user.
 
     Args:
@@ -125,7 +156,7 @@ def _place(message: str) -> str:
 # --- wordings ---
 
 
-def _unknown_key(found: re.Match, message: str, parser: ArgumentParser) -> str:
+def _unknown_key(found: re.Match[str], message: str, parser: ArgumentParser) -> str:
     given = found.groupdict()
     option = given["option"].split("=")[0]
     wrong = f"{given['group']}.{option}" if given.get("group") else option
@@ -139,17 +170,17 @@ def _unknown_key(found: re.Match, message: str, parser: ArgumentParser) -> str:
     return f"{_place(message)} has no key '{wrong}'.{suggest(wrong, keys)} It takes: {takes}."
 
 
-def _unknown_arguments(found: re.Match, message: str, parser: ArgumentParser) -> str:
+def _unknown_arguments(found: re.Match[str], message: str, parser: ArgumentParser) -> str:
     if found["option"].startswith("--") or _class_in(message):
         flag = re.match(r"--(?P<option>\S+)", found["option"])
         return _unknown_key(flag, message, parser) if flag else f"{_place(message)}: {found[0]}."
     return f"Cannot make sense of {found['option'].strip()!r}: options look like --data.batch_size 64."
 
 
-def _unknown_class(found: re.Match, message: str, parser: ArgumentParser) -> str:
-    key = re.search(r'Parser key "([^"]+)"|--(\S+)\.help:', message)
-    key = (key[1] or key[2]) if key else ""
-    kinds = list(_subclasses(CLASS_KEYS[key])) if key in CLASS_KEYS else []
+def _unknown_class(found: re.Match[str], message: str, parser: ArgumentParser) -> str:
+    place = re.search(r'Parser key "([^"]+)"|--(\S+)\.help:', message)
+    key = (place[1] or place[2]) if place else ""
+    kinds: list[type] = list(_subclasses(CLASS_KEYS[key])) if key in CLASS_KEYS else []
     known = [kind.__name__ for kind in kinds]
     ours = sorted(kind.__name__ for kind in kinds if not kind.__module__.startswith("pytorch_lightning"))
     more = " and Lightning's" if len(ours) < len(known) else ""
@@ -162,18 +193,18 @@ def _unknown_class(found: re.Match, message: str, parser: ArgumentParser) -> str
     return f"{key}: unknown class '{name}'.{hint}{listed}"
 
 
-def _subclasses(base: type) -> Iterable[type]:
+def _subclasses(base: type[Any]) -> Iterable[type[Any]]:
     for kind in base.__subclasses__():
         if not kind.__name__.startswith("_"):
             yield kind
         yield from _subclasses(kind)
 
 
-def _class_import(found: re.Match, message: str, parser: ArgumentParser) -> str:
+def _class_import(found: re.Match[str], message: str, parser: ArgumentParser) -> str:
     return f"{_place(message)}: cannot import '{found['path']}': {found['reason'].strip()}."
 
 
-def _misplaced(found: re.Match, message: str, parser: ArgumentParser) -> str:
+def _misplaced(found: re.Match[str], message: str, parser: ArgumentParser) -> str:
     key, value = found["key"], found["value"].strip()
     extra: list[str] = []
     with suppress(ValueError, SyntaxError):  # not the text of a dict: then nothing more can be told
@@ -183,14 +214,14 @@ def _misplaced(found: re.Match, message: str, parser: ArgumentParser) -> str:
     return f"{key}: expected a class (class_path and init_args), got {value[:200]}."
 
 
-def _wrong_type(found: re.Match, message: str, parser: ArgumentParser) -> str:
+def _wrong_type(found: re.Match[str], message: str, parser: ArgumentParser) -> str:
     value = found["value"].split("\n")[0].strip()
     place = _place(message)
     nested = found["key"] if not place.startswith(found["key"]) else ""
     return f"{', '.join(filter(None, (place, nested)))}: expected {_type_name(found['type'])}, got {value!r}."
 
 
-def _wrong_union(found: re.Match, message: str, parser: ArgumentParser) -> str:
+def _wrong_union(found: re.Match[str], message: str, parser: ArgumentParser) -> str:
     expected = [_type_name(kind) for kind in re.findall(r"- Expected an? (.+)", found["errors"])]
     places = re.findall(r'Parser key "([^"]+)"', message)
     nested = places[1:2] if _class_in(message) else []
@@ -207,20 +238,21 @@ def _type_name(described: str) -> str:
     return literal[1] if literal else described
 
 
-def _no_group(found: re.Match, message: str, parser: ArgumentParser) -> str:
+def _no_group(found: re.Match[str], message: str, parser: ArgumentParser) -> str:
     kind = _class_in(message)
     keys = _keys_of_class(kind) if kind else _keys(parser)
     takes = f" It takes: {', '.join(_children(keys, found['key']))}."
     return f"{_place(message)}, {found['key']}: expected keys and values, got {found['value']!r}.{takes}"
 
 
-def _no_target(found: re.Match, message: str, parser: ArgumentParser) -> str:
+def _no_target(found: re.Match[str], message: str, parser: ArgumentParser) -> str:
     known = _keys(parser)
     known += [key.replace("model.", "model.init_args.", 1) for key in known if key.startswith("model.")]
     return f"{found['key']}: ${{{found['target']}}} names no key.{suggest(found['target'], known)}"
 
 
-_WORDINGS = (
+_Wording = Callable[[re.Match[str], str, ArgumentParser], str]
+_WORDINGS: tuple[tuple[str, _Wording], ...] = (
     (r"Interpolation key '(?P<target>[^']+)' not found\s+full_key: (?P<key>\S+)", _no_target),
     (
         r"Environment variable '(?P<name>[^']+)' not found.*full_key: (?P<key>\S+)",

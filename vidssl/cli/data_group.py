@@ -1,40 +1,46 @@
-"""The keys below ``data`` of a configuration, for verbs that need neither objective nor trainer."""
+"""Parsers of configurations: what every verb's has in common, and the one for the keys below ``data`` alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
-from omegaconf.errors import OmegaConfBaseException
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from vidssl.cli.config_errors import explain, own_message
+from vidssl.cli.config_errors import unwrapped, worded
 from vidssl.cli.objective_names import load_plugins
 from vidssl.data.datamodule import VideoDataModule
-from vidssl.errors import VidsslError
 
-# Groups and keys of a configuration that mean nothing here; ${...} may refer to them.
-_OTHER_GROUPS = ("model", "trainer", "wandb", "optimizer", "lr_scheduler")
-_OTHER_KEYS = ("objective", "run_dir", "ckpt_path", "plugin")
+_GROUPS = ("model", "data", "trainer", "wandb", "optimizer", "lr_scheduler")
+_KEYS = ("objective", "run_dir", "ckpt_path", "plugin", "seed_everything")
 
 
-def data_parser(verb: str) -> ArgumentParser:
-    """Return the parser of ``--config`` and ``--data.*`` that takes a configuration of ``vidssl fit`` as it is."""
+def parser_settings(verb: str) -> dict[str, Any]:
+    """Set jsonargparse up, and return the arguments of the parser of `verb`."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(
-        parser_mode="omegaconf+",  # ${...} sees every key and every override
-        exit_on_error=False,
-        allow_abbrev=False,  # a misspelt key is told, not guessed
-        prog=f"vidssl {verb}",
-    )
+    return {
+        "parser_mode": "omegaconf+",  # ${...} sees every key and every override
+        "exit_on_error": False,
+        "allow_abbrev": False,  # a misspelt key is told, not guessed
+        "prog": f"vidssl {verb}",
+    }
+
+
+def partial_parser(verb: str, reads: Collection[str]) -> ArgumentParser:
+    """Return a parser of ``--config`` that takes a configuration of ``vidssl fit`` and has no use for most of it.
+
+    Args:
+        verb: for messages.
+        reads: groups and keys that the caller adds; the others may stand in the file, and ``${...}`` may refer to them.
+    """
+    parser = ArgumentParser(**parser_settings(verb))
     parser.add_argument("--config", action="config")
-    parser.add_class_arguments(VideoDataModule, "data")
-    parser.add_argument("--seed_everything", type=bool | int, default=0)
-    parser.link_arguments("seed_everything", "data.seed")
-    for group in _OTHER_GROUPS:
-        parser.add_argument(f"--{group}", type=dict[str, Any], default={})
-    for key in _OTHER_KEYS:
-        parser.add_argument(f"--{key}", type=Any, default=None)
+    for group in _GROUPS:
+        if group not in reads:
+            parser.add_argument(f"--{group}", type=dict[str, Any], default={})
+    for key in _KEYS:
+        if key not in reads:
+            parser.add_argument(f"--{key}", type=Any, default=None)
     return parser
 
 
@@ -44,15 +50,9 @@ def build_data_module(verb: str, args: Sequence[str]) -> VideoDataModule:
     Raises:
         VidsslError: a mistake in a file or a flag, or a value that a constructor refuses.
     """
-    parser = data_parser(verb)
-    config = parse_data(verb, args)
-    try:
+    parser, config = _parse(verb, args)
+    with unwrapped():
         return parser.instantiate(config).data
-    except ValueError as error:
-        message = own_message(error)
-        if message is None:
-            raise
-        raise VidsslError(message) from error
 
 
 def parse_data(verb: str, args: Sequence[str]) -> Namespace:
@@ -68,9 +68,14 @@ def parse_data(verb: str, args: Sequence[str]) -> Namespace:
     Raises:
         VidsslError: a mistake in a file or a flag; the message names the key.
     """
+    return _parse(verb, args)[1]
+
+
+def _parse(verb: str, args: Sequence[str]) -> tuple[ArgumentParser, Namespace]:
     args, _ = load_plugins(args)
-    parser = data_parser(verb)
-    try:
-        return parser.parse_args(args)
-    except (ArgumentError, OmegaConfBaseException) as error:
-        raise VidsslError(explain(str(error), parser, verb)) from error
+    parser = partial_parser(verb, reads=("data", "seed_everything"))
+    parser.add_class_arguments(VideoDataModule, "data")
+    parser.add_argument("--seed_everything", type=bool | int, default=0)
+    parser.link_arguments("seed_everything", "data.seed")
+    with worded(parser, verb):
+        return parser, parser.parse_args(args)

@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import SUPPRESS, ArgumentError, set_parsing_settings
-from omegaconf.errors import OmegaConfBaseException
+from jsonargparse import SUPPRESS
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.plugins.io import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import vidssl.evaluation.callbacks
 import vidssl.evaluation.finetuning.module
 import vidssl.reporting.attention_callback
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
-from vidssl.cli.config_errors import check_groups, explain, own_message
+from vidssl.cli.config_errors import check_groups, unwrapped, worded
+from vidssl.cli.data_group import parser_settings
 from vidssl.cli.objective_names import prepare_arguments
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
@@ -80,7 +80,6 @@ class VidsslCLI(LightningCLI):
 
     def __init__(self, verb: str, args: Sequence[str]) -> None:
         self.verb = verb
-        set_parsing_settings(docstring_parse_attribute_docstrings=True)
         args = prepare_arguments(args)
         _import_objectives()
         with warnings.catch_warnings():
@@ -96,14 +95,7 @@ class VidsslCLI(LightningCLI):
                 save_config_callback=_SaveConfig if verb == "fit" else None,
                 save_config_kwargs={"overwrite": True},
                 trainer_defaults={"use_distributed_sampler": False},
-                parser_kwargs={
-                    "parser_mode": "omegaconf+",
-                    "exit_on_error": False,
-                    "allow_abbrev": False,  # a misspelt key is told, not guessed
-                    "prog": f"vidssl {verb}",
-                    "usage": USAGE.format(verb=verb),
-                    "description": None,
-                },
+                parser_kwargs={**parser_settings(verb), "usage": USAGE.format(verb=verb), "description": None},
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
@@ -123,16 +115,14 @@ class VidsslCLI(LightningCLI):
         parser.add_argument("--wandb", type=WandbSpec, default=WandbSpec(), help="the wandb run")
         parser.link_arguments("seed_everything", "data.seed")
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, and word mistakes for the user.
 
         Raises:
             VidsslError: a mistake in a file or a flag; the message names the key.
         """
-        try:
+        with worded(parser, self.verb):
             super().parse_arguments(parser, args)
-        except (ArgumentError, OmegaConfBaseException) as error:
-            raise VidsslError(explain(str(error), parser, self.verb)) from error
         check_groups(self.config, parser)
         self.config.pop("objective", None)  # said by model.class_path
 
@@ -144,13 +134,8 @@ class VidsslCLI(LightningCLI):
                 needs other views or motion than the data module delivers.
         """
         _check_objective(self.config.model.class_path)
-        try:
+        with unwrapped():
             super().instantiate_classes()
-        except (ValueError, MisconfigurationException) as error:
-            message = own_message(error)
-            if message is None:
-                raise
-            raise VidsslError(message) from error
         if self.verb == "fit":
             self.model.check_data(self.datamodule.sampler.num_clips, self.datamodule.motion)
 
@@ -164,7 +149,7 @@ class VidsslCLI(LightningCLI):
         check_writable(self.run_dir)
         self.config.trainer.default_root_dir = str(self.run_dir)
 
-    def instantiate_trainer(self, **kwargs) -> Trainer:
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer its loggers: CSV always, wandb unless it is disabled, and what the configuration adds.
 
         Every fit also keeps its run.json, and sends what wandb should know beside the numbers.
@@ -187,11 +172,8 @@ class VidsslCLI(LightningCLI):
             kwargs["plugins"].append(AtomicCheckpointIO())
         try:
             return super().instantiate_trainer(**kwargs)
-        except (
-            ValueError,
-            TypeError,
-            MisconfigurationException,
-        ) as error:  # how Lightning's Trainer tells of values it cannot use
+        # how Lightning's Trainer tells of values it cannot use
+        except (ValueError, TypeError, MisconfigurationException) as error:
             raise VidsslError(f"trainer: {error}") from error
 
     def run_verb(self) -> None:
@@ -214,7 +196,10 @@ class VidsslCLI(LightningCLI):
         elif self.verb == "predict":
             if self.trainer.world_size > 1:
                 raise VidsslError("vidssl predict runs on one process: set --trainer.devices 1.")
-            _write_features(self.trainer.predict(self.model, **common), self.run_dir)
+            predicted = self.trainer.predict(self.model, **common)
+            if not predicted:
+                raise VidsslError("Nothing was predicted: trainer.limit_predict_batches leaves no batch of clips.")
+            _write_features(predicted, self.run_dir)
         else:
             self.datamodule.trained_before = history_of_weights(self.model)
             self.trainer.fit(self.model, **common)
@@ -244,7 +229,7 @@ def _import_objectives() -> None:
             rank_zero_only(print)(f"vidssl: warning: {error}", file=sys.stderr)
 
 
-def _write_features(batches: list[dict[str, torch.Tensor]], folder: Path) -> None:
+def _write_features(batches: list[Any], folder: Path) -> None:
     from safetensors.torch import save_file
 
     joined = {key: torch.cat([batch[key] for batch in batches]).contiguous() for key in batches[0]}
