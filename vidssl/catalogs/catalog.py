@@ -8,7 +8,6 @@ read, and opening a catalog of a million videos reads only the header.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,17 @@ from typing import Any
 import numpy as np
 
 from vidssl.errors import UnknownNameError, VidsslError, nearest
-from vidssl.storage.container import map_arrays, pack_strings, unpack_string, unpack_strings, write_arrays
+from vidssl.storage.container import pack_strings, unpack_string, unpack_strings, write_arrays
+from vidssl.storage.file_kind import FileKind
 
-FORMAT = "vidssl-catalog"
-VERSION = 1
+_KIND = FileKind(
+    format="vidssl-catalog",
+    version=1,
+    noun="catalog",
+    description="a catalog",
+    remedy="make one with `vidssl prepare`",
+    command="vidssl prepare",
+)
 ALL = "all"
 """The split that every catalog has: all its videos."""
 
@@ -97,7 +103,7 @@ class Catalog:
             VidsslError: the file is missing, is not a catalog, is cut short, or is of a newer version.
         """
         file = Path(path).absolute()
-        arrays, header = _read(file)
+        arrays, header = _KIND.read(file)
         recorded = Path(header["root"]) if root is None else Path(root).absolute()
         return cls(file, arrays, header, Path(os.path.normpath(file.parent / recorded)))
 
@@ -228,8 +234,7 @@ def write_catalog(
         "bad_reason", [reason for _, reason in bad]
     )
     header = {"root": os.fspath(root), "source": dict(source), "splits": list(splits), "digest": digest}
-    metadata = {"format": FORMAT, "version": str(VERSION), "contents": json.dumps(header)}
-    write_arrays(Path(path), arrays, metadata)
+    write_arrays(Path(path), arrays, _KIND.metadata(header))
 
 
 def _check(
@@ -264,25 +269,6 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
         digest.update(array.data)
     return digest.hexdigest()[:16]
-
-
-def _read(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Map a catalog; return its arrays and its own header."""
-    try:
-        container = map_arrays(file)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise VidsslError(f"There is no catalog {file}; make one with `vidssl prepare`.") from error
-    except OSError as error:  # a folder, or no right to read
-        raise VidsslError(f"The catalog {file} cannot be read: {error.strerror}.") from error
-    if container is None or container[1].get("format") != FORMAT:
-        raise VidsslError(f"{file} is not a catalog; make one with `vidssl prepare`.")
-    arrays, metadata = container
-    if int(metadata["version"]) > VERSION:
-        raise VidsslError(
-            f"The catalog {file} is of version {metadata['version']}, this vidssl reads up to {VERSION}; "
-            "upgrade vidssl or prepare the catalog again."
-        )
-    return arrays, json.loads(metadata["contents"])
 
 
 def _reopen(file: str, root: str, digest: str) -> Catalog:

@@ -23,11 +23,18 @@ from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.quantisation import quantisation, restore
 from vidssl.motion.settings import MotionSettings
-from vidssl.storage.container import StreamedArray, map_arrays, pack_strings, stream_arrays, unpack_string
+from vidssl.storage.container import StreamedArray, pack_strings, stream_arrays, unpack_string
+from vidssl.storage.file_kind import FileKind
 from vidssl.video.decoders.reader import DecodingError
 
-FORMAT = "vidssl-motion"
-VERSION = 1
+_KIND = FileKind(
+    format="vidssl-motion",
+    version=1,
+    noun="stored motion",
+    description="a file of stored motion",
+    remedy="make it with `vidssl motion`, or set data.motion.store to null: then motion is computed while training",
+    command="vidssl motion",
+)
 
 
 def bytes_per_map(settings: MotionSettings, dtype: str) -> int:
@@ -79,7 +86,7 @@ class MotionStore:
                 another catalog or by other settings, and the message says which.
         """
         file = Path(path).absolute()
-        arrays, header = _read(file)
+        arrays, header = _KIND.read(file)
         if catalog is not None and catalog.digest != header["catalog_digest"]:
             raise VidsslError(
                 f"{file} holds the motion of another catalog ({header['num_videos']:,} videos, digest "
@@ -222,35 +229,12 @@ def write_store(
         "estimators": estimators,
         "vidssl_version": vidssl.__version__,
     }
-    metadata = {"format": FORMAT, "version": str(VERSION), "contents": json.dumps(header)}
     by_width = sorted(arrays.items(), key=lambda named: -named[1].dtype.itemsize)
-    stream_arrays(Path(path), dict(by_width), metadata)
+    stream_arrays(Path(path), dict(by_width), _KIND.metadata(header))
 
 
 def _place(estimators: list[str], video: StoredVideo) -> int:
     return estimators.index(video.estimator) if len(video.scales) else 0
-
-
-def _read(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Map a stored file; return its arrays and its own header."""
-    try:
-        container = map_arrays(file)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise VidsslError(
-            f"There is no stored motion {file}. Make it with `vidssl motion`, or set data.motion.store to null: then "
-            "motion is computed while training."
-        ) from error
-    except OSError as error:  # a folder, or no right to read
-        raise VidsslError(f"The stored motion {file} cannot be read: {error.strerror}.") from error
-    if container is None or container[1].get("format") != FORMAT:
-        raise VidsslError(f"{file} is not a file of stored motion; make one with `vidssl motion`.")
-    arrays, metadata = container
-    if int(metadata["version"]) > VERSION:
-        raise VidsslError(
-            f"The stored motion {file} is of version {metadata['version']}, this vidssl reads up to {VERSION}; upgrade "
-            "vidssl or make the file again."
-        )
-    return arrays, json.loads(metadata["contents"])
 
 
 def _reopen(file: str, catalog_digest: str, settings_digest: str) -> MotionStore:

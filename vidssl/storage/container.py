@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -113,7 +114,7 @@ def map_arrays(file: Path) -> tuple[dict[str, np.ndarray], dict[str, str]] | Non
     return {name: _view(contents[start:], entry) for name, entry in table.items()}, metadata
 
 
-def _view(block: np.ndarray, entry: dict) -> np.ndarray:
+def _view(block: np.ndarray, entry: Mapping[str, Any]) -> np.ndarray:
     first, last = entry["data_offsets"]
     # a type that is not written here stays bytes; whoever knows the format will not ask for it
     return block[first:last].view(_DTYPES.get(entry["dtype"], np.uint8))
