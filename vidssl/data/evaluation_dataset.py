@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch.utils.data import Dataset
 
-from vidssl.catalogs.catalog import Catalog
+from vidssl.catalogs.catalog import Catalog, VideoRow
 from vidssl.data.augmentation import apply, draw, evaluation_plan, three_crop_positions
 from vidssl.data.dataset import ClipSample
 from vidssl.data.order import Share
@@ -18,7 +18,28 @@ START, CROP = 0, 1
 STREAM_FAMILY = (1,)  # keeps these draws apart from those of training, which are keyed by four numbers too
 
 
-class EvaluationClipDataset(Dataset):
+class _SharedVideos(Dataset[ClipSample]):
+    """The videos of one process, read for all their views at once.
+
+    Args:
+        catalog: the videos.
+        share: the rows of this process.
+        decoder: name of the decoder.
+    """
+
+    def __init__(self, catalog: Catalog, share: Share, decoder: str) -> None:
+        self.catalog = catalog
+        self.share = share
+        self.decoder = decoder
+
+    def __len__(self) -> int:
+        return len(self.share.rows)
+
+    def _read(self, video: VideoRow, indices: list[np.ndarray]) -> np.ndarray:
+        return read_frames(self.catalog.root / video.path, np.concatenate(indices), decoder=self.decoder)
+
+
+class EvaluationClipDataset(_SharedVideos):
     """Evenly spaced clips, resized and cropped in the middle or at three places; nothing is random.
 
     The views of a video are its clips in the order of time, the crops of a clip side by side from left to right or
@@ -32,14 +53,9 @@ class EvaluationClipDataset(Dataset):
     """
 
     def __init__(self, catalog: Catalog, share: Share, clips: EvaluationClips, *, decoder: str = "auto") -> None:
-        self.catalog = catalog
-        self.share = share
+        super().__init__(catalog, share, decoder)
         self.clips = clips
         self.sampler = EvenlySpacedSampler(clips.num_frames, clips.stride, clips.num_clips)
-        self.decoder = decoder
-
-    def __len__(self) -> int:
-        return len(self.share.rows)
 
     def __getitem__(self, position: int) -> ClipSample:
         """Return the clips of a video.
@@ -50,7 +66,7 @@ class EvaluationClipDataset(Dataset):
         row = int(self.share.rows[position])
         video = self.catalog[row]
         indices = self.sampler(video.num_frames)
-        frames = read_frames(self.catalog.root / video.path, np.concatenate(indices), decoder=self.decoder)
+        frames = self._read(video, indices)
         crops = [np.split(crop, len(indices)) for crop in self._crops(frames)]
         views = [crop[clip] for clip in range(len(indices)) for crop in crops]
         starts = tuple(int(clip[0]) for clip in indices for _ in crops)
@@ -65,7 +81,7 @@ class EvaluationClipDataset(Dataset):
         return [apply(frames, plan) for plan in plans]
 
 
-class AugmentedClipDataset(Dataset):
+class AugmentedClipDataset(_SharedVideos):
     """Clips at random times, cropped and flipped at random; keyed, so that they are the same in every pass.
 
     Args:
@@ -79,15 +95,10 @@ class AugmentedClipDataset(Dataset):
     def __init__(
         self, catalog: Catalog, share: Share, clips: EvaluationClips, views: AugmentedViews, *, decoder: str = "auto"
     ) -> None:
-        self.catalog = catalog
-        self.share = share
+        super().__init__(catalog, share, decoder)
         self.views = views
         self.sampler = UniformSampler(clips.num_frames, clips.stride, num_clips=1)
         self.recipe = views.recipe(clips.crop_size)
-        self.decoder = decoder
-
-    def __len__(self) -> int:
-        return len(self.share.rows)
 
     def __getitem__(self, position: int) -> ClipSample:
         """Return the views of a video.
@@ -99,7 +110,7 @@ class AugmentedClipDataset(Dataset):
         video = self.catalog[row]
         views = range(self.views.num_views)
         indices = [self.sampler(video.num_frames, self._generator(row, view, START))[0] for view in views]
-        frames = read_frames(self.catalog.root / video.path, np.concatenate(indices), decoder=self.decoder)
+        frames = self._read(video, indices)
         clips = [self._augmented(clip, row, view) for view, clip in enumerate(np.split(frames, len(indices)))]
         return ClipSample(clips, video.label, row, tuple(int(clip[0]) for clip in indices))
 

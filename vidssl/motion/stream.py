@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import av
 
-from vidssl.video.decoders.diagnosis import check_file, explain_unopened, open_container
+from vidssl.video.decoders.diagnosis import check_file, open_video
 from vidssl.video.decoders.kept_frames import KeptFrames
 from vidssl.video.decoders.reader import DecodingError
 
@@ -32,11 +32,8 @@ class FrameStream:
         check_file(path)
         self.path = path
         self.kept: KeptFrames | None = None
-        try:
-            self.container = open_container(path)
-        except av.FFmpegError as error:
-            raise explain_unopened(path, "pyav", error) from error
-        self.stream = self._prepared(options or {})
+        self.container, self.stream = open_video(path)
+        self.stream.codec_context.options = options or {}
         self.width = self.height = self.quarter_turns = 0
         self._stored_size: tuple[int, int] | None = None
 
@@ -74,18 +71,3 @@ class FrameStream:
     def close(self) -> None:
         """Release the file."""
         self.container.close()
-
-    def _prepared(self, options: dict[str, str]) -> av.VideoStream:
-        stream = self.container.streams.best("video")
-        if stream is None or stream.codec_context is None:
-            self.close()
-            reason = (
-                "no video stream"
-                if stream is None
-                else "cannot be opened: its codec is unknown, or its header is damaged"
-            )
-            raise DecodingError(self.path, reason)
-        stream.thread_type = "NONE"
-        stream.codec_context.thread_count = 1
-        stream.codec_context.options = options
-        return stream

@@ -57,6 +57,29 @@ def open_container(path: str) -> av.container.InputContainer:
     return av.open(path, metadata_errors="ignore")
 
 
+def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
+    """Open `path` with PyAV and return its best video stream too, to be decoded with one thread.
+
+    Raises:
+        DecodingError: the file cannot be opened, or holds no stream that can be decoded.
+    """
+    import av
+    from av.codec.context import ThreadType
+
+    try:
+        container = open_container(path)
+    except av.FFmpegError as error:
+        raise explain_unopened(path, "pyav", error) from error
+    stream = container.streams.best("video")
+    if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
+        container.close()
+        unknown = "cannot be opened: its codec is unknown, or its header is damaged"
+        raise DecodingError(path, "no video stream" if stream is None else unknown)
+    stream.thread_type = ThreadType.NONE
+    stream.codec_context.thread_count = 1
+    return container, stream
+
+
 def _misses_index(path: str) -> bool:
     """Tell whether the file is an MP4 whose top-level boxes include no 'moov'."""
     with open(path, "rb") as file:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import lt
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from vidssl.video.decoders.diagnosis import explain_unopened, open_container
+from vidssl.video.decoders.diagnosis import open_video
 from vidssl.video.decoders.reader import DecodingError, VideoInfo, fps_and_duration, past_the_end
 from vidssl.video.decoders.shortcuts import Inexact, find_key_frames, wanted_frames
 
@@ -19,7 +20,7 @@ class PyAVReader:
     def __init__(self, path: str) -> None:
         self.path = path
         self._to_rgb = RGBConverter()
-        self._open()
+        self._container, self._stream = open_video(path)
 
     def frames(self, indices: list[int]) -> Iterator[np.ndarray]:
         """See `Reader.frames`."""
@@ -32,25 +33,28 @@ class PyAVReader:
                     served += 1
             except (Inexact, av.FFmpegError):
                 self.close()
-                self._open()
+                self._container, self._stream = open_video(self.path)
         if served < len(indices):
             yield from self._frames_from_the_first_on(indices[served:])
 
     def info(self) -> VideoInfo:
         """See `Reader.info`."""
-        count, first, last, ordered = 0, None, None, True
-        for frame in self._decode():
+        first: av.VideoFrame | None = None
+        last: av.VideoFrame | None = None
+        times: list[int] = []
+        count = 0
+        for last in self._decode():
+            first = first or last
             count += 1
-            first = first or frame
-            ordered = ordered and frame.pts is not None and (last is None or frame.pts > last.pts)
-            last = frame
-        if first is None:
+            if last.pts is not None:
+                times.append(last.pts)
+        if first is None or last is None:
             raise DecodingError(self.path, "no frame decodes")
         nominal_fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         span_seconds = None
-        if ordered:
+        if last.time_base is not None and len(times) == count and all(map(lt, times, times[1:])):
             last_seconds = last.duration * float(last.time_base) or (1 / nominal_fps if nominal_fps else 0.0)
-            span_seconds = (last.pts - first.pts) * float(last.time_base) + last_seconds
+            span_seconds = (times[-1] - times[0]) * float(last.time_base) + last_seconds
         fps, duration_seconds = fps_and_duration(nominal_fps, count, span_seconds)
         sideways = first.rotation % 180 != 0
         height, width = (first.width, first.height) if sideways else (first.height, first.width)
@@ -60,34 +64,16 @@ class PyAVReader:
         """Release the file."""
         self._container.close()
 
-    def _open(self) -> None:
-        try:
-            self._container = open_container(self.path)
-        except av.FFmpegError as error:
-            raise explain_unopened(self.path, "pyav", error) from error
-        stream = self._container.streams.best("video")
-        if stream is None:
-            self.close()
-            raise DecodingError(self.path, "no video stream")
-        if stream.codec_context is None:
-            self.close()
-            raise DecodingError(self.path, "cannot be opened: its codec is unknown, or its header is damaged")
-        stream.thread_type = "NONE"
-        stream.codec_context.thread_count = 1
-        self._stream = stream
-
     def _frames_from_the_first_on(self, indices: list[int]) -> Iterator[np.ndarray]:
-        remaining = iter(indices)
-        index = next(remaining)
-        count = 0
+        count = served = 0
         for frame in self._decode():
-            if count == index:
+            if count == indices[served]:
                 yield self._to_rgb(frame)
-                index = next(remaining, None)
-                if index is None:
+                served += 1
+                if served == len(indices):
                     return
             count += 1
-        raise past_the_end(self.path, index, count)
+        raise past_the_end(self.path, indices[served], count)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         try:
@@ -106,7 +92,7 @@ class RGBConverter:
         """Return uint8 H x W x 3, RGB, as displayed."""
         rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         plane = rgb.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(rgb.height, plane.line_size)
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
         pixels = rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)
         quarter_turns = round(frame.rotation / 90) % 4
         return np.rot90(pixels, quarter_turns) if quarter_turns else pixels
