@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,7 +59,7 @@ class ClipBatch:
     def __len__(self) -> int:
         return len(self.index)
 
-    def _map(self, move) -> ClipBatch:
+    def _map(self, move: Callable[[Tensor], Tensor]) -> ClipBatch:
         return replace(
             self,
             views=[move(view) for view in self.views],
@@ -67,7 +69,7 @@ class ClipBatch:
             starts=None if self.starts is None else move(self.starts),
         )
 
-    def to(self, *args, **kwargs) -> ClipBatch:
+    def to(self, *args: Any, **kwargs: Any) -> ClipBatch:
         """Move every tensor, as `torch.Tensor.to` does."""
         return self._map(lambda tensor: tensor.to(*args, **kwargs))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -68,9 +68,7 @@ def prepare(
     probe = probe or partial(decoding.probe, decoder=decoder)
     with Journal(journal_path(output)) as journal:
         answers = _probe_all(listing, journal, decoder, partial(probe_videos, probe=probe, options=options), watch)
-        good = [(video, answers[video.path]) for video in listing.videos if isinstance(answers[video.path], VideoInfo)]
-        bad = [(video.path, answers[video.path]) for video in listing.videos if isinstance(answers[video.path], str)]
-        bad += [(video.path, MISSING) for video in listing.missing]
+        good, bad = _good_and_bad(listing, answers)
         _write_bad(bad_path(output), bad)
         if not good:
             journal.delete()  # the next attempt should not believe these answers
@@ -84,11 +82,16 @@ def prepare(
 
 
 def _probe_all(
-    listing: Listing, journal: Journal, decoder: str, probe_all: Callable, watch: Watch
+    listing: Listing,
+    journal: Journal,
+    decoder: str,
+    probe_all: Callable[[Iterable[str]], Iterator[tuple[str, VideoInfo | str]]],
+    watch: Watch,
 ) -> dict[str, VideoInfo | str]:
     keys = {os.path.join(listing.root, video.path): _key(listing.root, video, decoder) for video in listing.videos}
-    answers = {key[0]: journal.get(key) for key in keys.values()}
-    pending = [path for path, key in keys.items() if answers[key[0]] is None]
+    known = {key[0]: journal.get(key) for key in keys.values()}
+    answers = {path: answer for path, answer in known.items() if answer is not None}
+    pending = [path for path, key in keys.items() if key[0] not in answers]
     done = len(keys) - len(pending)
     bad = sum(isinstance(answer, str) for answer in answers.values())
     watch(done, bad)
@@ -98,6 +101,20 @@ def _probe_all(
         done, bad = done + 1, bad + isinstance(answer, str)
         watch(done, bad)
     return answers
+
+
+def _good_and_bad(
+    listing: Listing, answers: Mapping[str, VideoInfo | str]
+) -> tuple[list[tuple[ListedVideo, VideoInfo]], list[tuple[str, str]]]:
+    good: list[tuple[ListedVideo, VideoInfo]] = []
+    bad: list[tuple[str, str]] = []
+    for video in listing.videos:
+        answer = answers[video.path]
+        if isinstance(answer, str):
+            bad.append((video.path, answer))
+        else:
+            good.append((video, answer))
+    return good, [*bad, *((video.path, MISSING) for video in listing.missing)]
 
 
 def _key(root: Path, video: ListedVideo, decoder: str) -> Key:

@@ -96,7 +96,7 @@ def motion_parser() -> argparse.ArgumentParser:
 
 def _settings_help() -> str:
     """The keys of the settings with what their docstring says and their defaults."""
-    told = inspect.getdoc(MotionSettings).partition("Attributes:\n")[2].partition("\n\n")[0]
+    told = (inspect.getdoc(MotionSettings) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
     meanings = dict(re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", told, re.MULTILINE))
     lines = []
     for setting in dataclasses.fields(MotionSettings):

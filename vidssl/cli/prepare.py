@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,24 +96,24 @@ def _run_listing(args: argparse.Namespace) -> int:
 
 
 def _add_listing_options(parser: argparse.ArgumentParser, kind: str) -> None:
-    folder = {"type": Path, "metavar": "DIR"}
-    file = {"type": Path, "metavar": "FILE"}
+    add_folder = partial(parser.add_argument, type=Path, metavar="DIR")
+    add_file = partial(parser.add_argument, type=Path, metavar="FILE")
     is_table = kind == "csv"
     told = "folder the paths start from (default: the folder of the table)" if is_table else "folder of the videos"
-    parser.add_argument("--videos", required=not is_table, help=told, **folder)
+    add_folder("--videos", required=not is_table, help=told)
     if kind in ("ucf101", "hmdb51"):
-        parser.add_argument("--lists", required=True, help="folder of the official lists, splits 1 to 3", **folder)
+        add_folder("--lists", required=True, help="folder of the official lists, splits 1 to 3")
     if kind == "kinetics":
-        parser.add_argument("--lists", required=True, nargs="+", help="CSV files, together one data set", **file)
+        add_file("--lists", required=True, nargs="+", help="CSV files, together one data set")
     if kind == "ssv2":
-        parser.add_argument("--labels", required=True, help="JSON from class names to numbers", **file)
+        add_file("--labels", required=True, help="JSON from class names to numbers")
         for split in ("train", "validation", "test"):
-            parser.add_argument(f"--{split}", help=f"JSON list of the {split} videos", **file)
+            add_file(f"--{split}", help=f"JSON list of the {split} videos")
     if kind == "class_folders":
         told = "regular expression whose first bracket catches the group (a person) in the file name"
         parser.add_argument("--group-pattern", metavar="REGEX", help=told)
     if is_table:
-        parser.add_argument("--list-file", required=True, help="CSV with the columns path, label, group, split", **file)
+        add_file("--list-file", required=True, help="CSV with the columns path, label, group, split")
 
 
 def _add_common_options(parser: argparse.ArgumentParser) -> None:

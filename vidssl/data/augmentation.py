@@ -73,8 +73,6 @@ def draw(
         VidsslError: there is no frame, the frames are empty, or the motion that the recipe needs is missing.
     """
     _check_source(num_frames, height, width)
-    if recipe.motion_crop is not None and motion is None:
-        raise VidsslError("A recipe with motion_crop draws its crop by the motion of the clip; give `motion`.")
     num_draws = 1 if recipe.temporally_consistent else num_frames
     frames = tuple(_draw_frame(recipe, rng, height, width, motion) for _ in range(num_draws))
     return Plan(num_frames, (height, width), recipe.crop_size, frames)
@@ -85,8 +83,10 @@ def _draw_frame(
 ) -> FramePlan:
     if recipe.motion_crop is None:
         crop = draw_crop(recipe, rng, height, width)
-    else:
+    elif motion is not None:
         crop = draw_motion_crop(recipe, rng, height, width, motion)
+    else:
+        raise VidsslError("A recipe with motion_crop draws its crop by the motion of the clip; give `motion`.")
     return FramePlan(
         crop=crop,
         resize=(recipe.crop_size, recipe.crop_size),

@@ -66,6 +66,7 @@ def draw_motion_crop(
         s_motion: float, rows x columns, S-motion of the clip on a grid over the whole frame.
     """
     rule = recipe.motion_crop
+    assert rule is not None  # `draw` asks for no other
     cells = block_means(s_motion, REGION_GRID, REGION_GRID)
     region = moving_region(cells, rule.percentile)
     required = required_coverage(rule, region) if cells.any() else 0.0
@@ -77,7 +78,7 @@ def draw_motion_crop(
         tops = rng.integers(height - size[0] + 1, size=rule.num_positions)
         lefts = rng.integers(width - size[1] + 1, size=rule.num_positions)
         down, across = REGION_GRID / height, REGION_GRID / width
-        covered = coverage(region, (tops * down, lefts * across, size[0] * down, size[1] * across))
+        covered = np.asarray(coverage(region, (tops * down, lefts * across, size[0] * down, size[1] * across)))
         # the first that is enough, or the greatest: what is above the requirement counts alike
         place = int(np.argmax(np.minimum(covered, required)))
         if covered[place] > most_covered:

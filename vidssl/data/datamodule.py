@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe
-from vidssl.data.dataset import ClipDataset, collate
+from vidssl.data.dataset import ClipDataset, ClipSample, collate
 from vidssl.data.evaluation_dataset import AugmentedClipDataset, EvaluationClipDataset
 from vidssl.data.labelled import LabelledSubset
 from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configuration may name it)
@@ -113,7 +113,7 @@ class VideoDataModule(LightningDataModule):
             motion=self.motion,
         )
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[ClipSample]:
         """Build the loader of this process's share of every global batch."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         batches = GlobalBatchSampler(
@@ -144,7 +144,7 @@ class VideoDataModule(LightningDataModule):
             raise VidsslError(f"Split {split!r} has no labelled video to evaluate on.")
         return rows
 
-    def val_dataloader(self) -> dict[str, DataLoader]:
+    def val_dataloader(self) -> dict[str, DataLoader[ClipSample]]:
         """Build the loaders of this process's share of the gallery and the query videos, by name."""
         splits = {"gallery": self.evaluation.gallery_split, "query": self.evaluation.query_split}
         if splits["gallery"] == splits["query"]:  # leave-one-group-out: one set of videos is both
@@ -153,7 +153,7 @@ class VideoDataModule(LightningDataModule):
 
     test_dataloader = val_dataloader
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> DataLoader[ClipSample]:
         """Build the loader of this process's share of every video in the catalog."""
         return self.evaluation_loader(self.catalog.split("all"))
 
@@ -163,7 +163,7 @@ class VideoDataModule(LightningDataModule):
         clips: EvaluationClips | None = None,
         views: AugmentedViews | None = None,
         processes: tuple[int, int] | None = None,
-    ) -> DataLoader:
+    ) -> DataLoader[ClipSample]:
         """Build the loader of this process's share of some videos; one that cannot be read is an error.
 
         Whole batches of the sorted rows go to the processes in turn, so that every batch, and what the network makes of
@@ -191,6 +191,7 @@ class VideoDataModule(LightningDataModule):
             "data.evaluation.batch_size",
         )
         decoder = self.loading.decoder
+        dataset: Dataset[ClipSample]
         if views is None:
             dataset = EvaluationClipDataset(self.catalog, share, clips, decoder=decoder)
         else:
@@ -198,7 +199,7 @@ class VideoDataModule(LightningDataModule):
         # a loader draws a seed for its workers, and evaluation must not move torch's global generator
         return self._loader(dataset, batch_size=clips.batch_size, generator=torch.Generator())
 
-    def _loader(self, dataset, **kwargs: Any) -> DataLoader:
+    def _loader(self, dataset: Dataset[ClipSample], **kwargs: Any) -> DataLoader[ClipSample]:
         workers = self.loading.num_workers
         if workers > 0:
             kwargs["multiprocessing_context"] = worker_context()
@@ -248,10 +249,11 @@ class VideoDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """How far the run got and what it trained on, for its checkpoint."""
-        fit_loop = self.trainer.fit_loop
+        assert self.trainer is not None  # the checkpoint is its
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current  # annotated as something more general
         return {
             "epoch": self.trainer.current_epoch,
-            "batches": fit_loop.epoch_loop.batch_progress.current.processed,
+            "batches": progress.processed,
             KEY: [part.state() for part in merged([*self.trained_before, self.trained_on])],
         }
 

@@ -61,7 +61,7 @@ class DrawnViews:
     motion: VideoMotion | None
 
 
-class ClipDataset(Dataset):
+class ClipDataset(Dataset[ClipSample]):
     """Training clips: sampled, decoded once, augmented a view.
 
     An item is asked for by (epoch, position). Every draw comes from a generator keyed by (seed, epoch, row, use), so
@@ -114,7 +114,9 @@ class ClipDataset(Dataset):
         self.decoder = decoder
         self.target_shape = None if motion is None else motion.target_shape
         # computing motion costs as much as decoding: only where something asks for it
-        self.motion = MotionSource(catalog, motion) if users or self.target_shape else None
+        self.motion: MotionSource | None = None
+        if motion is not None and (users or motion.target_shape):
+            self.motion = MotionSource(catalog, motion)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -178,14 +180,14 @@ class ClipDataset(Dataset):
         plans = []
         for view, recipe in enumerate(self.recipes):
             rng = np.random.default_rng([self.seed, epoch, row, FIRST_VIEW_STREAM + view])
-            s_motion = None if recipe.motion_crop is None else motion.clip(indices[view], 1)[0]
+            s_motion = motion.clip(indices[view], 1)[0] if motion is not None and recipe.motion_crop else None
             num_frames = len(indices[view])
             plans.append(draw(recipe, rng, num_frames=num_frames, height=height, width=width, motion=s_motion))
         return DrawnViews(indices, np.split(frames, len(indices)), plans, motion)
 
     def _target(self, views: DrawnViews) -> np.ndarray | None:
         """Return the ST-motion of what the first view shows."""
-        if self.target_shape is None:
+        if self.target_shape is None or views.motion is None:
             return None
         steps, height, width = self.target_shape
         return transform_motion(views.motion.clip(views.indices[0], steps), views.plans[0], height, width)
@@ -208,12 +210,12 @@ def collate(samples: Sequence[ClipSample] | ClipBatch) -> ClipBatch:
 
 def _batch(views: list[torch.Tensor], samples: Sequence[ClipSample]) -> ClipBatch:
     """Views B x T x H x W x 3 keep the frames' own memory order (channels last) as B x 3 x T x H x W."""
-    motions = [sample.motion for sample in samples]
+    motions = [sample.motion for sample in samples if sample.motion is not None]
     return ClipBatch(
         views=[view.permute(0, 4, 1, 2, 3) for view in views],
         label=torch.tensor([sample.label for sample in samples]),
         index=torch.tensor([sample.index for sample in samples]),
-        motion=None if motions[0] is None else torch.from_numpy(np.stack(motions)),
+        motion=torch.from_numpy(np.stack(motions)) if motions else None,
         starts=torch.tensor([sample.starts for sample in samples]),
         failures=tuple(failure for sample in samples for failure in sample.failures),
     )

@@ -114,6 +114,6 @@ class MotionSampler(ClipSampler):
             starts = drawn if is_first else np.roll(drawn, 1)
         else:
             of_query, of_others = ranges if is_first else reversed(ranges)
-            starts = [rng.choice(of_query), *np.sort(rng.choice(of_others, size=num_others))]
+            starts = np.append(rng.choice(of_query), np.sort(rng.choice(of_others, size=num_others)))
         clips = [clip_indices(int(start), num_video_frames, self.num_frames, self.stride) for start in starts]
         return [clips[clip] for clip in self.view_clips]

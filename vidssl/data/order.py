@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 from vidssl.errors import VidsslError
 
 
-class GlobalBatchSampler(Sampler):
+class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
     """Deals each global batch out to the processes as lists of (epoch, position) pairs.
 
     An epoch is a permutation keyed by (seed, epoch) and cut into global batches, whatever the number of processes;

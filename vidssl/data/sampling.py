@@ -83,13 +83,16 @@ class ClipSampler(ABC):
         num_frames: frames a clip.
         stride: distance in frames between two frames of a clip.
         num_clips: index arrays that a call returns.
-        uses_motion: whether a call needs the motion of the video; computing it costs time.
     """
 
     num_frames: int
     stride: int
     num_clips: int
-    uses_motion: bool = False
+
+    @property
+    def uses_motion(self) -> bool:
+        """Whether a call needs the motion of the video; computing it costs time."""
+        return False
 
     @abstractmethod
     def __call__(

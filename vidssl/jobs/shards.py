@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,10 +21,8 @@ from typing import Any, BinaryIO
 from vidssl.errors import VidsslError
 from vidssl.storage.container import cannot_write
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 _MARK = b"vmr1"
 # mark, checksum of what follows it, row, bytes of JSON, bytes after the JSON
@@ -190,7 +189,7 @@ def check_about(file: Path, about: Mapping[str, Any]) -> None:
 
 def lock(descriptor: int) -> bool:
     """Take the lock of an open file, which ends with this process; False when another process has it."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

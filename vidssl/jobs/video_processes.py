@@ -90,7 +90,7 @@ def over_videos(paths: Iterable[str], work: Work[Answer], processes: Processes) 
 class _Worker:
     """A process and the video it holds; a process that died or was killed is replaced by the next video."""
 
-    def __init__(self, path: str, work: Work, timeout_seconds: float) -> None:
+    def __init__(self, path: str, work: Work[Any], timeout_seconds: float) -> None:
         self._work = work
         self._timeout_seconds = timeout_seconds
         self._start()
@@ -157,7 +157,7 @@ class _Worker:
     def _crashed(self) -> str | None:
         self._process.join(_END_SECONDS)  # its end of the pipe closes a moment before its exit code is known
         exit_code = self.kill()
-        how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+        how = f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit code {exit_code}"
         if self._has_begun:
             return f"decoding crashed ({how})"
         if not self._has_begun_any:
@@ -174,7 +174,7 @@ def _due(workers: list[_Worker]) -> list[_Worker]:
     return [worker for worker in workers if worker.connection in answered or worker.deadline <= now]
 
 
-def _serve(connection: Connection, work: Work, timeout_seconds: float) -> None:
+def _serve(connection: Connection, work: Work[Any], timeout_seconds: float) -> None:
     """Work on one video after another, in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     _silence()
@@ -190,7 +190,7 @@ def _serve(connection: Connection, work: Work, timeout_seconds: float) -> None:
         connection.send(answer)
 
 
-def _answer(work: Work, path: str) -> tuple[str, Any]:
+def _answer(work: Work[Any], path: str) -> tuple[str, Any]:
     try:
         return _ANSWER, work(path)
     except DecodingError as error:

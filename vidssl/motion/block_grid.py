@@ -88,7 +88,7 @@ def splat(
 
 def _joined(vectors: list[np.ndarray]) -> np.ndarray:
     # as bytes: joining structured arrays compares their fields one by one
-    return np.frombuffer(b"".join(vectors), vectors[0].dtype)
+    return np.frombuffer(b"".join([one.data for one in vectors]), vectors[0].dtype)
 
 
 class _Lattice:
@@ -212,7 +212,7 @@ def regularise(sums: np.ndarray, textures: np.ndarray) -> np.ndarray:
     return np.moveaxis(_solve(system, nearby_flow, np.float32(PRIOR)), 1, -1)
 
 
-def _solve(system: np.ndarray, prior_flow: np.ndarray, prior: np.float32) -> np.ndarray:
+def _solve(system: np.ndarray, prior_flow: np.ndarray | np.float32, prior: np.float32) -> np.ndarray:
     """Solve T f + prior f = T v + prior prior_flow for f, n x 2 x ...; `system` holds T (xx, xy, yy) and T v."""
     xx, xy, yy = system[:, 0] + prior, system[:, 1], system[:, 2] + prior
     right = system[:, 3:] + prior * prior_flow

@@ -10,9 +10,14 @@ authors' released code; where the two differ, `pool` chooses. All magnitudes are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 
 from vidssl.errors import VidsslError, nearest
+
+Named = TypeVar("Named")
 
 
 def prewitt_gradients(flow: np.ndarray) -> np.ndarray:
@@ -155,7 +160,7 @@ def _as_flow(flow: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(flow, np.float32)
 
 
-def _named(key: str, name: str, known: dict):
+def _named(key: str, name: str, known: Mapping[str, Named]) -> Named:
     if name not in known:
         raise VidsslError(f"{key} is {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
     return known[name]

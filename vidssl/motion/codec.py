@@ -42,7 +42,7 @@ class CodecFlow(FlowEstimator):
         """See `FlowEstimator.flows`; at key frames the flow before is repeated. `short_side` is not used."""
         with closing(VectorStream(path, packets=self.packets, kept=self.kept)) as stream:
             held = _Held(1, self.max_speed)
-            known = None
+            known: np.ndarray | None = None
             for chunk, end in _chunks(stream, _CHUNK_FRAMES):
                 held.add(stream.grid, chunk, end)
                 for field in held.sums:
@@ -62,15 +62,15 @@ class CodecFlow(FlowEstimator):
             frame = 0
             for chunk, end in _chunks(stream, group * max(1, _CHUNK_FRAMES // group)):
                 held.add(stream.grid, chunk, end)
-                centres = range(frame, held.count + 1, stride)
-                centres = [centre for centre in centres if window_around(centre, window)[1] <= held.count]
+                ahead = range(frame, held.count + 1, stride)
+                centres = [centre for centre in ahead if window_around(centre, window)[1] <= held.count]
                 if len(centres) < _FLOWS_AT_ONCE:
                     continue
                 yield from displayed(held.means(centres, window), stream.quarter_turns)
                 frame += stride * len(centres)
                 held.forget(min(window_around(frame, window)[0], held.count - 1))  # a last window needs one
-            centres = range(frame, held.count + 1, stride) if held.count else []
-            yield from displayed(held.means(centres, window), stream.quarter_turns)
+            last = range(frame, held.count + 1, stride) if held.count else range(0)
+            yield from displayed(held.means(last, window), stream.quarter_turns)
             return held.count
 
 
@@ -102,23 +102,27 @@ class _Held:
     def __init__(self, group: int, max_speed: float) -> None:
         self.group, self.max_speed = group, max_speed
         self.first = self.count = 0
-        self.sums: np.ndarray | None = None
+        self.sums = np.zeros((0, 3, 0, 0), np.float32)
         self._textures: list[np.ndarray] = []
         self._looked_at: list[int] = []  # the frames whose textures these are
 
     def add(self, grid: BlockGrid, chunk: list[CodedFrame], end: int) -> None:
         """Take in the frames that the flows up to `end` lead to; to the video's first frame leads none."""
-        looked_at = [frame for frame in chunk if frame.picture is not None]
-        self._textures += [texture(grid, frame.picture) for frame in looked_at]
-        self._looked_at += [frame.number for frame in looked_at]
+        frames, vectors = [], []
+        for frame in chunk:
+            if frame.picture is not None:
+                self._textures.append(texture(grid, frame.picture))
+                self._looked_at.append(frame.number)
+            if frame.number > 0 and frame.vectors is not None and len(frame.vectors):
+                frames.append(frame)
+                vectors.append(frame.vectors)
         sums = np.zeros((-(-(end - self.count) // self.group), 3, *grid.shape), np.float32)
-        flows = [frame for frame in chunk if frame.number > 0 and frame.vectors is not None and len(frame.vectors)]
-        if flows:
-            factors = np.array([frame.factors for frame in flows])
-            planes = (np.array([frame.number for frame in flows]) - 1 - self.count) // self.group
-            known = splat(grid, [frame.vectors for frame in flows], factors, planes, max_speed=self.max_speed)
+        if frames:
+            factors = np.array([frame.factors for frame in frames])
+            planes = (np.array([frame.number for frame in frames]) - 1 - self.count) // self.group
+            known = splat(grid, vectors, factors, planes, max_speed=self.max_speed)
             sums[: len(known)] = known
-        self.sums = sums if self.sums is None else np.concatenate([self.sums, sums])
+        self.sums = np.concatenate([self.sums, sums]) if len(self.sums) else sums
         self.count = end
 
     def forget(self, flow: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from vidssl.motion.boundary import boundary_of_each
 from vidssl.motion.estimator import windowed_means
-from vidssl.motion.flow import mean_flows, video_flows
+from vidssl.motion.flow import Count, mean_flows, video_flows
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _VALUES_AT_ONCE = 120_000
 
 
-def video_motion(path: str | os.PathLike, settings: MotionSettings, kept: KeptFrames | None = None) -> VideoMotion:
+def video_motion(path: str | os.PathLike[str], settings: MotionSettings, kept: KeptFrames | None = None) -> VideoMotion:
     """Compute the motion maps of a video.
 
     Memory holds one window of flows (with ``codec`` some dozens of block grids), and the maps. With ``codec``, the
@@ -68,7 +68,9 @@ def _pool_magnitude(path: str, settings: MotionSettings, kept: KeptFrames | None
     return (yield from windowed_means(maps, window=settings.window, stride=settings.stride))
 
 
-def _boundary_maps(flows: Iterator[np.ndarray], settings: MotionSettings) -> Generator[np.ndarray, None, int | None]:
+def _boundary_maps(
+    flows: Generator[np.ndarray, None, Count], settings: MotionSettings
+) -> Generator[np.ndarray, None, Count]:
     """Yield the map of each flow, computed together where flows are small; return what `flows` returns."""
     waiting: list[np.ndarray] = []
     while True:
@@ -104,7 +106,7 @@ def pooled(boundary: np.ndarray, grid: tuple[int, int], border_fraction: float) 
 
 def _weighted(maps: np.ndarray, pooling: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Add up weighted cells along the last axis in a fixed order; a matrix product's varies with the threads."""
-    total = np.float32(0)
+    total = np.zeros((), np.float32)
     for cells, weights in pooling:
         total = total + maps[..., cells] * weights
     return total

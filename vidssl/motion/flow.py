@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from vidssl.motion.settings import MotionSettings
     from vidssl.video.decoders.kept_frames import KeptFrames
 
+Count = TypeVar("Count", int, None)
+"""What a generator of flows returns: how many there were, or nothing."""
+
 
 def video_flows(
-    path: str | os.PathLike, settings: MotionSettings, kept: KeptFrames | None = None
-) -> Iterator[np.ndarray]:
+    path: str | os.PathLike[str], settings: MotionSettings, kept: KeptFrames | None = None
+) -> Generator[np.ndarray, None, None]:
     """Yield the flow from each frame of a video to the next, in display order and orientation.
 
     Args:
@@ -42,7 +45,11 @@ def video_flows(
         VidsslError: the estimator is not to be had, or rejects its options.
     """
     path = os.fspath(path)
-    return _with_fallback(settings, kept, lambda estimator: estimator.flows(path, settings.short_side))
+
+    def flows(estimator: FlowEstimator) -> Generator[np.ndarray, None, None]:
+        yield from estimator.flows(path, settings.short_side)
+
+    return _with_fallback(settings, kept, flows)
 
 
 def mean_flows(path: str, settings: MotionSettings, kept: KeptFrames | None = None) -> Generator[np.ndarray, None, int]:
@@ -52,8 +59,10 @@ def mean_flows(path: str, settings: MotionSettings, kept: KeptFrames | None = No
 
 
 def _with_fallback(
-    settings: MotionSettings, kept: KeptFrames | None, run: Callable[[FlowEstimator], Generator[np.ndarray, None, int]]
-) -> Generator[np.ndarray, None, int]:
+    settings: MotionSettings,
+    kept: KeptFrames | None,
+    run: Callable[[FlowEstimator], Generator[np.ndarray, None, Count]],
+) -> Generator[np.ndarray, None, Count]:
     try:
         estimator = _built("options", settings.estimator, settings.options)
         estimator.kept = kept
@@ -63,7 +72,7 @@ def _with_fallback(
     return (yield from run(_built("fallback_options", settings.fallback, settings.fallback_options)))
 
 
-def _built(key: str, name: str, options: dict) -> FlowEstimator:
+def _built(key: str, name: str, options: dict[str, Any]) -> FlowEstimator:
     try:
         return FLOW_ESTIMATORS.get(name)(**options)
     except TypeError as error:

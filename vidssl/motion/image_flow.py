@@ -44,7 +44,7 @@ class ImageFlow(FlowEstimator):
         with closing(FrameStream(path)) as stream:
             for previous, following in pairwise(grey_frames(stream, short_side)):
                 flow = self.between(previous, following)
-                scale = np.float32([stream.width / flow.shape[1], stream.height / flow.shape[0]])
+                scale = np.array([stream.width / flow.shape[1], stream.height / flow.shape[0]], np.float32)
                 yield np.clip(flow * scale, -self.max_speed, self.max_speed)
 
 
@@ -58,11 +58,11 @@ class TVL1Flow(ImageFlow):
                 "The flow estimator 'tvl1' needs cv2.optflow, which this OpenCV lacks; install the package "
                 "opencv-contrib-python in place of opencv-python, or use estimator 'dis' or 'codec'."
             )
-        self._estimator = cv2.optflow.DualTVL1OpticalFlow_create()
+        self._estimator = cv2.optflow.DualTVL1OpticalFlow.create()
 
     def between(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
         """See `ImageFlow.between`."""
-        return self._estimator.calc(previous, following, None)
+        return _flow(self._estimator, previous, following)
 
 
 class DISFlow(ImageFlow):
@@ -78,11 +78,16 @@ class DISFlow(ImageFlow):
         if preset not in DIS_PRESETS:
             hint = f"{nearest(str(preset), DIS_PRESETS)} Known: {', '.join(DIS_PRESETS)}."
             raise VidsslError(f"data.motion.settings.options: dis has no preset {preset!r}.{hint}")
-        self._estimator = cv2.DISOpticalFlow_create(DIS_PRESETS[preset])
+        self._estimator = cv2.DISOpticalFlow.create(DIS_PRESETS[preset])
 
     def between(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
         """See `ImageFlow.between`."""
-        return self._estimator.calc(previous, following, None)
+        return _flow(self._estimator, previous, following)
+
+
+def _flow(estimator: cv2.DenseOpticalFlow, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
+    # without a flow to start from, for which OpenCV takes None, whatever its annotations say
+    return estimator.calc(previous, following, None)  # type: ignore[call-overload]
 
 
 class FarnebackFlow(ImageFlow):
@@ -110,13 +115,15 @@ def grey_frames(stream: FrameStream, short_side: int | None) -> Iterator[np.ndar
     for frame in stream.frames():
         grey = np.rot90(frame.reformat(format="gray", threads=1).to_ndarray(), stream.quarter_turns)
         if size is None:
-            size = _reduced(*grey.shape, short_side)
+            size = _reduced(grey.shape, short_side)
         same = size == (grey.shape[1], grey.shape[0])
         yield np.ascontiguousarray(grey) if same else cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     if size is None:
         raise DecodingError(stream.path, "no frame decodes")
 
 
-def _reduced(height: int, width: int, short_side: int | None) -> tuple[int, int]:
+def _reduced(shape: tuple[int, ...], short_side: int | None) -> tuple[int, int]:
+    """Return width and height, as OpenCV wants them."""
+    height, width = shape
     scale = 1.0 if short_side is None else min(1.0, short_side / min(height, width))
     return max(_SMALLEST_SIDE, round(width * scale)), max(_SMALLEST_SIDE, round(height * scale))

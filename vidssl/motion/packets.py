@@ -116,7 +116,7 @@ def anchor_frames(stream: FrameStream) -> FrameNumbers:
             number, left_out = number + left_out + 1, 0
 
 
-def _unpacked(unpack: BitStreamFilterContext, packet: av.Packet) -> list[av.Packet]:
+def _unpacked(unpack: BitStreamFilterContext, packet: av.Packet[av.VideoStream]) -> list[av.Packet[av.VideoStream]]:
     if packet.size == 0:  # PyAV marks the end so
         return [packet]
     try:
@@ -125,7 +125,7 @@ def _unpacked(unpack: BitStreamFilterContext, packet: av.Packet) -> list[av.Pack
         raise Inexact from error
 
 
-def _is_b_frame(packet: av.Packet) -> bool:
+def _is_b_frame(packet: av.Packet[av.VideoStream]) -> bool:
     data = bytes(packet)
     if data.count(_MPEG4_FRAME) != 1 or len(data) < _EMPTY_FRAME_BYTES:
         raise Inexact
@@ -161,16 +161,16 @@ def _once_overtaken(stream: FrameStream, times: list[int], unneeded: set[int]) -
     waiting: deque[tuple[int, av.VideoFrame]] = deque()
     for count, packet in enumerate(stream.container.demux(stream.stream)):
         if packet.size > 0:  # PyAV marks the end by an empty one
-            _note_time(packet, times)
+            time = _note_time(packet, times)
             if stream.kept is not None and not _is_referred_to(packet, stream.stream.codec_context.extradata):
-                unneeded.add(packet.pts)
+                unneeded.add(time)
         waiting.extend((count, frame) for frame in _decoded(stream, packet))
         while waiting and waiting[0][0] + _MAX_REORDER_PACKETS < count:
             yield waiting.popleft()[1]
     yield from (frame for _, frame in waiting)
 
 
-def _is_referred_to(packet: av.Packet, header: bytes | None) -> bool:
+def _is_referred_to(packet: av.Packet[av.VideoStream], header: bytes | None) -> bool:
     """Tell whether a packet of H.264 holds a frame that FFmpeg's `skip_frame: NONREF` would decode.
 
     Source: ITU-T H.264, 7.3.1 and 7.4.1 (nal_ref_idc), and ISO/IEC 14496-15, 5.3.3.1 (lengths before the units).
@@ -186,14 +186,15 @@ def _is_referred_to(packet: av.Packet, header: bytes | None) -> bool:
     raise Inexact
 
 
-def _note_time(packet: av.Packet, times: list[int]) -> None:
-    hidden = packet.pts is None or packet.is_discard
-    if hidden or (times and packet.pts <= times[0]) or not (times or packet.is_keyframe):
+def _note_time(packet: av.Packet[av.VideoStream], times: list[int]) -> int:
+    time = packet.pts
+    if time is None or packet.is_discard or (times and time <= times[0]) or not (times or packet.is_keyframe):
         raise Inexact  # frames before the first key frame, or outside an edit list, may not be shown
-    insort(times, packet.pts)
+    insort(times, time)
+    return time
 
 
-def _decoded(stream: FrameStream, packet: av.Packet) -> list[av.VideoFrame]:
+def _decoded(stream: FrameStream, packet: av.Packet[av.VideoStream]) -> list[av.VideoFrame]:
     try:
         frames = stream.stream.codec_context.decode(packet if packet.size else None)
     except av.FFmpegError as error:

@@ -174,7 +174,8 @@ class VectorStream:
             self.grid = BlockGrid(frame.height, frame.width)
             self.quarter_turns = self._stream.quarter_turns
         found = next((data for data in frame.side_data if isinstance(data, MotionVectors)), None)
-        vectors = None if found is None else self._copied(found)
+        # PyAV's annotations take side_data for a mapping of names; going through it gives the data
+        vectors = None if found is None else self._copied(found)  # type: ignore[arg-type]
         if self._looked_at is not None and number - self._looked_at < _LOOK_DISTANCE:
             return CodedFrame(number, vectors, _NEXT_TO, None)
         self._looked_at = number
@@ -205,7 +206,7 @@ def _luma(frame: av.VideoFrame) -> np.ndarray:
     if not _begins_with_luma(frame.format.name):
         frame = frame.reformat(format="gray", threads=1)
     plane = frame.planes[0]
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
 
 
 @cache

@@ -73,7 +73,7 @@ class MotionJob:
     @cached_property
     def num_maps(self) -> int:
         """Maps of all videos."""
-        return int(num_maps(self.catalog.num_frames.astype(np.int64), self.settings.stride).sum())
+        return int(np.sum(num_maps(self.catalog.num_frames.astype(np.int64), self.settings.stride)))
 
     @property
     def num_bytes(self) -> int:

@@ -19,7 +19,8 @@ from vidssl.errors import VidsslError
 from vidssl.registry import Registry
 from vidssl.video.decoders.diagnosis import check_file
 from vidssl.video.decoders.reader import DecodingError as DecodingError
-from vidssl.video.decoders.reader import Reader, VideoInfo
+from vidssl.video.decoders.reader import Reader
+from vidssl.video.decoders.reader import VideoInfo as VideoInfo
 
 if TYPE_CHECKING:
     from vidssl.video.decoders.kept_frames import KeptFrames
@@ -59,7 +60,7 @@ def frames_to_keep(decoder: str) -> KeptFrames:
 
 
 def read_frames(
-    path: str | os.PathLike, indices: Iterable[int], *, decoder: str = "auto", kept: KeptFrames | None = None
+    path: str | os.PathLike[str], indices: Iterable[int], *, decoder: str = "auto", kept: KeptFrames | None = None
 ) -> np.ndarray:
     """Read the frames of a video at given numbers, with one decoding thread.
 
@@ -85,7 +86,7 @@ def read_frames(
     distinct, positions = np.unique(numbers, return_inverse=True)
     order = np.argsort(positions, kind="stable")
     slots = np.split(order, np.cumsum(np.bincount(positions))[:-1])  # where each distinct frame goes
-    output = None
+    output: np.ndarray | None = None
     with closing(_frames(path, distinct.tolist(), decoder, kept)) as frames:
         for places, frame in zip(slots, frames, strict=True):
             if output is None:
@@ -93,6 +94,7 @@ def read_frames(
             if frame.shape != output.shape[1:]:
                 raise DecodingError(path, f"its frames change size: {output.shape[1:3]} to {frame.shape[:2]}")
             output[places] = frame
+    assert output is not None  # there is at least one number
     return output
 
 
@@ -104,7 +106,7 @@ def _frames(path: str, indices: list[int], decoder: str, kept: KeptFrames | None
             yield from reader.frames(indices)
 
 
-def probe(path: str | os.PathLike, *, decoder: str = "auto") -> VideoInfo:
+def probe(path: str | os.PathLike[str], *, decoder: str = "auto") -> VideoInfo:
     """Decode a whole video and tell what it holds.
 
     Args:

@@ -43,14 +43,15 @@ def kinetics(*, videos: Path, lists: Sequence[Path]) -> Listing:
                 raise VidsslError(f"{row.place}: the clip {clip.name} was listed before, with another label or split.")
     files = VideoFiles(videos, str)
     clips_of_video = Counter(clip.youtube_id for clip in clips.values())
-    found, missing = [], []
+    found: list[ListedVideo] = []
+    missing: list[ListedVideo] = []
     for clip in clips.values():
-        path = files.find(clip.name, clip.label)
-        if path is None and clips_of_video[clip.youtube_id] == 1:  # else the bare name does not tell which clip
-            path = files.find(clip.youtube_id, clip.label)
+        at = files.find(clip.name, clip.label)
+        if at is None and clips_of_video[clip.youtube_id] == 1:  # else the bare name does not tell which clip
+            at = files.find(clip.youtube_id, clip.label)
         expected = f"{clip.label}/{clip.name}.mp4" if clip.label else f"{clip.name}.mp4"
-        entry = ListedVideo(path or expected, clip.label, None, (clip.split,))
-        (missing if path is None else found).append(entry)
+        entry = ListedVideo(at or expected, clip.label, None, (clip.split,))
+        (missing if at is None else found).append(entry)
     classes = sorted({clip.label for clip in clips.values() if clip.label})
     return Listing("kinetics", videos, found, missing, classes, fingerprint(lists))
 

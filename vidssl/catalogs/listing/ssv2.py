@@ -32,15 +32,16 @@ def ssv2(
     Raises:
         VidsslError: a file is missing or malformed, or none of the videos is there.
     """
-    lists = {"train": train, "val": validation, "test": test}
-    lists = {split: path for split, path in lists.items() if path is not None}
+    given = {"train": train, "val": validation, "test": test}
+    lists = {split: path for split, path in given.items() if path is not None}
     if not lists:
         raise VidsslError("Something-Something v2 needs at least one of its lists: train, validation or test.")
     classes = _classes(labels)
     known = set(classes)
     places: dict[str, str] = {}
     files = VideoFiles(videos, str)
-    found, missing = [], []
+    found: list[ListedVideo] = []
+    missing: list[ListedVideo] = []
     for split, path in lists.items():
         for place, entry in _entries(path):
             name = str(entry["id"])

@@ -68,7 +68,8 @@ def csv_table(*, list_file: Path, videos: Path | None = None) -> Listing:
     if not root.is_dir():
         raise VidsslError(f"There is no folder {root.absolute()}; give the folder that holds the videos.")
     places: dict[str, str] = {}
-    found, missing = [], []
+    found: list[ListedVideo] = []
+    missing: list[ListedVideo] = []
     for row in read_table(list_file, required=("path",), known=COLUMNS):
         path = _relative(row, root)
         if path in places:

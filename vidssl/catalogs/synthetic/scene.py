@@ -215,7 +215,8 @@ def render(
     mask = _sprite_mask(appearance.shape)
     sprite = np.dstack([appearance.foreground[:SPRITE_SIZE, :SPRITE_SIZE].astype(np.float32) * mask[..., None], mask])
     for t, frame in enumerate(frames):
-        shift = np.float32([[1, 0, pan[t, 0] * min(height, width)], [0, 1, pan[t, 1] * min(height, width)]])
+        across, down = pan[t] * min(height, width)
+        shift = np.array([[1, 0, across], [0, 1, down]], np.float32)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         scene = cv2.warpAffine(appearance.background, shift, (width, height), flags=flags, borderMode=cv2.BORDER_WRAP)
         layer = cv2.warpAffine(sprite, _sprite_to_frame(placement, poses, t, height, width), (width, height))

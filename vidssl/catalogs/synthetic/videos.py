@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -186,7 +187,7 @@ def _refuse_other_spec(spec_path: Path, spec: SyntheticSpec) -> None:
     )
 
 
-def _described(spec: SyntheticSpec) -> dict:
+def _described(spec: SyntheticSpec) -> dict[str, Any]:
     return {**asdict(spec), "drawing_version": DRAWING_VERSION}
 
 

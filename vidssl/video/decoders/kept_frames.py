@@ -38,6 +38,11 @@ class KeptFrames:
         self._is_open = self._stopped_collector = False
         self._forget()
 
+    def _forget(self) -> None:
+        self._frames: list[av.VideoFrame] = []
+        self._num_bytes = 0
+        self._are_refused = self.are_complete = False
+
     def __len__(self) -> int:
         return len(self._frames)
 
@@ -83,11 +88,6 @@ class KeptFrames:
             if index >= len(self._frames):
                 raise past_the_end(path, index, len(self._frames))
             yield to_rgb(self._frames[index])
-
-    def _forget(self) -> None:
-        self._frames: list[av.VideoFrame] = []
-        self._num_bytes = 0
-        self._are_refused = self.are_complete = False
 
     def _restart_collector(self) -> None:
         if self._stopped_collector:

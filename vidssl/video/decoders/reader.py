@@ -24,7 +24,7 @@ class DecodingError(VidsslError):
         self.path = path
         self.reason = reason
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type[DecodingError], tuple[str, str]]:
         # loader workers send errors to the main process; the default would pass the message as `path`
         return type(self), (self.path, self.reason)
 

@@ -109,11 +109,11 @@ def wanted_frames(
 
 
 def _numbered(
-    packets: Iterator[av.Packet], start: int, decoding_time: int, max_reorder_packets: int
-) -> Iterator[tuple[av.Packet, int]]:
+    packets: Iterator[av.Packet[av.VideoStream]], start: int, decoding_time: int, max_reorder_packets: int
+) -> Iterator[tuple[av.Packet[av.VideoStream], int]]:
     """Pair each packet with its frame's number: its rank by presentation time, from the key frame `start` on."""
     times: list[int] = []
-    waiting: deque[av.Packet] = deque()
+    waiting: deque[tuple[av.Packet[av.VideoStream], int]] = deque()
     for packet in packets:
         if packet.size == 0:  # PyAV marks the end so
             break
@@ -122,18 +122,21 @@ def _numbered(
         if packet.pts is None or (times and packet.pts <= times[0]):
             raise Inexact  # shown before the key frame it follows: needs frames from before the jump
         insort(times, packet.pts)
-        waiting.append(packet)
+        waiting.append((packet, packet.pts))
         if len(waiting) > max_reorder_packets:
-            ready = waiting.popleft()
-            yield ready, start + bisect_left(times, ready.pts)
-    for ready in waiting:
-        yield ready, start + bisect_left(times, ready.pts)
+            ready, time = waiting.popleft()
+            yield ready, start + bisect_left(times, time)
+    for ready, time in waiting:
+        yield ready, start + bisect_left(times, time)
 
 
 def _decode_run(
-    context: av.VideoCodecContext, packets: Iterator[tuple[av.Packet, int]], start: int, wanted: list[int]
+    context: av.VideoCodecContext,
+    packets: Iterator[tuple[av.Packet[av.VideoStream], int]],
+    start: int,
+    wanted: list[int],
 ) -> Iterator[av.VideoFrame]:
-    numbers: dict[int, int] = {}
+    numbers: dict[int | None, int] = {}
     keep = {start, *wanted}
     remaining = deque(wanted)
     previous = start - 1
@@ -152,7 +155,10 @@ def _decode_run(
 
 
 def _decode_only(
-    context: av.VideoCodecContext, packets: Iterator[tuple[av.Packet, int]], keep: set[int], numbers: dict[int, int]
+    context: av.VideoCodecContext,
+    packets: Iterator[tuple[av.Packet[av.VideoStream], int]],
+    keep: set[int],
+    numbers: dict[int | None, int],
 ) -> Iterator[av.VideoFrame]:
     """Decode the frames of `keep` and those that others refer to; note in `numbers` each timestamp's frame number."""
     for packet, number in packets:
