@@ -1,5 +1,6 @@
 """The decoders against one another, and against damaged files, on the real videos."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ from vidssl.video.decoding import DecodingError, available_decoders, probe, read
 # same colour matrix; a few pixels differ by one level between FFmpeg's versions.
 TOLERANCE = 0.05
 OTHERS = ["opencv", "decord", "torchcodec"]
+
+# What follows was found with opencv-contrib-python 5.0.0.93 and 5.1.0.95, decord 0.6.0 and, in an earlier round,
+# torchcodec. It says what a decoder may do otherwise than 'auto', not what it must: a release that does better passes.
+# What is not written here has to be right.
 
 # Colours: another resampling of the chroma planes of odd sizes, another rounding from 10 bit.
 LEVELS_APART = {
@@ -28,7 +33,7 @@ LEVELS_APART = {
 UNREADABLE = {
     ("animated.gif", "decord"): "cannot be opened with decoder 'decord'.*try decoder 'pyav'",
     ("av1_video.mkv", "decord"): "cannot be opened with decoder 'decord'.*try decoder 'pyav'",
-    ("av1_video.mkv", "opencv"): "no frame decodes",
+    ("av1_video.mkv", "opencv"): "no frame decodes",  # up to 5.0.0.93; 5.1.0.95 reads it
 }
 # Frames that decode, where the decoder counts otherwise than 'auto'.
 OTHER_COUNT = {
@@ -57,6 +62,7 @@ NOT_VIDEOS = {
     "derived/not_a_video.mp4": "not a video",
     "derived/zero_byte.mp4": "empty file",
 }
+# Frames that decode with every decoder above; a better one may save more.
 DAMAGED = {"derived/ucf_bitflips.avi": 28, "derived/ucf_truncated_40pct.avi": 47, "decord/corrupted.mp4": 28}
 
 
@@ -67,22 +73,23 @@ def readable(folder: Path) -> list[Path]:
 
 
 def agree(path: Path, decoder: str, num_frames: int, indices: list[int], reference: np.ndarray) -> str | None:
-    """Say in which way `decoder` strays from what is written above, or None."""
+    """Say in which way `decoder` strays further than is written above, or None."""
     case = (path.name, decoder)
-    if case in UNREADABLE:
-        with pytest.raises(DecodingError, match=UNREADABLE[case]):
-            read_frames(path, indices, decoder=decoder)
-        return None
-    counted = probe(path, decoder=decoder).num_frames
-    if counted != OTHER_COUNT.get(case, num_frames):
+    try:
+        counted = probe(path, decoder=decoder).num_frames
+        frames = read_frames(path, [min(index, counted - 1) for index in indices], decoder=decoder)
+    except DecodingError as error:
+        told = case in UNREADABLE and re.search(UNREADABLE[case], str(error))
+        return None if told else f"{case}: {error}"
+    if counted not in (num_frames, OTHER_COUNT.get(case)):
         return f"{case}: {counted} frames instead of {num_frames}"
-    frames = read_frames(path, [min(index, counted - 1) for index in indices], decoder=decoder)
     same_size = frames.shape == reference.shape
     levels = (
         max(np.abs(a.astype(np.int16) - b).mean() for a, b in zip(frames, reference, strict=True)) if same_size else 255
     )
-    strays = levels > LEVELS_APART.get(case, TOLERANCE)
-    return f"{case}: {levels} levels apart, {frames.shape}" if strays != (case in OTHER_FRAMES) else None
+    if case in OTHER_FRAMES or levels <= LEVELS_APART.get(case, TOLERANCE):
+        return None
+    return f"{case}: {levels} levels apart, {frames.shape}"
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +145,12 @@ def test_damaged_files_have_the_frames_that_decode(real_videos, name, num_frames
         with pytest.raises(DecodingError, match=r"frame 120 was asked for, but only|no frame decodes"):
             read_frames(path, [0, 120], decoder=decoder)
         return
-    assert probe(path, decoder=decoder).num_frames == num_frames
-    assert len(read_frames(path, [0, num_frames - 1], decoder=decoder)) == 2
-    with pytest.raises(DecodingError, match=f"frame 120 was asked for, but only {num_frames} frames decode"):
-        read_frames(path, [0, 120], decoder=decoder)
+    counted = probe(path, decoder=decoder).num_frames
+    assert counted >= num_frames
+    assert len(read_frames(path, [0, counted - 1], decoder=decoder)) == 2
+    beyond = counted + 100
+    with pytest.raises(DecodingError, match=f"frame {beyond} was asked for, but only {counted} frames decode"):
+        read_frames(path, [0, beyond], decoder=decoder)
 
 
 @pytest.mark.parametrize("decoder", ["pyav", *OTHERS])
