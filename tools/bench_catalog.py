@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import multiprocessing
 import pickle
 import tempfile
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmark import in_a_process, parser, report
 
 from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
 
@@ -50,8 +48,13 @@ def memory_kib() -> dict[str, int]:
     return {name: int(fields[name].split()[0]) for name in ("Rss", "Private_Dirty")}
 
 
-def work(given: bytes | Sequence[VideoRow], num_rows: int, connection: Connection) -> None:
-    """Read rows at random, as a loader worker does; send the memory this took, in MiB, and the time of a row."""
+def read_at_random(given: bytes | Sequence[VideoRow], num_rows: int) -> dict[str, float]:
+    """Read rows at random, as a loader worker does; return the memory this took, in MiB, and the time of a row.
+
+    Args:
+        given: the rows, or what they are pickled.
+        num_rows: how many.
+    """
     order = np.random.default_rng(0).integers(num_rows, size=ROWS_READ).tolist()
     gc.collect()
     before = memory_kib()
@@ -61,30 +64,22 @@ def work(given: bytes | Sequence[VideoRow], num_rows: int, connection: Connectio
     microseconds = (time.perf_counter() - start) / len(order) * 1e6
     after = memory_kib()
     grown = {name: (after[name] - before[name]) / 1024 for name in after}
-    connection.send(
-        {
-            "own_memory_mib": grown["Private_Dirty"],
-            "mapped_or_own_memory_mib": grown["Rss"],
-            "microseconds_a_row": microseconds,
-            "frames": frames,
-        }
-    )
+    return {
+        "own_memory_mib": grown["Private_Dirty"],
+        "mapped_or_own_memory_mib": grown["Rss"],
+        "microseconds_a_row": microseconds,
+        "frames": frames,
+    }
 
 
-def worker_costs(rows: Sequence[VideoRow], method: str) -> dict[str, float]:
-    """Measure a worker process started by `method`: "fork" inherits the rows, "spawn" gets them pickled."""
-    context = multiprocessing.get_context(method)
-    ours, theirs = context.Pipe()
-    given = pickle.dumps(rows) if method == "spawn" else rows
-    process = context.Process(target=work, args=(given, len(rows), theirs))
-    process.start()
-    costs = ours.recv()
-    process.join()
-    return costs
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure a catalog, and a list, of as many rows as the options say."""
+    with tempfile.TemporaryDirectory() as folder:
+        return measure_in(Path(folder), options.videos)
 
 
-def measure(num_videos: int, folder: Path) -> dict[str, Any]:
-    """Measure a catalog, and a list, of `num_videos` rows."""
+def measure_in(folder: Path, num_videos: int) -> dict[str, Any]:
+    """Measure a catalog written to a folder, and a list."""
     listed = make_rows(num_videos)
     path = folder / "bench.catalog"
     start = time.perf_counter()
@@ -107,8 +102,12 @@ def measure(num_videos: int, folder: Path) -> dict[str, Any]:
         "open_milliseconds": (time.perf_counter() - start) * 1e3,
     }
     for name, rows in {"catalog": catalog, "list": listed}.items():
-        figures[name] = {"pickled_bytes": len(pickle.dumps(rows))}
-        figures[name] |= {method: worker_costs(rows, method) for method in ("fork", "spawn")}
+        pickled = pickle.dumps(rows)
+        figures[name] = {
+            "pickled_bytes": len(pickled),
+            "fork": in_a_process(read_at_random, rows, num_videos, method="fork"),
+            "spawn": in_a_process(read_at_random, pickled, num_videos),
+        }
     return figures
 
 
@@ -130,15 +129,9 @@ def print_table(figures: dict[str, Any]) -> None:
 
 def main() -> None:
     """Measure, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", type=int, default=1_000_000, metavar="N", help="rows of the catalog (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = measure(args.videos, Path(folder))
-    print_table(figures)
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+    made = parser(__doc__)
+    made.add_argument("--videos", type=int, default=1_000_000, metavar="N", help="rows of the catalog")
+    report(made, measure, print_table)
 
 
 if __name__ == "__main__":

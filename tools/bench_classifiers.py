@@ -12,19 +12,15 @@ on a machine that does other things too.
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
 import os
-import resource
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from bench_retrieval import ROWS_WRITTEN_AT_ONCE, PeakOfOwnMemory
+from benchmark import in_a_process, parser, report, told_costs, with_costs, write_rows
 
 SIGNAL = 3.5  # length of a class's middle, the noise being 1 in every direction: classes overlap, as real ones do
 LARGEST_OVER_SMALLEST_COLUMN = 30.0
@@ -48,17 +44,18 @@ class Task:
 
 
 def write_features(file: Path, task: Task, rows: int, seed: int) -> None:
-    """Write one split, a few thousand rows at a time."""
+    """Write one split."""
     middles = np.random.default_rng(0).standard_normal((task.num_classes, task.dims), np.float32)
     middles *= np.float32(SIGNAL / np.sqrt(task.dims))
     sizes = np.geomspace(1.0, 1.0 / LARGEST_OVER_SMALLEST_COLUMN, task.dims).astype(np.float32)
     rng = np.random.default_rng([1, seed])
-    with file.open("wb") as stream:
-        for start in range(0, rows, ROWS_WRITTEN_AT_ONCE):
-            labels = np.arange(start, min(start + ROWS_WRITTEN_AT_ONCE, rows)) % task.num_classes
-            block = rng.standard_normal((len(labels), task.dims), np.float32)
-            block += middles[labels]
-            np.multiply(block, sizes, out=block).tofile(stream)
+
+    def draw(start: int, end: int) -> np.ndarray:
+        block = rng.standard_normal((end - start, task.dims), np.float32)
+        block += middles[np.arange(start, end) % task.num_classes]
+        return np.multiply(block, sizes, out=block)
+
+    write_rows(file, rows, draw)
 
 
 # --- classifiers: each returns the share of test rows that it classifies rightly ---
@@ -107,79 +104,54 @@ CLASSIFIERS: dict[str, Callable[[Task], float]] = {
 }
 
 
-def measure(name: str, task: Task, connection: Connection) -> None:
-    """Fit and score, in a process of its own; send the figures."""
+def classify(name: str, task: Task) -> dict[str, float]:
+    """Fit and score; return the accuracy, and what it cost."""
     CLASSIFIERS[name](replace(task, rows=64, test_rows=8, num_classes=2))  # imports, threads
-    memory = PeakOfOwnMemory()
-    memory.start()
-    wall, cpu = time.perf_counter(), time.process_time()
-    top1 = CLASSIFIERS[name](task)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    memory.finished.set()
-    connection.send(
-        {
-            "top1": top1,
-            "wall_seconds": wall,
-            "cpu_seconds": cpu,
-            "peak_own_memory_mib": memory.mib,
-            "peak_resident_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        }
-    )
+    top1, costs = with_costs(partial(CLASSIFIERS[name], task))
+    return {"top1": top1, **costs}
 
 
-def measure_apart(name: str, task: Task) -> dict[str, float]:
-    """Run `measure` in a fresh process, and print a line."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=measure, args=(name, task, theirs))
-    process.start()
-    theirs.close()
-    figures = ours.recv()
-    process.join()
-    print(
-        f"{task.rows:7} x {task.dims} x {task.num_classes:3}  {name:22} top-1 {100 * figures['top1']:5.1f} %   "
-        f"wall {figures['wall_seconds']:7.1f} s   CPU {figures['cpu_seconds']:7.1f} s   "
-        f"own memory {figures['peak_own_memory_mib']:6.0f} MiB   resident {figures['peak_resident_mib']:6.0f} MiB",
-        flush=True,
-    )
-    return figures
-
-
-def run(task: Task, names: list[str]) -> dict[str, object]:
-    """Write the features of a task and measure every classifier on them."""
+def compare(task: Task, names: list[str]) -> dict[str, object]:
+    """Write the features of a task, measure every classifier on them in a process of its own, print a line each."""
+    figures = {}
     with tempfile.TemporaryDirectory(dir=task.folder) as folder:
         task = replace(task, folder=folder)
         write_features(Path(folder) / "train", task, task.rows, seed=0)
         write_features(Path(folder) / "test", task, task.test_rows, seed=1)
-        figures = {name: measure_apart(name, task) for name in names}
+        for name in names:
+            figures[name] = in_a_process(classify, name, task)
+            told = f"{task.rows:7} x {task.dims} x {task.num_classes:3}  {name:22}"
+            print(f"{told} top-1 {100 * figures[name]['top1']:5.1f} %   {told_costs(figures[name])}", flush=True)
     return {"task": {key: value for key, value in asdict(task).items() if key != "folder"}, "figures": figures}
+
+
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Measure on the subset and on everything, and return the figures."""
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)  # read by the processes that classify
+    folder = str(options.folder or tempfile.gettempdir())
+    results = []
+    if options.subset_rows:
+        subset = Task(folder, options.subset_rows, options.test_rows, options.dims, options.subset_classes)
+        results.append(compare(subset, options.classifiers))
+    if options.rows:
+        whole = Task(folder, options.rows, options.test_rows, options.dims, options.classes)
+        results.append(compare(whole, [name for name in options.classifiers if not name.startswith("scikit-learn")]))
+    return {"threads": options.threads, "runs": results}
 
 
 def main() -> None:
     """Parse the command line, measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=24000, help="training rows, for ours")
-    parser.add_argument("--dims", type=int, default=512, help="columns")
-    parser.add_argument("--classes", type=int, default=40, help="classes")
-    parser.add_argument("--subset-rows", type=int, default=4000, help="training rows, for both; 0 leaves this out")
-    parser.add_argument("--subset-classes", type=int, default=20, help="classes of the subset")
-    parser.add_argument("--test-rows", type=int, default=4000, help="rows that are classified")
-    parser.add_argument("--classifiers", nargs="+", choices=list(CLASSIFIERS), default=list(CLASSIFIERS))
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each classifier")
-    parser.add_argument("--folder", type=Path, help="where the features are written and removed; default: temporary")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read by the processes that classify
-    folder = str(args.folder or tempfile.gettempdir())
-    results = []
-    if args.subset_rows:
-        subset = Task(folder, args.subset_rows, args.test_rows, args.dims, args.subset_classes)
-        results.append(run(subset, args.classifiers))
-    if args.rows:
-        whole = Task(folder, args.rows, args.test_rows, args.dims, args.classes)
-        results.append(run(whole, [name for name in args.classifiers if not name.startswith("scikit-learn")]))
-    if args.json:
-        args.json.write_text(json.dumps({"threads": args.threads, "runs": results}, indent=1) + "\n")
+    made = parser(__doc__)
+    made.add_argument("--rows", type=int, default=24000, help="training rows, for ours")
+    made.add_argument("--dims", type=int, default=512, help="columns")
+    made.add_argument("--classes", type=int, default=40, help="classes")
+    made.add_argument("--subset-rows", type=int, default=4000, help="training rows, for both; 0 leaves this out")
+    made.add_argument("--subset-classes", type=int, default=20, help="classes of the subset")
+    made.add_argument("--test-rows", type=int, default=4000, help="rows that are classified")
+    made.add_argument("--classifiers", nargs="+", choices=list(CLASSIFIERS), default=list(CLASSIFIERS), help="which")
+    made.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each classifier")
+    made.add_argument("--folder", type=Path, help="where the features are written and removed; None is temporary")
+    report(made, measure)
 
 
 if __name__ == "__main__":

@@ -10,20 +10,17 @@ disturbs little; the waiting for a disk is not in them. Only the ratios mean any
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from benchmark import Stopwatch, parser, print_ratios, report, take_one_core
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
@@ -38,24 +35,6 @@ from vidssl.video.decoding import DecodingError, available_decoders, probe, read
 RECIPES = [CVRL_VIEW_1, CVRL_VIEW_2]
 BATCH_SIZE = 4  # videos measured by one loader before it is the next one's turn
 TARGETS = {"augmentation_speedup": 30.0, "loader_speedup": 20.0, "loader_over_decoding": 0.4}
-
-
-class Stopwatch:
-    """Seconds of work a clip of every measure of every stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, list[float]] = defaultdict(list)
-
-    @contextmanager
-    def measure(self, stage: str, num_clips: int) -> Iterator[None]:
-        """Time the body, which handles `num_clips` clips."""
-        start = time.process_time()
-        yield
-        self.seconds[stage].append((time.process_time() - start) / num_clips)
-
-    def median(self, stage: str) -> float:
-        """Return the median of a stage's seconds a clip."""
-        return statistics.median(self.seconds[stage])
 
 
 # --- what a person would write today: decode, a uint8 tensor T x 3 x H x W, torchvision v2 ---
@@ -197,17 +176,7 @@ def print_table(result: dict[str, Any]) -> None:
     for stage, seconds in result["median_core_seconds_a_clip"].items():
         print(f"{stage:<28}{seconds * 1e3:>12.2f}{1 / seconds:>12.2f}")
     print()
-    for name in ("augmentation_speedup", "loader_speedup", "loader_over_decoding", "augmentation_over_decoding"):
-        target = f"target >= {TARGETS[name]:g}" if name in TARGETS else ""
-        print(f"{name:<28}{result[name]:>12.2f}    {target}")
-
-
-def take_one_core() -> None:
-    """Bind this process and every library in it to one core."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    print_ratios(result, [*TARGETS, "augmentation_over_decoding"], TARGETS, ">=")
 
 
 def probe_folder(folder: Path, num_videos: int) -> list[VideoRow]:
@@ -240,7 +209,8 @@ def catalog_of(videos: Path, num_videos: int, file: Path) -> Catalog:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure, and return the figures."""
+    """Measure on one core, and return the figures."""
+    take_one_core()
     with tempfile.TemporaryDirectory() as folder:
         catalog = catalog_of(options.videos, options.num_videos, Path(folder, "bench.catalog"))
         Bench(catalog, options.decoder, options.seed).turn(0, [0])  # loads libraries, fills caches
@@ -252,35 +222,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         return figures(bench)
 
 
-def measure_and_report(
-    parser: argparse.ArgumentParser,
-    run: Callable[[argparse.Namespace], dict[str, Any]],
-    print_table: Callable[[dict[str, Any]], None],
-) -> None:
-    """Read the command line, measure on one core, print the table and write the file of ``--json``."""
-    options = parser.parse_args()
-    take_one_core()
-    try:
-        result = run(options)
-    except VidsslError as error:
-        parser.exit(1, f"{error}\n")
-    print_table(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
-
-
 def main() -> None:
     """Read the command line, measure, report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched through")
-    parser.add_argument("--num-videos", type=int, default=8, help="videos to measure on, spread over the folder")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each video has its turn")
-    parser.add_argument("--decoder", default="auto", help="decoder of our loader")
-    parser.add_argument("--seed", type=int, default=0, help="key of every draw")
-    parser.add_argument("--json", type=Path, help="file for the ratios and all raw figures")
-    measure_and_report(parser, run, print_table)
+    made = parser(__doc__)
+    made.add_argument("--videos", type=Path, required=True, help="folder of videos, searched through")
+    made.add_argument("--num-videos", type=int, default=8, help="videos to measure on, spread over the folder")
+    made.add_argument("--rounds", type=int, default=3, help="how often each video has its turn")
+    made.add_argument("--decoder", default="auto", help="decoder of our loader")
+    made.add_argument("--seed", type=int, default=0, help="key of every draw")
+    report(made, run, print_table)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,15 @@ only their ratios mean anything on another machine. Decoding is `read_frames` of
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+from benchmark import Stopwatch, core_seconds, evenly_picked, parser, report, take_one_core, take_turns
 
 from vidssl.catalogs.listing.files import scan_videos
 from vidssl.motion.extract import video_motion
@@ -59,27 +56,23 @@ KINETICS_VIDEOS, KINETICS_FRAMES = 240_436, 300
 
 def main() -> None:
     """Parse the command line, measure, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--videos", nargs="+", type=Path, required=True, help="folders of videos")
-    parser.add_argument("--limit", type=int, default=12, help="videos of each folder, evenly picked")
-    parser.add_argument("--frames", type=int, default=48, help="first frames of each video that are compared")
-    parser.add_argument("--estimators", nargs="+", default=list(ESTIMATORS), choices=list(ESTIMATORS))
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    arguments = parser.parse_args()
-    cv2.setNumThreads(1)
-    results = measure(arguments)
-    print_table(results)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    made = parser(__doc__)
+    made.add_argument("--videos", nargs="+", type=Path, required=True, help="folders of videos")
+    made.add_argument("--limit", type=int, default=12, help="videos of each folder, evenly picked")
+    made.add_argument("--frames", type=int, default=48, help="first frames of each video that are compared")
+    made.add_argument("--estimators", nargs="+", default=list(ESTIMATORS), choices=list(ESTIMATORS))
+    report(made, measure, print_table)
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run every estimator on every video and return the figures."""
+    """Run every estimator on every video, on one core, and return the figures."""
+    take_one_core()
     names = [name for name in arguments.estimators if name != REFERENCE] + [REFERENCE]
     measured: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     decode_ms, full_frames = [], []
+    videos = [root / name for root in arguments.videos for name in evenly_picked(scan_videos(root), arguments.limit)]
     with tempfile.TemporaryDirectory() as folder:
-        for video in pick_videos(arguments.videos, arguments.limit):
+        for video in videos:
             piece = copy_start(video, Path(folder) / f"piece{video.suffix}", arguments.frames)
             milliseconds, figures, num_frames = measure_one(video, piece, names)
             full_frames.append(num_frames)
@@ -105,24 +98,18 @@ def measure_one(video: Path, piece: Path, names: list[str]) -> tuple[float, dict
     """
     num_frames = probe(video).num_frames
     works = {name: partial(video_motion, video, ESTIMATORS[name]) for name in names if name != REFERENCE}
-    seconds = take_turns({"decoding": partial(read_frames, video, range(num_frames)), **works})
+    works["decoding"] = partial(read_frames, video, range(num_frames))
+    seconds = take_turns({name: partial(core_seconds, work) for name, work in works.items()}, REPEATS)
     milliseconds = {name: 1000 * taken / num_frames for name, taken in seconds.items()}
-    start = time.process_time()
-    reference = video_motion(piece, ESTIMATORS[REFERENCE])
-    milliseconds[REFERENCE] = 1000 * (time.process_time() - start) / reference.num_frames
+    watch = Stopwatch()
+    with watch.measure(REFERENCE, 1):
+        reference = video_motion(piece, ESTIMATORS[REFERENCE])
+    milliseconds[REFERENCE] = 1000 * watch.median(REFERENCE) / reference.num_frames
     figures = {}
     for name in names:
         motion = reference if name == REFERENCE else video_motion(piece, ESTIMATORS[name])
         figures[name] = {"ms_per_frame": milliseconds[name], **agreement(motion, reference)}
     return milliseconds["decoding"], figures, num_frames
-
-
-def pick_videos(folders: list[Path], limit: int) -> Iterator[Path]:
-    """Yield at most `limit` videos of each folder."""
-    for folder in folders:
-        names = scan_videos(folder)
-        for number in np.unique(np.linspace(0, len(names) - 1, limit).astype(int)):
-            yield folder / names[number]
 
 
 def copy_start(video: Path, target: Path, num_frames: int) -> Path:
@@ -137,17 +124,6 @@ def copy_start(video: Path, target: Path, num_frames: int) -> Path:
                 packet.stream = copied
                 output.mux(packet)
     return target
-
-
-def take_turns(works: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Return the least seconds of several runs of each work, all taking turns."""
-    best = dict.fromkeys(works, np.inf)
-    for _ in range(REPEATS):
-        for name, work in works.items():
-            start = time.process_time()
-            work()
-            best[name] = min(best[name], time.process_time() - start)
-    return best
 
 
 # --- agreement ---

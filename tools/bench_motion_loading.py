@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench_loading import BATCH_SIZE, Stopwatch, catalog_of, measure_and_report
+from bench_loading import BATCH_SIZE, catalog_of
+from benchmark import Stopwatch, parser, print_ratios, report, take_one_core
 from torch.utils.data import DataLoader
 
 from vidssl.catalogs.catalog import Catalog
@@ -68,7 +69,8 @@ def figures(watch: Stopwatch, num_videos: int, settings: MotionSettings) -> dict
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure, and return the figures."""
+    """Measure on one core, and return the figures."""
+    take_one_core()
     settings = MotionSettings(estimator=options.estimator)
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder, "bench.motion")
@@ -97,22 +99,17 @@ def print_table(result: dict[str, Any]) -> None:
     for name, seconds in result["median_core_seconds_a_video"].items():
         print(f"{name:<28}{seconds * 1e3:>12.2f}")
     print()
-    for name in ("on_the_fly_over_cvrl", "stored_over_cvrl", "on_the_fly_over_no_motion", "stored_over_no_motion"):
-        target = f"target <= {TARGETS[name]:g}" if name in TARGETS else ""
-        print(f"{name:<28}{result[name]:>12.2f}    {target}")
+    print_ratios(result, [*TARGETS, "on_the_fly_over_no_motion", "stored_over_no_motion"], TARGETS, "<=")
 
 
 def main() -> None:
     """Read the command line, measure, report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched through")
-    parser.add_argument("--num-videos", type=int, default=12, help="videos to measure on, spread over the folder")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each video has its turn")
-    parser.add_argument("--estimator", default=MotionSettings().estimator, help="flow estimator")
-    parser.add_argument("--json", type=Path, help="file for the ratios and all raw figures")
-    measure_and_report(parser, run, print_table)
+    made = parser(__doc__)
+    made.add_argument("--videos", type=Path, required=True, help="folder of videos, searched through")
+    made.add_argument("--num-videos", type=int, default=12, help="videos to measure on, spread over the folder")
+    made.add_argument("--rounds", type=int, default=3, help="how often each video has its turn")
+    made.add_argument("--estimator", default=MotionSettings().estimator, help="flow estimator")
+    report(made, run, print_table)
 
 
 if __name__ == "__main__":

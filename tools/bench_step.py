@@ -10,7 +10,6 @@ the medians is what counts.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmark import parser, report
 from pytorch_lightning import Callback, LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
@@ -102,27 +102,24 @@ def trainer_steps(batch: ClipBatch, num_steps: int, folder: Path) -> list[float]
     return [end - start for start, end in pairwise(clock.ends)]
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20, help="steps a turn (default 20)")
-    parser.add_argument("--turns", type=int, default=4, help="turns of each (default 4)")
-    parser.add_argument("--batch-size", type=int, default=32, help="videos a step, two clips each (default 32)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    args = parser.parse_args()
+def clips_in_memory(batch_size: int) -> ClipBatch:
+    """Draw a batch of two clips a video."""
     generator = torch.Generator().manual_seed(0)
-    views = [
-        torch.randint(0, 256, (args.batch_size, 3, 8, 56, 56), generator=generator).to(torch.uint8) for _ in range(2)
-    ]
-    rows = torch.arange(args.batch_size)
-    batch = ClipBatch(views, label=rows, index=rows)
+    views = [torch.randint(0, 256, (batch_size, 3, 8, 56, 56), generator=generator).to(torch.uint8) for _ in range(2)]
+    rows = torch.arange(batch_size)
+    return ClipBatch(views, label=rows, index=rows)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Take steps in turns, and return the figures."""
+    batch = clips_in_memory(options.batch_size)
     bare: list[float] = []
     trained: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        for turn in range(args.turns):
-            bare += bare_steps(batch, args.steps)[1:]
-            trained += trainer_steps(batch, args.steps, Path(folder) / str(turn))
-    figures = {
+        for turn in range(options.turns):
+            bare += bare_steps(batch, options.steps)[1:]
+            trained += trainer_steps(batch, options.steps, Path(folder) / str(turn))
+    return {
         "trainer_over_bare": statistics.median(trained) / statistics.median(bare),
         "target": TARGET,
         "bare_step_seconds": statistics.median(bare),
@@ -130,11 +127,22 @@ def main() -> None:
         "bare_steps": bare,
         "trainer_steps": trained,
     }
+
+
+def print_table(figures: dict[str, Any]) -> None:
+    """Print both, and the ratio."""
     print(f"bare loop     {figures['bare_step_seconds'] * 1e3:8.1f} ms a step")
     print(f"vidssl fit    {figures['trainer_step_seconds'] * 1e3:8.1f} ms a step")
     print(f"ratio         {figures['trainer_over_bare']:8.3f}   (target {TARGET})")
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2))
+
+
+def main() -> None:
+    """Read the command line, measure, report."""
+    made = parser(__doc__)
+    made.add_argument("--steps", type=int, default=20, help="steps a turn")
+    made.add_argument("--turns", type=int, default=4, help="turns of each")
+    made.add_argument("--batch-size", type=int, default=32, help="videos a step, two clips each")
+    report(made, measure, print_table)
 
 
 if __name__ == "__main__":
