@@ -79,7 +79,6 @@ trainer:
   log_every_n_steps: 1
   num_sanity_val_steps: -1
   enable_progress_bar: false
-  enable_model_summary: false
   callbacks:
     - {{class_path: FrozenFeatureEvaluation, init_args: {{protocols: [knn, retrieval/mean]}}}}
     - class_path: ModelCheckpoint

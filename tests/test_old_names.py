@@ -120,7 +120,8 @@ def test_a_configuration_trains_resumes_and_evaluates(name, synthetic_catalog, t
 
 
 def test_a_configuration_of_fine_tuning_is_built(synthetic_catalog, tmp_path):
-    built = VidsslCLI("fit", flags("finetuning", synthetic_catalog, tmp_path))
+    flagged = [*flags("finetuning", synthetic_catalog, tmp_path), "--model.backbone.name=small"]
+    built = VidsslCLI("fit", flagged)
     assert type(built.model).__name__ == "FineTuning"
 
 

@@ -35,6 +35,7 @@ from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
 from vidssl.objectives.contract import fault_of
 from vidssl.plugins.files import keep_plugin_files
+from vidssl.reporting.header import print_header
 from vidssl.reporting.summary import print_metrics
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
 from vidssl.reporting.wandb_records import WandbRecords
@@ -42,7 +43,7 @@ from vidssl.runs.checkpoint_io import AtomicCheckpointIO
 from vidssl.runs.metrics_csv import MetricsCSV
 from vidssl.runs.resuming import check_checkpoint, history_of_weights
 from vidssl.runs.run_directory import check_writable, choose_run_dir, resolve_checkpoint, run_of
-from vidssl.runs.run_record import RunRecord
+from vidssl.runs.run_record import RunRecord, identify
 
 NEEDLESS_WARNINGS = (
     ".*your dataloader is not resumable.*",  # ours is: the data module continues with the next batch
@@ -94,7 +95,8 @@ class VidsslCLI(LightningCLI):
                 seed_everything_default=0,
                 save_config_callback=_SaveConfig if verb == "fit" else None,
                 save_config_kwargs={"overwrite": True},
-                trainer_defaults={"use_distributed_sampler": False},
+                # print_header tells what Lightning's table of layers would
+                trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False},
                 parser_kwargs={**parser_settings(verb), "usage": USAGE.format(verb=verb), "description": None},
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
@@ -184,7 +186,8 @@ class VidsslCLI(LightningCLI):
                 user on the way.
         """
         if self.trainer.is_global_zero and self.verb == "fit":
-            print(f"Run folder: {self.run_dir}" + (f", continued from {self.ckpt_path}" if self.ckpt_path else ""))
+            facts = identify(self.trainer, self.model, self.datamodule)
+            print_header(self.run_dir, facts, continued_from=self.ckpt_path)
         if self.ckpt_path:
             check_checkpoint(self.ckpt_path, self.model, self.verb)
         # Nothing is unpickled: a checkpoint holds tensors and plain values.

@@ -39,7 +39,7 @@ class RunRecord(Callback):
         self._started = time.perf_counter()
         self._earlier_seconds = before.get("wall_seconds", 0.0)
         self._values = {
-            **_identity(trainer, pl_module),
+            **identify(trainer, pl_module, getattr(trainer, "datamodule", None)),  # Lightning does not declare it
             "started": before.get("started", _now()),
             "starts": before.get("starts", 0) + 1,
             "training_seconds": before.get("training_seconds", 0.0),
@@ -104,9 +104,14 @@ class RunRecord(Callback):
         write_run(trainer.default_root_dir, values)
 
 
-def _identity(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-    """What the run is; plain values."""
-    data = getattr(trainer, "datamodule", None)  # Lightning does not declare it
+def identify(trainer: Trainer, pl_module: LightningModule, data: Any) -> dict[str, Any]:
+    """Say what a run is, in plain values.
+
+    Args:
+        trainer: runs it.
+        pl_module: the objective.
+        data: its data module, or None.
+    """
     code = code_version()
     hyperparameters = pl_module.hparams
     return {
