@@ -62,8 +62,9 @@ ENCODINGS = {
     "open_gop.mp4": ("libx264", X264_OPEN, 3),
     "closed.mkv": ("libx264", X264_CLOSED, 3),
 }
-# Known to return other frames than asked for (docs/decoding.md): the timestamps of an AVI with B-frames are in neither
-# order; in an open group of pictures frames are shown before the key frame they are stored behind.
+# May return other frames than asked for, as decord 0.6.0 and torchcodec do (docs/decoding.md): the timestamps of an AVI
+# with B-frames are in neither order; in an open group of pictures frames are shown before the key frame they are stored
+# behind.
 SCRAMBLED_BY_SEEKING = {("b_frames.avi", "torchcodec"), ("b_frames.avi", "decord"), ("open_gop.mp4", "decord")}
 
 
@@ -83,7 +84,7 @@ def test_frame_i_is_frame_i(numbered, name, decoder):
     rng = np.random.default_rng(0)
     draws = [rng.integers(0, num_frames, rng.integers(1, 12)) for _ in range(12)]
     agree = [numbers_shown(read_frames(path, indices, decoder=decoder)) == indices.tolist() for indices in draws]
-    assert all(agree) != scrambled
+    assert scrambled or all(agree)
 
 
 def test_runs_start_at_the_key_frame_where_that_saves_decoding():
