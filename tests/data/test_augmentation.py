@@ -3,10 +3,10 @@
 import json
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from textured_clips import textured
 from torchvision.transforms.v2 import functional as tv
 
 from vidssl.data.augmentation import (
@@ -18,8 +18,6 @@ from vidssl.data.augmentation import (
     apply,
     blur_kernel_size,
     draw,
-    evaluation_plan,
-    three_crop_positions,
 )
 from vidssl.errors import VidsslError
 
@@ -31,16 +29,6 @@ PER_FRAME = replace(CVRL_VIEW_1, temporally_consistent=False)
 
 def rng(seed=0):
     return np.random.default_rng(seed)
-
-
-def textured(num_frames, height, width, seed=0):
-    """Smooth colours with edges and fine grain, another picture in every frame."""
-    generator = rng(seed)
-    coarse = generator.integers(0, 256, (num_frames, 5, 7, 3), dtype=np.uint8)
-    clip = np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC) for frame in coarse])
-    clip[:, height // 4 : height // 2, width // 3 : width // 2] = (240, 20, 60)
-    grain = generator.integers(-5, 6, clip.shape)
-    return (clip + grain).clip(0, 255).astype(np.uint8)
 
 
 def with_torchvision(frames, plan):
@@ -266,37 +254,3 @@ def test_a_recipe_out_of_range_names_the_key(key, value):
 @pytest.mark.parametrize(("crop_size", "kernel_size"), [(224, 23), (256, 25), (112, 11), (56, 5)])
 def test_the_blurs_kernel_is_odd_and_a_tenth_of_the_picture(crop_size, kernel_size):
     assert blur_kernel_size(crop_size) == kernel_size
-
-
-# --- evaluation ---
-
-
-@pytest.mark.parametrize("size", [(240, 320), (320, 240), (90, 121), (256, 256)])
-def test_the_central_evaluation_crop_is_torchvisions(size):
-    frames = textured(1, *size)
-    plan = evaluation_plan(1, *size, resize=256, crop_size=224)
-    picture = tv.resize(torch.from_numpy(frames).permute(0, 3, 1, 2), [256], antialias=True)
-    expected = tv.center_crop(picture, [224, 224]).permute(0, 2, 3, 1).numpy()
-    np.testing.assert_array_equal(apply(frames, plan), expected)
-
-
-@pytest.mark.parametrize("size", [(240, 320), (320, 240)])
-def test_the_three_crops_cover_the_frame(size):
-    frames = textured(1, *size)
-    whole = tv.resize(torch.from_numpy(frames).permute(0, 3, 1, 2), [64], antialias=True).permute(0, 2, 3, 1).numpy()
-    positions = three_crop_positions(*size)
-    first, _, last = (apply(frames, evaluation_plan(1, *size, resize=64, crop_size=64, position=p)) for p in positions)
-    np.testing.assert_array_equal(first, whole[:, :64, :64])
-    np.testing.assert_array_equal(last, whole[:, -64:, -64:])
-    starts = [evaluation_plan(1, *size, resize=64, crop_size=64, position=p).frames[0].window for p in positions]
-    assert starts == sorted(starts)
-    assert len(set(starts)) == 3
-
-
-def test_evaluation_crops_that_cannot_be_are_told():
-    with pytest.raises(VidsslError, match="position is 'middle'"):
-        evaluation_plan(1, 240, 320, resize=256, crop_size=224, position="middle")
-    with pytest.raises(VidsslError, match="crop_size is 300"):
-        evaluation_plan(1, 240, 320, resize=256, crop_size=300)
-    with pytest.raises(VidsslError, match="empty"):
-        evaluation_plan(0, 240, 320, resize=256, crop_size=224)
