@@ -11,10 +11,11 @@ from pathlib import Path
 from rich.console import Console
 
 from vidssl.errors import VidsslError
+from vidssl.reporting.compare.comparison import Comparison
 from vidssl.reporting.compare.files import to_csv, to_latex, to_markdown
 from vidssl.reporting.compare.methods import Method, check_labels, group_runs, labelled_method
 from vidssl.reporting.compare.runs import Run, read_runs
-from vidssl.reporting.compare.table import Comparison, compare
+from vidssl.reporting.compare.table import compare
 from vidssl.reporting.compare.text import print_comparison
 from vidssl.storage.files import replacing
 

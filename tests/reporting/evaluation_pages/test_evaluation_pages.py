@@ -1,6 +1,7 @@
 """Pages of measurements, from a few drawn videos; two of the tests open them in a real browser."""
 
 import base64
+import html
 import io
 import re
 from dataclasses import replace
@@ -59,7 +60,7 @@ def test_the_page_shows_queries_with_what_was_found_for_them(catalog, tmp_path, 
     file, picture = evaluation_pages(tmp_path, "CVRL & co", measured)
     text = file.read_text()
     assert "<title>CVRL &amp; co: " in text
-    rows = re.findall(r'<div class="query" data-class="(.*?)" data-result="(.*?)">(.*?)</div>', text)
+    rows = re.findall(r'<div class="query" data-class="(.*?)" data-result="(.*?)">(.*?)</div>', text, re.DOTALL)
     assert len(rows) == len(measured.query)
     found = measured.outcome.neighbours
     given = measured.outcome.predicted
@@ -108,12 +109,23 @@ def test_names_cannot_break_out_of_the_page(catalog, tmp_path):
     assert [file.name for file in tmp_path.glob("*.html")] == ["drawn-test-knn-script-alert-1-script.html"]
 
 
+def test_names_of_classes_cannot_break_out_of_the_page(catalog, tmp_path, monkeypatch):
+    names = ['"><script>alert(1)</script>', "{{ 6 * 7 }}</style>", *catalog.classes[2:]]
+    monkeypatch.setattr(catalog, "classes", names)
+    measured = measure(catalog)
+    seen = visit(evaluation_pages(tmp_path, "</title>", measured)[0])
+    assert seen.console == []
+    assert "<script>alert" not in seen.dom
+    shown = {html.unescape(name) for name in re.findall(r'<div class="query" data-class="(.*?)" data-res', seen.dom)}
+    assert shown == {names[label] for label in measured.query.labels}
+
+
 def test_classes_without_neighbours_make_a_page_without_videos(catalog, tmp_path):
     pages = evaluation_pages(tmp_path, "CVRL", by_hand(catalog, [0, 0, 1, 1], [0, 1, 1, 1]))
     text = pages[0].read_text()
     assert 'id="confusion"' in text
     assert 'id="neighbours"' not in text
-    row = re.search(rf'<tr><th scope="row" data-value="{catalog.classes[0]}">.*?</tr>', text).group()
+    row = re.search(rf'<tr>\s*<th scope="row" data-value="{catalog.classes[0]}">.*?</tr>', text, re.DOTALL).group()
     assert "50.0 %" in row
     assert f"{catalog.classes[1]} (1)" in row
 

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from vidssl.reporting.compare.table import Comparison, Heading, Row
+from vidssl.reporting.compare.comparison import Comparison, Heading, Row
 from vidssl.reporting.compare.wording import (
     COST_TITLES,
     against_text,
@@ -49,7 +49,8 @@ def to_csv(comparison: Comparison) -> str:
 
 def _csv_line(row: Row, heading: Heading, baseline: str | None) -> dict[str, object]:
     column, cell = heading.column, row.cells[heading.column]
-    line = {"method": row.label, "data": column.data, "protocol": column.protocol, "metric": column.metric}
+    line: dict[str, object] = {"method": row.label, "data": column.data, "protocol": column.protocol}
+    line |= {"metric": column.metric}
     line |= {"conditions": column.digest, "n": cell.spread.n, "mean": cell.spread.mean}
     line |= {"deviation": cell.spread.deviation, "seeds": " ".join(map(str, cell.spread.values))}
     line["values"] = " ".join(map(str, cell.spread.values.values()))

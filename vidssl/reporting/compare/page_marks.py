@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from vidssl.reporting.compare.methods import Method
 from vidssl.reporting.compare.statistics import Spread
 
 COLOURS = 8
@@ -20,59 +21,69 @@ DASHES = ("none", "7 3", "2 3", "9 3 2 3", "12 4", "4 2")
 STRIP_WIDTH, STRIP_HEIGHT, STRIP_MARGIN = 96, 13, 5
 
 
-def colour(place: int | None) -> str:
-    """Colour of a method by its place; None is an untrained network."""
-    return "var(--untrained)" if place is None else f"var(--m{place % COLOURS})"
+@dataclass(frozen=True)
+class MarkedName:
+    """A name with the mark that stands for it.
+
+    Attributes:
+        label: the name.
+        colour: in CSS.
+        shape: path of SVG around 0, 0.
+        dash: of its lines, in SVG.
+    """
+
+    label: str
+    colour: str
+    shape: str
+    dash: str
 
 
-def key(place: int | None) -> str:
-    """A short stretch of a method's line with its shape, for legends and names."""
-    shape = SHAPES[(place or 0) % len(SHAPES)]
-    dash = "1 3" if place is None else DASHES[place % len(DASHES)]
-    return (
-        f'<svg width="26" height="10" viewBox="-13 -5 26 10" aria-hidden="true"><line x1="-12" x2="12" y1="0" y2="0" '
-        f'style="stroke:{colour(place)}" stroke-width="2" stroke-dasharray="{dash}"/>'
-        f'<path d="{shape}" style="fill:{colour(place)}"/></svg>'
-    )
+def marked_names(methods: Sequence[Method]) -> dict[str, MarkedName]:
+    """Return the name of every method with its mark, by label."""
+    return {
+        method.label: MarkedName(
+            label=method.label,
+            colour=f"var(--m{place % COLOURS})",
+            shape=SHAPES[place % len(SHAPES)],
+            dash=DASHES[place % len(DASHES)],
+        )
+        for place, method in enumerate(methods)
+    }
 
 
-def named_key(place: int | None, label: str) -> str:
-    """A method's line, and its name."""
-    return f'<span class="key">{key(place)}{escape(label)}</span>'
+def untrained_name(label: str) -> MarkedName:
+    """Return the name of an untrained network with its mark."""
+    return MarkedName(label, colour="var(--untrained)", shape=SHAPES[0], dash="1 3")
 
 
-def strip(spread: Spread, ends: tuple[float, float], place: int | None) -> str:
-    """Every seed as a dot and the mean as a stroke, on a scale that all rows of the column share.
+@dataclass(frozen=True)
+class Strip:
+    """Every seed as a dot and the mean as a stroke, on a scale that all rows of a column share.
+
+    Attributes:
+        dots: where they lie from left to right, in pixels.
+        mean: where the mean lies.
+        width: of all, in pixels.
+        height: of all, in pixels.
+    """
+
+    dots: list[str]
+    mean: str
+    width: int = STRIP_WIDTH
+    height: int = STRIP_HEIGHT
+
+
+def strip(spread: Spread, ends: tuple[float, float]) -> Strip:
+    """Lay values out.
 
     Args:
         spread: the values.
         ends: lowest and highest value in the column.
-        place: of the method.
     """
     low, high = ends
     room = STRIP_WIDTH - 2 * STRIP_MARGIN
 
-    def across(value: float) -> float:
-        return STRIP_MARGIN + room * (0.5 if high == low else (value - low) / (high - low))
+    def across(value: float) -> str:
+        return f"{STRIP_MARGIN + room * (0.5 if high == low else (value - low) / (high - low)):.1f}"
 
-    middle = STRIP_HEIGHT / 2
-    shape = SHAPES[(place or 0) % len(SHAPES)]
-    dots = "".join(
-        f'<path d="{shape}" transform="translate({across(value):.1f} {middle}) scale(.85)" '
-        f'style="fill:{colour(place)}" opacity=".6"/>'
-        for value in spread.values.values()
-    )
-    mean = across(spread.mean)
-    return (
-        f'<svg class="strip" width="{STRIP_WIDTH}" height="{STRIP_HEIGHT}" aria-hidden="true">'
-        f'<line x1="0" x2="{STRIP_WIDTH}" y1="{middle}" y2="{middle}"/>{dots}'
-        f'<line x1="{mean:.1f}" x2="{mean:.1f}" y1="0" y2="{STRIP_HEIGHT}" style="stroke:{colour(place)}" '
-        'stroke-width="2"/></svg>'
-    )
-
-
-def seeds_told(values: Mapping[int | str, float], said: Mapping[int | str, str]) -> str:
-    """Every seed's value in words, for those who point at a cell."""
-    return ", ".join(
-        f"seed {seed}: {said[seed]}" if isinstance(seed, int) else f"{seed}: {said[seed]}" for seed in values
-    )
+    return Strip([across(value) for value in spread.values.values()], across(spread.mean))

@@ -1,4 +1,4 @@
-"""The comparison itself: a row a method, a column a metric under one set of conditions."""
+"""How a comparison is made of methods: columns, rows, what they cost, and what a reader must know."""
 
 from __future__ import annotations
 
@@ -6,95 +6,22 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
 from vidssl.errors import VidsslError, nearest
+from vidssl.reporting.compare.comparison import Cell, Comparison, Heading, Row
 from vidssl.reporting.compare.methods import NOT_SET, Method, plain_text
 from vidssl.reporting.compare.runs import Column, Conditions, Run, canonical, flatten
-from vidssl.reporting.compare.statistics import PairedDifference, Spread, paired_difference, spread
+from vidssl.reporting.compare.statistics import Spread, paired_difference, spread
 
 METRIC_ORDER = ("top1", "mean_class", "nearest_top1", "recall_at_1", "recall_at_5")
-"""Shown where nothing is asked for, in this order; every other metric by --metrics."""
+"""Shown where nothing is asked for, in this order; every other metric when it is named."""
 UNTRAINED = "untrained"
 COSTS = ("wall_seconds", "device_hours", "videos_per_second", "clips_per_second", "steps")
 SIZES = ("backbone_parameters", "trainable_parameters")
-
-
-@dataclass(frozen=True)
-class Heading:
-    """What stands above a column.
-
-    Attributes:
-        column: what is measured.
-        conditions: how.
-        mark: a letter where another column has the same title and other conditions, else empty.
-        percent: whether values are shares in [0, 1], shown in %.
-    """
-
-    column: Column
-    conditions: Conditions
-    mark: str
-    percent: bool
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A method's numbers in a column.
-
-    Attributes:
-        spread: over seeds.
-        best: whether its mean is the highest of the methods.
-        against: difference from the baseline, on the same seeds; None for the baseline itself and without such seeds.
-    """
-
-    spread: Spread
-    best: bool = False
-    against: PairedDifference | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A method, or a network before training.
-
-    Attributes:
-        label: its name.
-        cells: of each column that it was measured in.
-        method: None for an untrained network.
-    """
-
-    label: str
-    cells: Mapping[Column, Cell]
-    method: Method | None = None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Methods side by side.
-
-    Attributes:
-        headings: the columns.
-        rows: untrained networks first, then methods.
-        baseline: label of the method that the others are compared with; None where there is only one.
-        notes: what a reader must know: runs left out, conditions that differ, seeds that are missing.
-        left_out: runs that did not finish.
-        costs: label -> cost of a run, means over its runs; sizes of the network.
-    """
-
-    headings: Sequence[Heading]
-    rows: Sequence[Row]
-    baseline: str | None
-    notes: Sequence[str]
-    left_out: Sequence[Run] = ()
-    costs: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-
-    @property
-    def methods(self) -> list[Method]:
-        """The methods, in the order of their rows."""
-        return [row.method for row in self.rows if row.method is not None]
 
 
 def compare(methods: Sequence[Method], metrics: Sequence[str] = (), baseline: str | None = None) -> Comparison:
@@ -111,7 +38,7 @@ def compare(methods: Sequence[Method], metrics: Sequence[str] = (), baseline: st
     labels = [method.label for method in methods]
     if baseline is not None and baseline not in labels:
         known = ", ".join(map(repr, labels))
-        raise VidsslError(f"--baseline: there is no method {baseline!r}.{nearest(baseline, labels)} Known: {known}.")
+        raise VidsslError(f"There is no method {baseline!r}.{nearest(baseline, labels)} Known: {known}.")
     if baseline is None and len(methods) > 1:
         baseline = labels[0]
     headings = _headings(methods, metrics)
@@ -138,7 +65,7 @@ def _headings(methods: Sequence[Method], metrics: Sequence[str]) -> list[Heading
     shown = [column for column in known if _wanted(column, metrics)]
     if not shown:
         titles = sorted({column.title for column in known})
-        raise VidsslError(f"--metrics {' '.join(metrics)}: nothing fits. There are: {', '.join(titles)}.")
+        raise VidsslError(f"Metrics {' '.join(metrics)}: nothing fits. There are: {', '.join(titles)}.")
     shown.sort(key=lambda column: (column.data, column.protocol, _metric_rank(column.metric), column.digest))
     return [_heading(column, shown, runs) for column in shown]
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vidssl.reporting.compare.comparison import Comparison, Heading, Row
 from vidssl.reporting.compare.runs import Column
-from vidssl.reporting.compare.table import Comparison, Heading, Row
 from vidssl.reporting.compare.wording import (
     COST_TITLES,
     against_text,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from vidssl.reporting.compare.comparison import Comparison, Heading, Row
 from vidssl.reporting.compare.runs import Run
 from vidssl.reporting.compare.statistics import PairedDifference, Spread
-from vidssl.reporting.compare.table import Comparison, Heading, Row
 
 NOTHING = "–"
 MINUS = "−"
@@ -128,6 +128,11 @@ def left_out_text(run: Run) -> str:
         f"Left out, since it did not finish: {run.folder} ({steps} steps in {duration_text(seconds)}). It runs still "
         "or broke off; vidssl fit --ckpt_path continues it, --include-unfinished counts it as it is."
     )
+
+
+def counted(count: int, what: str) -> str:
+    """Say a number of things: ``1 seed``, ``2 seeds``."""
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def seeds_text(row: Row, headings: Sequence[Heading]) -> str:

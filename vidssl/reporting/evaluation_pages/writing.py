@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from html import escape
 from pathlib import Path
 
 from vidssl.errors import VidsslError
@@ -13,7 +12,8 @@ from vidssl.evaluation.protocols.records import Measured
 from vidssl.reporting.evaluation_pages.confusion import draw_confusion
 from vidssl.reporting.evaluation_pages.filmstrips import filmstrip
 from vidssl.reporting.evaluation_pages.findings import Findings
-from vidssl.reporting.evaluation_pages.page import Film, document, evaluation_page, page_style
+from vidssl.reporting.evaluation_pages.page import Film, evaluation_page, page_title
+from vidssl.reporting.pages import render
 from vidssl.storage.files import replacing
 
 
@@ -62,8 +62,8 @@ def evaluation_pages(folder: Path, network: str, measured: Measured, film: Film 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if findings is not None:
-            title = f"{network}: {measured.protocol.name} on {measured.data_name}"
-            picture = draw_confusion(findings.confusion(), title, folder / f"{name}-confusion.png")
+            file = folder / f"{name}-confusion.png"
+            picture = draw_confusion(findings.confusion(), page_title(network, measured), file)
         text = evaluation_page(network, measured, picture, film or (lambda row: filmstrip(measured.catalog, row)))
         _write(page, text)
     except OSError as error:
@@ -78,24 +78,13 @@ def page_name(network: str, measured: Measured) -> str:
 
 
 def _index(folder: Path, measured: Sequence[tuple[str, Measured]], pages: Sequence[Path]) -> Path:
-    rows = "".join(
-        f'<tr><th scope="row"><a href="{escape(page.name)}">{escape(network)}</a></th>'
-        f'<td class="text">{escape(one.data_name)}, {escape(one.clips.query_split)}</td>'
-        f'<td class="text">{escape(one.protocol.name)}</td><td class="text">{_metrics(one)}</td></tr>'
-        for (network, one), page in zip(measured, pages, strict=True)
-    )
-    heads = "".join(f'<th class="text" scope="col">{name}</th>' for name in ("network", "queries", "protocol", "%"))
-    table = f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
     file = folder / "index.html"
+    rows = [(page.name, network, one) for (network, one), page in zip(measured, pages, strict=True)]
     try:
-        _write(file, document("Measurements", "<h1>Measurements</h1>", table, page_style()))
+        _write(file, render("measurement/index.html", title="Measurements", rows=rows))
     except OSError as error:
         raise VidsslError(f"Cannot write {file}: {error.strerror or error}.") from error
     return file
-
-
-def _metrics(measured: Measured) -> str:
-    return escape(", ".join(f"{name} {100 * value:.1f}" for name, value in measured.outcome.metrics.items()))
 
 
 def _write(file: Path, text: str) -> None:
