@@ -1,4 +1,6 @@
 import math
+import statistics
+import warnings
 
 import pytest
 from run_folders import write_run
@@ -43,10 +45,28 @@ def test_one_seed_counts_once():
 def test_the_paired_interval_is_that_of_the_paired_t_test():
     method, baseline = (spread({seed: [value] for seed, value in enumerate(values)}) for values in (MCL, CVRL))
     found = paired_difference(method, baseline)
-    interval = stats.ttest_rel(MCL, CVRL).confidence_interval(0.95)
-    assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
+    differences = [one - other for one, other in zip(MCL, CVRL, strict=True)]
+    half = stats.t.ppf(0.975, 2) * statistics.stdev(differences) / math.sqrt(3)
+    assert (found.low, found.high) == (pytest.approx(0.19 - half), pytest.approx(0.19 + half))
     assert (found.n, found.above, found.mean) == (3, 3, pytest.approx(0.19))
-    assert found.clear == (interval.low > 0)
+    assert found.clear
+
+
+@pytest.mark.parametrize(
+    ("method", "baseline", "interval"),
+    [
+        ((0.7, 0.5), (0.6, 0.45), (0.075 - 12.7062 * 0.025, 0.075 + 12.7062 * 0.025)),  # t of one degree of freedom
+        ((0.75, 0.5), (0.5, 0.25), (0.25, 0.25)),  # equal differences: a point
+        ((0.5, 0.25, 0.5), (0.5, 0.25, 0.5), (0.0, 0.0)),
+    ],
+)
+def test_the_interval_of_two_seeds_and_of_differences_without_spread(method, baseline, interval):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spreads = (spread({seed: [value] for seed, value in enumerate(values)}) for values in (method, baseline))
+        found = paired_difference(*spreads)
+    assert (found.low, found.high) == (pytest.approx(interval[0], abs=1e-5), pytest.approx(interval[1], abs=1e-5))
+    assert found.clear == (interval[0] > 0)
 
 
 def test_only_shared_seeds_are_paired():
@@ -92,7 +112,7 @@ def test_labels_put_runs_together_and_tell_what_differs(tmp_path):
     assert method.settings["model.init_args.temperature"] == "0.1 | 0.5"
     comparison = compare([method])
     assert any("differ in more than the seed: model.init_args.temperature" in note for note in comparison.notes)
-    with pytest.raises(VidsslError, match="two methods are called 'both'"):
+    with pytest.raises(VidsslError, match="Two methods are called 'both'"):
         check_labels([method, method])
 
 

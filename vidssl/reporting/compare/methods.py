@@ -71,7 +71,7 @@ def check_labels(methods: Sequence[Method]) -> None:
     labels = [method.label for method in methods]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise VidsslError(f"--label: two methods are called {', '.join(map(repr, twice))}; give each its own name.")
+        raise VidsslError(f"Two methods are called {', '.join(map(repr, twice))}; give each its own name.")
 
 
 def learning_settings(run: Run) -> dict[str, Any]:
