@@ -6,8 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidssl.errors import VidsslError
+
+if TYPE_CHECKING:
+    from vidssl.data.datamodule import VideoDataModule
+    from vidssl.data.dataset import ClipDataset
 
 _USAGE = """vidssl show --config FILE [--config FILE ...] [--data.KEY VALUE ...] [options]
 
@@ -67,7 +72,7 @@ def run_show(args: Sequence[str]) -> int:
     return 2 if failures == len(rows) else 0
 
 
-def _rows(options: argparse.Namespace, module) -> list[int]:
+def _rows(options: argparse.Namespace, module: VideoDataModule) -> list[int]:
     if options.rows is None:
         count, chosen = len(module.train_rows), options.videos
         # of a catalog sorted by class, videos far apart
@@ -78,7 +83,7 @@ def _rows(options: argparse.Namespace, module) -> list[int]:
     return options.rows
 
 
-def _draw(dataset, row: int, options: argparse.Namespace) -> Path:
+def _draw(dataset: ClipDataset, row: int, options: argparse.Namespace) -> Path:
     from vidssl.reporting.contact_sheet import Page, contact_sheet
 
     video = dataset.catalog[row]

@@ -75,11 +75,10 @@ def show_networks(args: Sequence[str]) -> int:
     options.name = None
     _check(options)
     from vidssl.cli.evaluate.subjects import load_subjects
-    from vidssl.reporting.feature_map import PROJECTIONS, project
+    from vidssl.reporting.feature_map import check_projection
     from vidssl.video.decoding import DecodingError
 
-    if options.projection not in PROJECTIONS:
-        project(options.projection, [])  # says which there are
+    check_projection(options.projection)
     subjects = load_subjects(options)
     looked_at = _looked_at(subjects, options)
     try:

@@ -11,11 +11,13 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from vidssl.backbones.contract import Backbone
+from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 from vidssl.evaluation.attention.clips import LookedAt
+from vidssl.evaluation.callbacks import data_of
 from vidssl.evaluation.features.encoder import FrozenEncoder
 from vidssl.motion.settings import MotionSettings
+from vidssl.objectives.base import Objective
 from vidssl.reporting.attention_pictures import attention_page, attention_sheet
 from vidssl.reporting.callbacks import log_picture, pictures_folder
 
@@ -50,25 +52,25 @@ class MotionAttention(Callback):
         partial_check = trainer.sanity_checking and not math.isinf(trainer.num_sanity_val_steps)
         if partial_check or not trainer.is_global_zero:
             return
+        assert isinstance(pl_module, Objective)  # vidssl trains nothing else
         with isolate_rng(), torch.inference_mode(False):
-            metrics = self._measure(trainer, pl_module.backbone)
+            metrics = self._measure(trainer, pl_module)
         for run_logger in trainer.loggers:
             run_logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=trainer.global_step)
 
-    def _measure(self, trainer: Trainer, backbone: Backbone) -> dict[str, float]:
+    def _measure(self, trainer: Trainer, objective: Objective) -> dict[str, float]:
         if self._looked_at is None:
-            self._looked_at = self._choose(trainer)
-        looked_at, spec = self._looked_at, trainer.lightning_module.backbone_spec
-        encoder = FrozenEncoder(copy.deepcopy(backbone), spec.pixel_mean, spec.pixel_std)
-        attention = looked_at.attention(encoder.to(trainer.lightning_module.device))
+            self._looked_at = self._choose(data_of(trainer))
+        looked_at, spec = self._looked_at, objective.backbone_spec
+        encoder = FrozenEncoder(copy.deepcopy(objective.backbone), spec.pixel_mean, spec.pixel_std)
+        attention = looked_at.attention(encoder.to(objective.device))
         found = looked_at.overlap(attention)
-        page = attention_page(looked_at, 0, {type(trainer.lightning_module).__name__: attention})
+        page = attention_page(looked_at, 0, {type(objective).__name__: attention})
         log_picture(trainer, "pictures/attention", attention_sheet(page, pictures_folder(trainer) / "attention.png"))
         names = ("motion_share", "elsewhere_share", "motion_correlation")
-        return {f"eval/{trainer.datamodule.name}/attention/{name}": getattr(found, name) for name in names}
+        return {f"eval/{data_of(trainer).name}/attention/{name}": getattr(found, name) for name in names}
 
-    def _choose(self, trainer: Trainer) -> LookedAt:
-        data = trainer.datamodule
+    def _choose(self, data: VideoDataModule) -> LookedAt:
         rows = np.sort(data.evaluation_rows(data.evaluation.query_split))
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(self.num_videos, len(rows))).round().astype(int))]
         return LookedAt(data, rows, replace(data.evaluation, num_clips=CLIPS, num_crops=1), self.motion)

@@ -9,6 +9,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vidssl.data.datamodule import VideoDataModule
+from vidssl.evaluation.callbacks import data_of
 from vidssl.reporting.figures import learning_curves, views_sheet
 from vidssl.reporting.summary import print_summary
 from vidssl.runs.run_directory import PICTURES_FOLDER
@@ -57,7 +58,8 @@ class StepTimer(Callback):
         self._step_seconds += self._step_ended - self._step_started
         self._num_videos += len(batch) * trainer.world_size
         self._num_steps += 1
-        if trainer.global_step % trainer.log_every_n_steps:
+        log_every = trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning does not declare it
+        if trainer.global_step % log_every:
             return
         total = self._data_seconds + self._step_seconds
         pl_module.log_dict(
@@ -88,7 +90,7 @@ class ViewsPicture(Callback):
         """Draw the sheet from the first batch of the run."""
         if trainer.global_step > 0 or not trainer.is_global_zero:
             return
-        data = trainer.datamodule
+        data = data_of(trainer)
         names = [data.catalog.path(int(row)) for row in batch.index[: self.num_videos]]
         file = views_sheet(batch.views, names, pictures_folder(trainer) / VIEWS_PICTURE)
         log_picture(trainer, "pictures/views", file)
@@ -105,7 +107,7 @@ class RunSummary(Callback):
         file = learning_curves(run_dir, pictures_folder(trainer) / CURVES_PICTURE)
         if file is not None:
             log_picture(trainer, "pictures/curves", file)
-        data: VideoDataModule | None = trainer.datamodule
+        data: VideoDataModule | None = getattr(trainer, "datamodule", None)  # Lightning does not declare it
         print_summary(run_dir, unreadable=len(data.unreadable) if data else 0)
 
 

@@ -6,6 +6,7 @@ training with the same configuration and seed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,26 +68,27 @@ def contact_sheet(page: Page, file: Path) -> Path:
         page: what to draw.
         file: the PNG to write.
     """
-    has_motion, has_target = page.views.motion is not None, page.dataset.target_shape is not None
+    motion, target_shape = page.views.motion, page.dataset.target_shape
     columns = min(page.num_views, 4)
     view_rows = -(-page.num_views // columns)
     frame_height = WIDTH_INCHES / columns * min(page.video.height / page.video.width, 1.2)
     frame_height = min(frame_height, TALLEST_FRAME_INCHES)
     strip_height = WIDTH_INCHES / max(STRIP_FRAMES, columns) + 0.25
     parts = {
-        "time": (3.0 if has_motion else 0.6) + 0.22 * page.num_views,
+        "time": (0.6 if motion is None else 3.0) + 0.22 * page.num_views,
         "space": view_rows * (frame_height + 0.55),
         "views": view_rows * strip_height,
-        **({"target": 2 * 0.93 * WIDTH_INCHES / max(_num_targets(page), 6) + 0.3} if has_target else {}),
     }
+    if target_shape is not None:
+        parts["target"] = 2 * 0.93 * WIDTH_INCHES / max(min(target_shape[0], MOST_TARGETS), 6) + 0.3
     figure = Figure(figsize=(WIDTH_INCHES, sum(parts.values()) + 0.9), layout="constrained")
     figure.suptitle(_title(page), fontsize=12, fontweight="bold", x=0.01, ha="left")
-    grid = dict(zip(parts, figure.add_gridspec(len(parts), 1, height_ratios=list(parts.values())), strict=True))
-    _draw_time(page, grid["time"])
-    _draw_space(page, grid["space"], view_rows, columns)
-    _draw_views(page, grid["views"], view_rows, columns)
-    if has_target:
-        _draw_target(page, grid["target"])
+    grid = figure.add_gridspec(len(parts), 1, height_ratios=list(parts.values()))
+    _draw_time(page, figure, grid[0])
+    _draw_space(page, figure, GridSpecFromSubplotSpec(view_rows, columns, grid[1]))
+    _draw_views(page, figure, GridSpecFromSubplotSpec(view_rows, columns, grid[2]))
+    if motion is not None and target_shape is not None:
+        _draw_target(page, motion, target_shape, figure, grid[3])
     figure.savefig(file, dpi=DOTS_PER_INCH)
     return file
 
@@ -106,9 +108,9 @@ def _title(page: Page) -> str:
 # --- when
 
 
-def _draw_time(page: Page, place: SubplotSpec) -> None:
+def _draw_time(page: Page, figure: Figure, place: SubplotSpec) -> None:
     """T-motion over time, above the frames of each view."""
-    figure, motion = place.get_gridspec().figure, page.views.motion
+    motion = page.views.motion
     lanes_height = 0.4 + 0.22 * page.num_views
     if motion is None:
         lanes = figure.add_subplot(place)
@@ -117,7 +119,7 @@ def _draw_time(page: Page, place: SubplotSpec) -> None:
         curve = figure.add_subplot(cells[0])
         lanes = figure.add_subplot(cells[1], sharex=curve)
         curve.tick_params(labelbottom=False)
-        _draw_curve(curve, page.views, page.dataset.sampler)
+        _draw_curve(curve, page.views.indices, motion, page.dataset.sampler)
     for view, indices in enumerate(page.views.indices):
         lanes.plot(indices, np.full(len(indices), view), "s", color=_colour(view), markersize=5)
     lanes.set_yticks(range(page.num_views), [_name(page, view) for view in range(page.num_views)], fontsize=8)
@@ -127,8 +129,8 @@ def _draw_time(page: Page, place: SubplotSpec) -> None:
     _tidy(lanes)
 
 
-def _draw_curve(axis: Axes, views: DrawnViews, sampler: ClipSampler) -> None:
-    motion, title = views.motion, "When it moves"
+def _draw_curve(axis: Axes, views: Sequence[np.ndarray], motion: VideoMotion, sampler: ClipSampler) -> None:
+    title = "When it moves"
     places = np.arange(len(motion.maps)) * motion.stride
     axis.fill_between(places, temporal_motion(motion.maps), color="0.85", label="T-motion of a moment")
     clip_motion = motion.clip_motion_of_starts(sampler.num_frames, sampler.stride)
@@ -137,7 +139,7 @@ def _draw_curve(axis: Axes, views: DrawnViews, sampler: ClipSampler) -> None:
     if isinstance(sampler, MotionSampler) and sampler.uses_motion:
         _draw_thresholds(axis, clip_motion, sampler, motion)
         kept = np.concatenate(sampler.focused_starts(motion.num_frames, motion))
-        if not np.isin([indices[0] for indices in views.indices], kept).all():
+        if not np.isin([indices[0] for indices in views], kept).all():
             title += " (these clips were drawn without heeding motion)"
     axis.set_ylim(bottom=0)
     axis.set_ylabel(f"T-motion\n({MOTION_UNIT})", fontsize=9)
@@ -164,18 +166,18 @@ def _draw_thresholds(axis: Axes, clip_motion: np.ndarray, sampler: MotionSampler
 # --- where
 
 
-def _draw_space(page: Page, place: SubplotSpec, rows: int, columns: int) -> None:
+def _draw_space(page: Page, figure: Figure, cells: GridSpecFromSubplotSpec) -> None:
     """A frame of each view with its S-motion, the moving region and the crop."""
-    cells = GridSpecFromSubplotSpec(rows, columns, place)
+    motion = page.views.motion
     for view in range(page.num_views):
-        axis = place.get_gridspec().figure.add_subplot(cells[view // columns, view % columns])
+        axis = figure.add_subplot(cells[view])
         plan, frames = page.views.plans[view], page.views.frames[view]
         middle = len(frames) // 2
         height, width = frames.shape[1:3]
         axis.imshow(frames[middle], extent=(0, width, height, 0))
         told = [f"{_name(page, view)}: frame {page.views.indices[view][middle]}"]
-        if page.views.motion is not None:
-            told.append(_draw_motion(axis, page, view))
+        if motion is not None:
+            told.append(_draw_motion(axis, page, view, motion))
         top, left, crop_height, crop_width = plan.frames[min(middle, len(plan.frames) - 1)].crop
         axis.add_patch(Rectangle((left, top), crop_width, crop_height, fill=False, ec=_colour(view), lw=3))
         axis.set_title("\n".join(told), fontsize=8.5, loc="left", color=_colour(view))
@@ -185,13 +187,13 @@ def _draw_space(page: Page, place: SubplotSpec, rows: int, columns: int) -> None
         axis.tick_params(labelsize=7)
         if view == 0:
             axis.set_ylabel("pixels of the video", fontsize=8)
-            boxes = "crop: solid" + ("; moving region: dashed" if page.views.motion is not None else "")
+            boxes = "crop: solid" + ("; moving region: dashed" if motion is not None else "")
             axis.set_xlabel(boxes, fontsize=8, loc="left", color="black")
 
 
-def _draw_motion(axis: Axes, page: Page, view: int) -> str:
+def _draw_motion(axis: Axes, page: Page, view: int, motion: VideoMotion) -> str:
     """Lay the S-motion of a view over its frame; return what there is to say of its crop."""
-    s_motion = page.views.motion.clip(page.views.indices[view], 1)[0]
+    s_motion = motion.clip(page.views.indices[view], 1)[0]
     plan, (height, width) = page.views.plans[view], page.views.plans[view].source_size
     greatest = float(s_motion.max())
     share = s_motion / greatest if greatest > 0 else s_motion
@@ -225,12 +227,11 @@ def _told_coverage(plan: Plan, region: Region, rule: MotionCrop | None) -> str:
 # --- what the network sees
 
 
-def _draw_views(page: Page, place: SubplotSpec, rows: int, columns: int) -> None:
-    cells = GridSpecFromSubplotSpec(rows, columns, place)
+def _draw_views(page: Page, figure: Figure, cells: GridSpecFromSubplotSpec) -> None:
     for view in range(page.num_views):
-        axis = place.get_gridspec().figure.add_subplot(cells[view // columns, view % columns])
+        axis = figure.add_subplot(cells[view])
         clip = apply(page.views.frames[view], page.views.plans[view])
-        chosen = np.linspace(0, len(clip) - 1, min(STRIP_FRAMES // columns, len(clip))).round().astype(int)
+        chosen = np.linspace(0, len(clip) - 1, min(STRIP_FRAMES // cells.ncols, len(clip))).round().astype(int)
         gap = max(1, clip.shape[2] // 40)
         padded = np.pad(clip[chosen], ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=255)
         axis.imshow(np.concatenate(list(padded), axis=1))
@@ -255,20 +256,16 @@ def told_plan(plan: FramePlan) -> str:
 # --- what is aligned
 
 
-def _num_targets(page: Page) -> int:
-    return min(page.dataset.target_shape[0], MOST_TARGETS) if page.dataset.target_shape else 0
-
-
-def _draw_target(page: Page, place: SubplotSpec) -> None:
+def _draw_target(
+    page: Page, motion: VideoMotion, shape: tuple[int, int, int], figure: Figure, place: SubplotSpec
+) -> None:
     """Frames of the first view, and under each the motion of its time bin, which went through the same crop."""
-    steps, height, width = page.dataset.target_shape
-    motion = page.views.motion.clip(page.views.indices[0], steps)
-    target = transform_motion(motion, page.views.plans[0], height, width)
+    steps, height, width = shape
+    target = transform_motion(motion.clip(page.views.indices[0], steps), page.views.plans[0], height, width)
     clip = apply(page.views.frames[0], page.views.plans[0])
-    shown = np.linspace(0, steps - 1, _num_targets(page)).round().astype(int)
+    shown = np.linspace(0, steps - 1, min(steps, MOST_TARGETS)).round().astype(int)
     cells = GridSpecFromSubplotSpec(2, max(len(shown), 6), place, hspace=0.02)
-    figure, axes = place.get_gridspec().figure, []
-    bins = time_bins(len(clip), steps)
+    axes, bins = [], time_bins(len(clip), steps)
     for column, step in enumerate(shown):
         first, end = bins[step]
         above, below = (figure.add_subplot(cells[row, column]) for row in range(2))

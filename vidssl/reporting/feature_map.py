@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import color_sequences
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -16,7 +16,7 @@ from vidssl.errors import VidsslError, nearest
 
 DOTS_PER_INCH = 110
 MARKERS = "os^DvPX<>*"
-COLOURS = [*colormaps["tab10"].colors]
+COLOURS = color_sequences["tab10"]
 LARGEST_PERPLEXITY = 30
 MOST_NAMED = 40
 
@@ -37,13 +37,23 @@ def _umap(features: np.ndarray) -> tuple[np.ndarray, str]:
     try:
         from umap import UMAP
     except ImportError as error:
-        raise VidsslError('--projection umap needs the package umap-learn: pip install "vidssl[umap]".') from error
+        raise VidsslError('The projection umap needs the package umap-learn: pip install "vidssl[umap]".') from error
     neighbours = min(15, len(features) - 1)
     return UMAP(n_neighbors=neighbours, random_state=0).fit_transform(features), f"{neighbours} neighbours"
 
 
 PROJECTIONS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, str]]] = {"pca": _pca, "tsne": _tsne, "umap": _umap}
 """Name -> function of features (N, D) of length 1 that returns points (N, 2) and what there is to say."""
+
+
+def check_projection(name: str) -> None:
+    """Check that there is a projection of this name.
+
+    Raises:
+        VidsslError: there is none; the message says which there are.
+    """
+    if name not in PROJECTIONS:
+        raise VidsslError(f"Unknown projection {name!r}.{nearest(name, PROJECTIONS)} Known: {', '.join(PROJECTIONS)}.")
 
 
 def project(name: str, features: np.ndarray) -> tuple[np.ndarray, str]:
@@ -59,8 +69,7 @@ def project(name: str, features: np.ndarray) -> tuple[np.ndarray, str]:
     Raises:
         VidsslError: an unknown name, too few videos, or a package that is missing.
     """
-    if name not in PROJECTIONS:
-        raise VidsslError(f"Unknown projection {name!r}.{nearest(name, PROJECTIONS)} Known: {', '.join(PROJECTIONS)}.")
+    check_projection(name)
     if len(features) < 3:
         raise VidsslError(f"A map of features needs at least 3 videos, there are {len(features)}.")
     return PROJECTIONS[name](normalize(features))

@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from vidssl.errors import VidsslError, nearest
 from vidssl.runs.metrics_file import read_metrics
+
+if TYPE_CHECKING:
+    from wandb.sdk.wandb_run import Run
 
 MODES = ("auto", "online", "offline", "disabled")
 RUN_ID_FILE = "wandb-run-id.txt"
@@ -83,18 +86,23 @@ class RunLogger(WandbLogger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log values at an optimiser step."""
         run = self.experiment
+        earlier = self._best_so_far(run)
         self._define(run, metrics)
         super().log_metrics(metrics, step)
         # wandb reckons best values from what this process logged; offline it does not know of what came before
         for name, value in metrics.items():
-            if name in self._earlier:
-                self._earlier[name] = _better_of(name)(self._earlier[name], float(value))
-                run.summary[name] = {_better_name(name): self._earlier[name], "last": float(value)}
+            if name in earlier:
+                earlier[name] = _better_of(name)(earlier[name], float(value))
+                run.summary[name] = {_better_name(name): earlier[name], "last": float(value)}
 
-    def _define(self, run: Any, metrics: Mapping[str, Any]) -> None:
+    def _best_so_far(self, run: Any) -> dict[str, float]:
+        """The best values of what an earlier process logged, brought up to date by this one."""
         if self._earlier is None:
             run.define_metric(STEP_AXIS)
             self._earlier = _best_values(read_metrics(self._run_dir)) if self._continues else {}
+        return self._earlier
+
+    def _define(self, run: Any, metrics: Mapping[str, Any]) -> None:
         for name in metrics.keys() - self._defined:
             best = _better_name(name)
             run.define_metric(name, step_metric=STEP_AXIS, step_sync=True, summary=f"{best},last" if best else None)
@@ -119,7 +127,7 @@ def _best_values(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 @rank_zero_only
-def _start(spec: WandbSpec, run_dir: Path):
+def _start(spec: WandbSpec, run_dir: Path) -> Run:
     # wandb's own greeting and file list say nothing that the summary does not
     os.environ.setdefault("WANDB_SILENT", "true")
     import wandb

@@ -14,7 +14,7 @@ from vidssl.runs.provenance import catalog_facts, code_version
 
 METHOD_KEY = "method"
 PER_CLASS = "per_class"
-TABLE_COLUMNS = ["class", "videos", "accuracy"]
+TABLE_COLUMNS: list[str | int] = ["class", "videos", "accuracy"]
 
 
 class WandbRecords(Callback):
@@ -31,8 +31,9 @@ class WandbRecords(Callback):
         """Send the method's name, code version, digest and counts of the catalog; first process only."""
         for run in _wandb_runs(trainer):
             facts = {METHOD_KEY: pl_module.hparams.get("objective", type(pl_module).__name__), "code": code_version()}
-            if trainer.datamodule is not None:
-                facts["catalog"] = catalog_facts(trainer.datamodule)
+            data = getattr(trainer, "datamodule", None)  # Lightning does not declare it
+            if data is not None:
+                facts["catalog"] = catalog_facts(data)
             run.config.update(facts, allow_val_change=True)
         # the records of a run that continues are on wandb already
         self._sent = len(_records(trainer)) if trainer.is_global_zero else 0

@@ -58,7 +58,7 @@ def build_workspace(spec: WorkspaceSpec, names: Sequence[str]) -> Any:
     if not names:
         raise VidsslError("The runs have logged nothing that a workspace could show.")
     try:
-        import wandb_workspaces.reports.v2 as reports
+        import wandb_workspaces.reports.v2.interface as reports
         import wandb_workspaces.workspaces as workspaces
     except ImportError as error:
         raise VidsslError(f"{error}. Install it with: pip install 'vidssl[workspace]'.") from error
@@ -75,16 +75,19 @@ def build_workspace(spec: WorkspaceSpec, names: Sequence[str]) -> Any:
         if found:
             sections.append(workspaces.Section(name=title, panels=found, is_open=prefix == "train/"))
     protocols = dict.fromkeys("/".join(parts[1:-1]) for parts in evaluated)
-    tables = [reports.WeavePanelSummaryTable(table_name=f"{PER_CLASS}/{protocol}") for protocol in protocols]
-    sections.append(workspaces.Section(name="Classes", panels=tables))
-    pictures = [reports.MediaBrowser(media_keys=[key], num_columns=2) for key in PICTURES]
-    sections.append(workspaces.Section(name="Pictures", panels=pictures))
+    classes = workspaces.Section(
+        name="Classes",
+        panels=[reports.WeavePanelSummaryTable(table_name=f"{PER_CLASS}/{protocol}") for protocol in protocols],
+    )
+    pictures = workspaces.Section(
+        name="Pictures", panels=[reports.MediaBrowser(media_keys=[key], num_columns=2) for key in PICTURES]
+    )
     pinned = [f"summary:protocol/{protocol}" for protocol in protocols]
     return workspaces.Workspace(
         entity=spec.entity,
         project=spec.project,
         name=spec.name,
-        sections=sections,
+        sections=[*sections, classes, pictures],
         settings=workspaces.WorkspaceSettings(x_axis=STEP_AXIS, max_runs=MAX_RUNS),
         runset_settings=workspaces.RunsetSettings(groupby=[grouped_runs], pinned_columns=[*pinned, *PINNED]),
     )

@@ -136,7 +136,7 @@ def _cells(axes: Axes, confusion: Confusion, sizes: _Sizes) -> None:
         rows, columns = np.nonzero((counts > 0) & kept)
         corners = np.stack([columns, rows], axis=1)[:, None] + np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) / 2
         axes.add_collection(
-            PolyCollection(corners, facecolors=matplotlib.colormaps[colours](0.9 * shades[rows, columns]))
+            PolyCollection(list(corners), facecolors=matplotlib.colormaps[colours](0.9 * shades[rows, columns]))
         )
     around = Rectangle((-0.5, -0.5), number, number, fill=False, edgecolor="0.6", linewidth=0.8)
     axes.add_patch(around).set_clip_on(False)

@@ -30,7 +30,7 @@ def filmstrip(catalog: Catalog, row: int) -> str:
     worked, encoded = cv2.imencode(".webp", strip[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
     if not worked:
         raise VidsslError("OpenCV cannot write WebP pictures here; install opencv-contrib-python from PyPI.")
-    return f"data:image/webp;base64,{base64.b64encode(encoded).decode()}"
+    return f"data:image/webp;base64,{base64.b64encode(encoded.tobytes()).decode()}"
 
 
 def fit(frame: np.ndarray) -> np.ndarray:
