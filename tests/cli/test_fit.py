@@ -92,6 +92,8 @@ def test_two_processes_train_like_one_and_log_one_run(small_config):
     runs = small_config.parent / "runs"
     plain = ["--model.backbone.name", "plain", "--model.head.batch_norm", "false"]
     plain += ["--model.optimizer.name", "sgd", "--model.optimizer.learning_rate", "0.1"]
+    # in float32, rounding, which depends on the processor and the number of rows, grows to 1e-4 in these 8 steps
+    plain += ["--trainer.precision", "64-true"]
     vidssl("fit", "--config", small_config, *plain, "--run_dir", runs / "one")
     together = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
     vidssl("fit", "--config", small_config, *plain, *together, "--run_dir", runs / "two")
@@ -100,5 +102,7 @@ def test_two_processes_train_like_one_and_log_one_run(small_config):
     assert_same_weights(last_checkpoint(runs / "one"), last_checkpoint(runs / "two"), rtol=1e-3, atol=1e-5)
     one, two = read_metrics(runs / "one"), read_metrics(runs / "two")
     for left, right in zip(one, two, strict=True):
-        evaluated = {name for name in left if name.startswith("eval/")}
-        assert {name: left[name] for name in evaluated} == pytest.approx({name: right[name] for name in evaluated})
+        compared = {name for name in left if name.startswith("eval/") or name == "train/loss"}
+        assert {name: left[name] for name in compared} == pytest.approx(
+            {name: right[name] for name in compared}, rel=1e-4
+        )

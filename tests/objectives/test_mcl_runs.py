@@ -72,7 +72,7 @@ def test_a_killed_run_continues_exactly_with_queue_follower_and_schedule(mcl_con
 
 def test_two_processes_train_like_one(mcl_config):
     runs = mcl_config.parent / "runs"
-    plain = ["--model.backbone.name", "plain"]
+    plain = ["--model.backbone.name", "plain", "--trainer.precision", "64-true"]  # see test_fit.py
     vidssl("fit", "--config", mcl_config, *plain, "--run_dir", runs / "one")
     together = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
     vidssl("fit", "--config", mcl_config, *plain, *together, "--run_dir", runs / "two")
