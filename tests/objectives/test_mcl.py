@@ -147,20 +147,32 @@ def test_without_terms_it_needs_no_motion():
 # --- derivatives ---
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("backbone", ["small", "r3d_18"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_gradients_are_finite_and_reach_everything(form, backbone, precision):
+def gradients_of_a_step(backbone, form, precision):
     objective, clips = in_mid_run(mcl(backbone, form=form)), batch(num_videos=2, size=32)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         loss = objective.training_step(clips, 0)
     assert loss.dtype == torch.float32
     loss.backward()
-    for name, parameter in objective.named_parameters():
-        if parameter.requires_grad:
-            assert parameter.grad is not None, name
-            assert parameter.grad.isfinite().all(), name
-            assert parameter.grad.any(), name
+    gradients = {name: parameter.grad for name, parameter in objective.named_parameters() if parameter.requires_grad}
+    for name, gradient in gradients.items():
+        assert gradient is not None, name
+        assert gradient.isfinite().all(), name
+        assert gradient.any(), name
+    return torch.cat([gradient.flatten() for gradient in gradients.values()])
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("backbone", ["small", "r3d_18"])
+def test_gradients_are_finite_and_reach_everything(form, backbone):
+    gradients_of_a_step(backbone, form, "float32")
+
+
+# Not r3d_18: it halves 4 frames to 2, where torch's own bfloat16 gradients are wrong on some CPUs (docs/backbones.md).
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("backbone", ["small", "slow_r18"])
+def test_bfloat16_gives_nearly_the_gradient_of_float32(form, backbone):
+    exact, rounded = (gradients_of_a_step(backbone, form, precision) for precision in ("float32", "bfloat16"))
+    assert torch.cosine_similarity(exact, rounded, dim=0) > 0.8
 
 
 def test_bfloat16_gives_nearly_the_loss_of_float32():
