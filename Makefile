@@ -10,24 +10,28 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CODE := vidssl tests tools
 
-.PHONY: help install quickstart test lint format clean
+.PHONY: help install constraints quickstart test lint format clean
 
 help:
 	@echo "make quickstart   install, write the embedded videos, train on them, print what was learnt"
 	@echo "                  FIT_ARGS=\"--trainer.max_epochs 5\" adds to the command line of vidssl fit"
 	@echo "make test         install, run the tests; TEST_ARGS=\"tests/data -x\" adds to pytest's"
-	@echo "make lint         install, check style and formatting"
+	@echo "make lint         install, check style, formatting and types"
 	@echo "make format       install, repair both where that can be done"
 	@echo "make install      install into VENV (now: $(VENV)) with PYTHON (now: $(PYTHON), 3.11 or later)"
+	@echo "make constraints  write constraints.txt anew: the newest versions that setup.cfg allows; then run the tests"
 	@echo "make clean        remove caches and what a build leaves; data, runs and VENV stay"
 
 install: $(INSTALLED)
 
 # again only when the dependencies may have changed
-$(INSTALLED): setup.cfg pyproject.toml
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -e ".[dev]"
+	$(BIN)/pip install -c constraints.txt -e ".[dev]"
 	@touch $@
+
+constraints:
+	.ci/constraints $(PYTHON)
 
 quickstart: $(INSTALLED)
 	$(BIN)/vidssl prepare synthetic --output data/synthetic
@@ -39,6 +43,7 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(CODE)
