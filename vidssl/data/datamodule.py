@@ -73,7 +73,7 @@ class VideoDataModule(LightningDataModule):
         self.catalog = Catalog.open(catalog, root=root)
         if not self.catalog.root.is_dir():
             raise VidsslError(f"data.root: there is no folder {self.catalog.root}; say where the catalog's videos are.")
-        self.name = Path(catalog).stem if name is None else name
+        self.name: str = Path(catalog).stem if name is None else name
         if not self.name or "/" in self.name:  # it stands between slashes
             raise VidsslError(f"data.name: {self.name!r} must be a word without a slash.")
         self.train_split = train_split
