@@ -34,10 +34,20 @@ def test_processes_share_the_batches_of_one_process(world_size):
 def test_resuming_continues_with_the_next_batch_of_that_epoch_only():
     whole = GlobalBatchSampler(40, 8, seed=0)
     resumed = GlobalBatchSampler(40, 8, seed=0)
-    resumed.resume_at(2, 3)
+    resumed.resume_at(2, 24)
     assert epoch_of(resumed, 2) == epoch_of(whole, 2)[3:]
     assert epoch_of(resumed, 3) == epoch_of(whole, 3)
     assert len(resumed) == len(whole) == 5
+
+
+def test_an_iterator_is_of_the_epoch_in_which_it_was_asked_for():
+    whole, resumed = GlobalBatchSampler(40, 8, seed=0), GlobalBatchSampler(40, 8, seed=0)
+    resumed.resume_at(2, 16)
+    first = iter(resumed)  # before set_epoch, as Lightning does
+    resumed.set_epoch(3)
+    second = iter(resumed)
+    assert list(first) == epoch_of(whole, 2)[2:]
+    assert list(second) == epoch_of(whole, 3)
 
 
 def test_order_is_a_shuffle():

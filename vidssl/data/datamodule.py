@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from vidssl.data.evaluation_dataset import AugmentedClipDataset, EvaluationClipD
 from vidssl.data.labelled import LabelledSubset
 from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configuration may name it)
 from vidssl.data.motion_source import MotionData
-from vidssl.data.order import GlobalBatchSampler, whole_batches
+from vidssl.data.order import GlobalBatchSampler, OrderKey, whole_batches
 from vidssl.data.sampling import ClipSampler, IntervalSampler
 from vidssl.data.settings import AugmentedViews, EvaluationClips, Loading
 from vidssl.data.training_history import KEY, TrainedSplit, history_of, merged
@@ -89,7 +91,7 @@ class VideoDataModule(LightningDataModule):
         self.loading = loading
         self.seed = seed
         self.unreadable: dict[int, str] = {}
-        self._resume_at = (0, 0)
+        self._continued: dict[str, Any] = {}
         self.trained_before: tuple[TrainedSplit, ...] = ()
 
     def setup(self, stage: str) -> None:
@@ -119,7 +121,7 @@ class VideoDataModule(LightningDataModule):
         batches = GlobalBatchSampler(
             len(self.train_rows), self.batch_size, seed=self.seed, rank=rank, world_size=world_size
         )
-        batches.resume_at(*self._resume_at)
+        batches.resume_at(*self._order_key().place_after(self._continued))
         video_bytes = sum(3 * self.sampler.num_frames * recipe.crop_size**2 for recipe in self.augmentations)
         self._check_shared_memory(video_bytes, self.batch_size // world_size, "data.batch_size")
         return self._loader(
@@ -247,17 +249,24 @@ class VideoDataModule(LightningDataModule):
         """The videos that this run trains on."""
         return TrainedSplit.of(self.catalog, self.train_split)
 
+    def _order_key(self) -> OrderKey:
+        videos = hashlib.sha256(self.catalog.digest.encode() + self.train_rows.tobytes()).hexdigest()[:16]
+        return OrderKey(self.seed, self.batch_size, len(self.train_rows), videos)
+
     def state_dict(self) -> dict[str, Any]:
         """How far the run got and what it trained on, for its checkpoint."""
         assert self.trainer is not None  # the checkpoint is its
-        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current  # annotated as something more general
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.total  # annotated as something more general
+        # Lightning's own epoch is still the old one while hooks run at its end
+        epoch, batches = divmod(progress.processed, max(self.trainer.num_training_batches, 1))
         return {
-            "epoch": self.trainer.current_epoch,
-            "batches": progress.processed,
+            "epoch": int(epoch),
+            "videos": int(batches) * self.batch_size,
+            "order": asdict(self._order_key()),
             KEY: [part.state() for part in merged([*self.trained_before, self.trained_on])],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue with the batch after the last one that the checkpoint saw."""
-        self._resume_at = (state_dict["epoch"], state_dict["batches"])
+        self._continued = state_dict
         self.trained_before = history_of(state_dict.get(KEY, []))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -46,7 +47,7 @@ class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
-        self._resume_at = (0, 0)
+        self._place = (0, 0)
 
     @property
     def sampler(self) -> GlobalBatchSampler:
@@ -57,20 +58,82 @@ class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
         """Choose the epoch of the next iteration."""
         self.epoch = epoch
 
-    def resume_at(self, epoch: int, num_batches: int) -> None:
-        """Leave out the first `num_batches` batches of `epoch`, which a run has already seen."""
-        self._resume_at = (epoch, num_batches)
+    def resume_at(self, epoch: int, num_seen: int) -> None:
+        """Begin with `epoch`, and leave out its first `num_seen` videos, which a run has already seen."""
+        self.epoch = epoch  # Lightning asks for the first iterator, whose batches workers prefetch, before `set_epoch`
+        self._place = (epoch, num_seen)
 
     def __len__(self) -> int:
         return self.num_videos // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_videos)
-        resume_epoch, num_seen = self._resume_at
+        return self._batches(self.epoch)  # of the epoch in which it was asked for, whenever it is read
+
+    def _batches(self, epoch: int) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.num_videos)
+        resumed_epoch, num_seen = self._place
         share = self.batch_size // self.world_size
-        for batch in range(num_seen if self.epoch == resume_epoch else 0, len(self)):
+        for batch in range(num_seen // self.batch_size if epoch == resumed_epoch else 0, len(self)):
             first = batch * self.batch_size + self.rank * share
-            yield [(self.epoch, int(position)) for position in order[first : first + share]]
+            yield [(epoch, int(position)) for position in order[first : first + share]]
+
+
+@dataclass(frozen=True)
+class OrderKey:
+    """What the order of the training videos depends on; a run continues only where all of it is as it was.
+
+    Attributes:
+        seed: key of the permutations.
+        batch_size: videos in a global batch.
+        num_videos: how many are trained on.
+        videos: digest of which they are.
+    """
+
+    seed: int
+    batch_size: int
+    num_videos: int
+    videos: str
+
+    def place_after(self, state: Mapping[str, Any]) -> tuple[int, int]:
+        """Say where training goes on after a checkpoint.
+
+        Args:
+            state: what the data module wrote into it; empty for a new run.
+
+        Returns:
+            the epoch, and how many of its videos have been seen.
+
+        Raises:
+            VidsslError: the videos would come in another order than before, so that in this epoch some would be seen
+                twice and others not at all; the message names what changed.
+        """
+        if not state:
+            return 0, 0
+        if "order" not in state:  # of 0.1, where an epoch that had just ended still counted as the current one
+            per_epoch = self.num_videos // self.batch_size
+            epochs, batches = divmod(state["batches"], per_epoch)
+            return state["epoch"] + epochs, batches * self.batch_size
+        before = state["order"]
+        changed = [
+            f"{told} was {before[name]} and is {getattr(self, name)}"
+            for name, told in _TOLD.items()
+            if before[name] != getattr(self, name)
+        ]
+        if changed:
+            raise VidsslError(
+                f"The run cannot go on from this checkpoint, since the videos would come in another order: "
+                f"{'; '.join(changed)}. Set it as it was, or start a new run from the weights of the checkpoint "
+                "(model.backbone.weights)."
+            )
+        return state["epoch"], state["videos"]
+
+
+_TOLD = {
+    "seed": "seed_everything",
+    "batch_size": "data.batch_size",
+    "num_videos": "the number of training videos (data.catalog, data.train_split, data.labelled)",
+    "videos": "the digest of the training videos (data.catalog, data.train_split, data.labelled)",
+}
 
 
 @dataclass(frozen=True)
