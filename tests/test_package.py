@@ -12,12 +12,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from pytorch_lightning import Callback, LightningDataModule, LightningModule
 
 import vidssl
+from vidssl.cli.main import OWN_VERBS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "vidssl"
@@ -137,6 +139,33 @@ def test_modules_do_not_import_in_circles():
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
+def test_only_the_command_line_parses():
+    """Elsewhere a parser's module is imported only where a comment in the same line says why."""
+    parsers = re.compile(r"^\s*(?:import|from) (?:argparse|jsonargparse)\b(?P<rest>.*)$", re.M)
+    for module, source in MODULES.items():
+        if module == "vidssl" or room_of(module) == "cli":
+            continue
+        bare = [line[0] for line in parsers.finditer(source.read_text()) if "#" not in line["rest"]]
+        assert bare == [], f"{module} parses arguments, which is the affair of vidssl.cli"
+
+
+@pytest.mark.parametrize("verb", OWN_VERBS)
+def test_a_verb_is_one_file_or_package_of_its_name(verb):
+    assert callable(getattr(importlib.import_module(f"vidssl.cli.{verb}"), f"run_{verb}"))
+    assert (PACKAGE / "cli" / f"{verb}.py").is_file() != (PACKAGE / "cli" / verb / "__init__.py").is_file()
+
+
+def test_trainer_verbs_share_a_file():
+    assert callable(importlib.import_module("vidssl.cli.trainer_verbs").run)
+
+
+def test_files_are_short_and_folders_hold_few():
+    long = {str(source): count for source in SOURCES if (count := source.read_text().count("\n")) > 300}
+    assert long == {}
+    folders = Counter(source.parent for source in SOURCES)
+    assert {str(folder): count for folder, count in folders.items() if count > 16} == {}
+
+
 def test_objectives_know_nothing_of_data_and_callbacks():
     for module, source in MODULES.items():
         if not module.startswith("vidssl.objectives"):
@@ -179,7 +208,7 @@ def test_nothing_is_unpickled():
 def test_pages_name_files_that_exist(page):
     text = page.read_text()
     links = [page.parent / target for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)]
-    mentioned = [REPOSITORY / file for file in re.findall(r"\b(?:configs|tools|tests|docs)/\w[\w/]*\.\w+", text)]
+    mentioned = [REPOSITORY / file for file in re.findall(r"\b(?:configs|tools|tests|docs|vidssl)/\w[\w/]*\.\w+", text)]
     assert [str(file.relative_to(REPOSITORY)) for file in links + mentioned if not file.exists()] == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import argparse  # its Namespace lies in other people's checkpoints
 import pickle
 import zipfile
 from collections.abc import Mapping

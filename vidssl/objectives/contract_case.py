@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser  # builds an objective from settings, as vidssl fit does
 
 from vidssl.errors import VidsslError
 from vidssl.objectives import OBJECTIVES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from argparse import Namespace
+from argparse import Namespace  # Lightning hands hyper-parameters over as one
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
