@@ -130,7 +130,8 @@ def test_a_plugin_trains(small_config, tmp_path, monkeypatch, no_plugins_left, f
     file = tmp_path / "old_style.py"
     file.write_text(PLUGIN)
     text = small_config.read_text()
-    small_config.write_text(text.replace("head: {hidden_dims: [32], embedding_dim: 16}", "width: 16"))
-    args = ["--config", str(small_config), "--plugin", str(file), "--objective", "OldStyle", "--trainer.max_steps", "2"]
+    text = text.replace("head: {hidden_dims: [32], embedding_dim: 16}", "width: 16")
+    small_config.write_text(text.replace("class_path: CVRL", "class_path: old_style.OldStyle"))
+    args = ["--config", str(small_config), "--plugin", str(file), "--trainer.max_steps", "2"]
     with pytest.warns(FutureWarning, match=r"vidssl\.data\.decoding is called"):
         assert main(["fit", *args]) == 0

@@ -7,6 +7,7 @@ import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -104,6 +105,7 @@ def _keys(parser: ArgumentParser) -> list[str]:
     return keys
 
 
+@cache  # a parser reads the sources of a class and of all its bases for their docstrings
 def _keys_of_class(kind: type) -> list[str]:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind)
