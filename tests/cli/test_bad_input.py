@@ -162,9 +162,7 @@ def test_a_checkpoint_of_another_architecture_says_what_differs(checkpoint, caps
     last, config = checkpoint
     before = (last.parent.parent / "config.yaml").read_bytes()
     told = message(capsys, verb, "--config", config, "--ckpt_path", last, "--model.backbone.options.width", "2")
-    assert told.startswith(
-        f"ckpt_path: {last} is of another architecture (CVRL of small, here CVRL of small {{'width'"
-    )
+    assert told.startswith(f"ckpt_path: {last} is of another architecture (CVRL of small, here CVRL of small {{'width'")
     assert "tensors of another shape (backbone.stem.0.weight is (16, 3, 3, 5, 5), not (32, 3, 3, 5, 5)" in told
     told = message(capsys, verb, "--config", config, "--ckpt_path", last, "--model.backbone.name", "mc3_18")
     assert "missing in the file (" in told

@@ -1,40 +1,10 @@
 """Whole runs of the command, in processes of their own."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-import torch
+from whole_runs import assert_same_weights, last_checkpoint, vidssl
 
 from vidssl.runs.metrics_file import read_metrics
 from vidssl.runs.run_file import read_run
-
-COMMAND = Path(__file__).parents[1] / "vidssl_with_extras.py"
-
-
-def vidssl(*args, check=True):
-    environment = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    # left by a test that used wandb in this process: its service would outlive a killed run, and hold it
-    environment.pop("WANDB_SERVICE", None)
-    done = subprocess.run(
-        [sys.executable, str(COMMAND), *map(str, args)], capture_output=True, text=True, env=environment, timeout=300
-    )
-    if check and done.returncode:
-        pytest.fail(f"vidssl {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-    return done
-
-
-def last_checkpoint(run_dir):
-    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
-
-
-def assert_same_weights(left, right, **tolerance):
-    assert left["state_dict"].keys() == right["state_dict"].keys()
-    for name, tensor in left["state_dict"].items():
-        other = right["state_dict"][name]
-        torch.testing.assert_close(tensor, other, msg=lambda text, n=name: f"{n}: {text}", **tolerance)
 
 
 def test_a_run_leaves_everything_where_the_summary_says_and_its_config_repeats_it(small_config):

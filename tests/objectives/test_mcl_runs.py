@@ -8,9 +8,9 @@ import pytest
 import torch
 import yaml
 from pytorch_lightning import Trainer
-from test_fit import assert_same_weights, last_checkpoint, vidssl
 from test_mcl import ALL_TASKS, batch, mcl
 from torch.utils.data import DataLoader
+from whole_runs import assert_same_weights, last_checkpoint, vidssl
 
 from vidssl.cli.trainer_verbs import VidsslCLI
 from vidssl.errors import VidsslError
