@@ -5,6 +5,8 @@ PYTHON ?= python3
 FIT_ARGS ?=
 # added to the command line of pytest, such as TEST_ARGS="tests/data -x"
 TEST_ARGS ?=
+# in as many processes as there are cores; a file's tests share what they set up
+IN_PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -15,7 +17,7 @@ CODE := vidssl tests tools
 help:
 	@echo "make quickstart   install, write the embedded videos, train on them, print what was learnt"
 	@echo "                  FIT_ARGS=\"--trainer.max_epochs 5\" adds to the command line of vidssl fit"
-	@echo "make test         install, run the tests; TEST_ARGS=\"tests/data -x\" adds to pytest's"
+	@echo "make test         install, run the tests in parallel; TEST_ARGS=\"tests/data -x\" adds to pytest's"
 	@echo "make lint         install, check style, formatting and types"
 	@echo "make format       install, repair both where that can be done"
 	@echo "make install      install into VENV (now: $(VENV)) with PYTHON (now: $(PYTHON), 3.11 or later)"
@@ -38,7 +40,7 @@ quickstart: $(INSTALLED)
 	$(BIN)/vidssl fit --config configs/quickstart.yaml $(FIT_ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/pytest $(TEST_ARGS)
+	$(BIN)/pytest $(IN_PARALLEL) $(TEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)

@@ -80,7 +80,7 @@ class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
 
 @dataclass(frozen=True)
 class OrderKey:
-    """What the order of the training videos depends on; a run continues only where all of it is as it was.
+    """What the order of the training videos depends on; within an epoch, a run continues only where all is as it was.
 
     Attributes:
         seed: key of the permutations.
@@ -104,8 +104,8 @@ class OrderKey:
             the epoch, and how many of its videos have been seen.
 
         Raises:
-            VidsslError: the videos would come in another order than before, so that in this epoch some would be seen
-                twice and others not at all; the message names what changed.
+            VidsslError: in mid-epoch, the videos would come in another order than before, so that some would be seen
+                twice in this epoch and others not at all; the message names what changed.
         """
         if not state:
             return 0, 0
@@ -113,6 +113,8 @@ class OrderKey:
             per_epoch = self.num_videos // self.batch_size
             epochs, batches = divmod(state["batches"], per_epoch)
             return state["epoch"] + epochs, batches * self.batch_size
+        if state["videos"] == 0:  # between two epochs any order will do
+            return state["epoch"], 0
         before = state["order"]
         changed = [
             f"{told} was {before[name]} and is {getattr(self, name)}"
@@ -121,9 +123,10 @@ class OrderKey:
         ]
         if changed:
             raise VidsslError(
-                f"The run cannot go on from this checkpoint, since the videos would come in another order: "
-                f"{'; '.join(changed)}. Set it as it was, or start a new run from the weights of the checkpoint "
-                "(model.backbone.weights)."
+                f"The run cannot go on from this checkpoint: it was written after {state['videos']} of the "
+                f"{before['num_videos']} videos of an epoch, and the rest would come in another order. "
+                f"{'; '.join(changed)}. Set it as it was, go on from a checkpoint at an epoch's end, or start a new "
+                "run from the weights (model.backbone.weights)."
             )
         return state["epoch"], state["videos"]
 
