@@ -49,12 +49,49 @@ def test_flat_folders_are_searched_through_links_that_go_in_circles(tmp_path):
     assert listing.classes == []
 
 
+def test_links_to_folders_count_wherever_they_lie_and_whatever_comes_first(tmp_path):
+    touch(tmp_path, "full/run/a.avi", "full/walk/b.avi")
+    for place in ("0subset/deep", "zsubset"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "run").symlink_to(tmp_path / "full" / "run")
+    (tmp_path / "full" / "run" / "up").symlink_to(tmp_path / "full")
+    paths = [video.path for video in read("flat", videos=tmp_path).videos]
+    inside = ["a.avi", "up/walk/b.avi"]  # full/run/up/run would lead back to full/run
+    assert paths == [
+        *(f"0subset/deep/run/{name}" for name in inside),
+        "full/run/a.avi",
+        "full/walk/b.avi",
+        *(f"zsubset/run/{name}" for name in inside),
+    ]
+
+
+def test_files_that_are_not_looked_at_are_counted(tmp_path):
+    endings = ["MTS", "m2ts", "vob", "asf", "divx", "f4v", "gif", "y4m"]
+    touch(tmp_path, *(f"run/{number}.{ending}" for number, ending in enumerate(endings)), "run/x.TXT", "run/y.txt", "z")
+    listing = read("flat", videos=tmp_path)
+    assert len(listing.videos) == len(endings)
+    assert listing.notes == ("not looked at: 3 files with other endings (2 .txt, 1 without an ending)",)
+
+
+def test_one_class_only_is_reported(tmp_path):
+    touch(tmp_path, "UCF-101/Run/a.avi", "UCF-101/Walk/b.avi")
+    (note,) = read("class_folders", videos=tmp_path).notes
+    assert note.startswith("there is one class only, UCF-101; if its 2 folders are the classes, give --videos ")
+    assert note.endswith("UCF-101")
+    assert read("class_folders", videos=tmp_path / "UCF-101").notes == ()
+
+
+def test_folders_called_by_numbers_are_classes_in_their_order(tmp_path):
+    touch(tmp_path, *(f"{number}/a.avi" for number in range(12)))
+    assert read("class_folders", videos=tmp_path).classes == [str(number) for number in range(12)]
+
+
 @pytest.mark.parametrize("kind", ["flat", "class_folders"])
 def test_missing_and_empty_folders(tmp_path, kind):
     with pytest.raises(VidsslError, match=r"There is no folder /.*absent"):
         read(kind, videos=tmp_path / "absent")
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(VidsslError, match=r"There is no video in /.* \(looked for files ending in .3gp"):
+    with pytest.raises(VidsslError, match=r"There is no video in /.* \(looked for files ending in .3g2"):
         read(kind, videos=tmp_path)
 
 
@@ -71,6 +108,45 @@ def test_csv_with_all_columns(tmp_path):
     ]
     assert [video.path for video in listing.missing] == ["gone.avi"]
     assert listing.classes == ["2", "9", "10"]  # in the order of numbers
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "labels", "note"),
+    [
+        (["-1", *map(str, range(12))], [*map(str, range(12))], [-1, *range(12)], "label: '-1' (1 times) is taken for"),
+        ([f"{n}.0" for n in range(12)], [*map(str, range(12))], [*range(12)], None),
+        (["0.0", "", "1.0", "NaN", "10.0", "<NA>"], ["0", "1", "10"], [0, -1, 1, -1, 2, -1], "'<NA>' (1 times), 'NaN'"),
+        (["1", "01", "1e0", "0", "+1."], ["0", "1"], [1, 1, 1, 0, 1], None),
+        (["007", "003"], ["003", "007"], [1, 0], "2 different numbers from 003 to 007 become the classes 0 to 1"),
+        (["run", "None", "walk", "null"], ["run", "walk"], [0, -1, 1, -1], "'None' (1 times), 'null' (1 times)"),
+        (["10", "2", "x"], ["10", "2", "x"], [0, 1, 2], "'x' is no whole number, 2 others are; so all are ordered as"),
+        (["0.5", "1"], ["0.5", "1"], [0, 1], "'0.5' is no whole number"),
+        (["Run", "run "], ["Run", "run"], [0, 1], "'Run' and 'run' differ in capital letters or spaces only"),
+    ],
+)
+def test_what_labels_mean(tmp_path, values, classes, labels, note):
+    names = [f"{number}.avi" for number in range(len(values))]
+    lines = [f"{name},{value},{value},NaN" for name, value in zip(names, values, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label,group,split", *lines]))
+    listing = read("csv", list_file=tmp_path / "t.csv", videos=touch(tmp_path, *names))
+    assert listing.classes == classes
+    numbers = {None: -1} | {name: number for number, name in enumerate(classes)}
+    assert [numbers[video.label] for video in listing.videos] == labels
+    assert [video.group for video in listing.videos] == [video.label for video in listing.videos]
+    assert listing.split_names == []
+    assert (note is None and not listing.notes) or any(note in told for told in listing.notes)
+
+
+def test_numbers_below_minus_one_are_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("path,label\na.avi,-2\nb.avi,-1\nc.avi,0\n")
+    with pytest.raises(VidsslError, match=r"The column 'label' holds -2, -1: of numbers below 0 only -1 has a meaning"):
+        read("csv", list_file=tmp_path / "t.csv", videos=touch(tmp_path, "a.avi"))
+
+
+def test_videos_that_no_list_names_are_counted(tmp_path):
+    (tmp_path / "t.csv").write_text("path\nx/a.avi\n")
+    listing = read("csv", list_file=tmp_path / "t.csv", videos=touch(tmp_path, "x/a.avi", "x/b.avi", "x/c.avi"))
+    assert listing.notes == ("2 videos are there that no list names (x/b.avi, ...)",)
 
 
 def test_csv_with_paths_only_lies_beside_its_videos(tmp_path):

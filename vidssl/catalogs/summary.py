@@ -28,8 +28,12 @@ def summarise(catalog: Catalog) -> str:
     lines += [f"    {path}: {reason}" for path, reason in catalog.bad[:BAD_TOLD]]
     if len(catalog.bad) > BAD_TOLD:
         lines.append(f"    ... and {len(catalog.bad) - BAD_TOLD:,} more")
-    # file names need not be UTF-8, but what is printed must be
-    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
+    return printable("\n".join(lines))
+
+
+def printable(text: str) -> str:
+    """Return a text with file names in it so that it can be printed: names need not be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _split(catalog: Catalog, name: str) -> str:

@@ -18,7 +18,7 @@ from vidssl.catalogs.catalog import ALL, Catalog
 from vidssl.catalogs.listing import LISTINGS
 from vidssl.catalogs.preparation import bad_path, journal_path, prepare
 from vidssl.catalogs.probing import ProbeOptions
-from vidssl.catalogs.summary import summarise
+from vidssl.catalogs.summary import printable, summarise
 from vidssl.catalogs.synthetic.videos import APPEARANCES, CLASSES, SyntheticSpec, contact_sheet, write_synthetic
 from vidssl.cli import INTERRUPTED
 from vidssl.errors import VidsslError
@@ -79,6 +79,8 @@ def _run_listing(args: argparse.Namespace) -> int:
     reader = LISTINGS.get(args.kind)
     listing = reader(**{name: getattr(args, name) for name in inspect.signature(reader).parameters})
     print(f"{listing.kind}: {listing.found_sentence()}", flush=True)
+    for note in listing.notes:
+        print(printable(f"  {note}"), flush=True)
     if journal_path(args.output).exists():
         print(f"going on from {journal_path(args.output)}", flush=True)
     try:

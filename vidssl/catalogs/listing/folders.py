@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from vidssl.catalogs.listing.files import scan_videos
+from vidssl.catalogs.listing.files import scan
 from vidssl.catalogs.listing.listed import ListedVideo, Listing
+from vidssl.catalogs.listing.values import sort_names, spelling_notes
 from vidssl.errors import VidsslError
 
 
 def class_folders(*, videos: Path, group_pattern: str | None = None) -> Listing:
-    """List ``videos/<class>/.../<name>``; the classes are the folders directly below, in alphabetical order.
+    """List ``videos/<class>/.../<name>``; the classes are the folders directly below, in alphabetical order,
+    or by size where all names are whole numbers.
 
     Args:
         videos: the folder of the class folders.
@@ -21,7 +23,8 @@ def class_folders(*, videos: Path, group_pattern: str | None = None) -> Listing:
     Raises:
         VidsslError: no video is there, one lies outside of the class folders, or the pattern does not fit a name.
     """
-    paths = scan_videos(videos)
+    scanned = scan(videos)
+    paths = scanned.paths
     loose = [path for path in paths if "/" not in path]
     if loose:
         raise VidsslError(
@@ -30,7 +33,9 @@ def class_folders(*, videos: Path, group_pattern: str | None = None) -> Listing:
         )
     groups = _groups(paths, group_pattern)
     found = [ListedVideo(path, path.split("/")[0], groups.get(path)) for path in paths]
-    return Listing("class_folders", videos, found, [], sorted({path.split("/")[0] for path in paths}))
+    classes = sort_names({path.split("/")[0] for path in paths})
+    notes = [*_one_class(videos, paths, classes), *spelling_notes("classes", classes), *scanned.notes()]
+    return Listing("class_folders", videos, found, [], classes, notes=(*notes,))
 
 
 def flat(*, videos: Path) -> Listing:
@@ -39,7 +44,16 @@ def flat(*, videos: Path) -> Listing:
     Raises:
         VidsslError: there is no such folder, or no video in it.
     """
-    return Listing("flat", videos, [ListedVideo(path) for path in scan_videos(videos)], [], [])
+    scanned = scan(videos)
+    return Listing("flat", videos, [ListedVideo(path) for path in scanned.paths], [], [], notes=(*scanned.notes(),))
+
+
+def _one_class(videos: Path, paths: list[str], classes: list[str]) -> list[str]:
+    if len(classes) > 1:
+        return []
+    below = {path.split("/")[1] for path in paths if path.count("/") > 1}
+    meant = f"; if its {len(below):,} folders are the classes, give --videos {videos / classes[0]}" if below else ""
+    return [f"there is one class only, {classes[0]}{meant}"]
 
 
 def _groups(paths: list[str], pattern: str | None) -> dict[str, str]:

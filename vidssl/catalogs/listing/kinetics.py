@@ -10,6 +10,7 @@ from pathlib import Path
 from vidssl.catalogs.listing.files import VideoFiles
 from vidssl.catalogs.listing.listed import ListedVideo, Listing, fingerprint
 from vidssl.catalogs.listing.table import Row, read_table
+from vidssl.catalogs.listing.values import is_none, sort_names
 from vidssl.errors import VidsslError
 
 _SPLITS = {"train": "train", "validate": "val", "validation": "val", "val": "val", "test": "test"}
@@ -52,8 +53,8 @@ def kinetics(*, videos: Path, lists: Sequence[Path]) -> Listing:
         expected = f"{clip.label}/{clip.name}.mp4" if clip.label else f"{clip.name}.mp4"
         entry = ListedVideo(at or expected, clip.label, None, (clip.split,))
         (missing if at is None else found).append(entry)
-    classes = sorted({clip.label for clip in clips.values() if clip.label})
-    return Listing("kinetics", videos, found, missing, classes, fingerprint(lists))
+    classes = sort_names({clip.label for clip in clips.values() if clip.label is not None})
+    return Listing("kinetics", videos, found, missing, classes, fingerprint(lists), (*files.notes(),))
 
 
 def _clip(row: Row) -> _Clip:
@@ -64,7 +65,8 @@ def _clip(row: Row) -> _Clip:
         raise VidsslError(f"{row.place}: the youtube_id is empty.")
     times = [_seconds(row, "time_start"), _seconds(row, "time_end")]
     name = "_".join([row["youtube_id"], *(f"{time:0{_SECONDS_DIGITS}d}" for time in times)])
-    return _Clip(row["youtube_id"], name, row.get("label") or None, split)
+    label = row.get("label", "")
+    return _Clip(row["youtube_id"], name, None if is_none(label) else label, split)
 
 
 def _seconds(row: Row, column: str) -> int:

@@ -38,6 +38,7 @@ class Listing:
         missing: listed videos that are not there, under the path where one would expect them.
         classes: names of the classes; the label is the place in this list.
         lists_digest: 16 hexadecimal digits of the SHA-256 of the lists; empty where there are none.
+        notes: what the user should look at, a sentence each without its full stop.
 
     Raises:
         VidsslError: no listed video is there, or none is listed.
@@ -49,6 +50,7 @@ class Listing:
     missing: list[ListedVideo]
     classes: list[str]
     lists_digest: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.videos and self.missing:

@@ -141,4 +141,4 @@ def _located(kind: str, root: Path, entries: list[ListedVideo], classes: list[st
             missing.append(entry)
         else:
             videos.append(ListedVideo(path, entry.label, entry.group, entry.splits))
-    return Listing(kind, root, videos, missing, classes, fingerprint(lists))
+    return Listing(kind, root, videos, missing, classes, fingerprint(lists), (*files.notes(),))

@@ -51,7 +51,7 @@ def ssv2(
             label = _label(entry, known, place)
             at = files.find(name)
             (missing if at is None else found).append(ListedVideo(at or f"{name}.webm", label, None, (split,)))
-    return Listing("ssv2", videos, found, missing, classes, fingerprint([labels, *lists.values()]))
+    return Listing("ssv2", videos, found, missing, classes, fingerprint([labels, *lists.values()]), (*files.notes(),))
 
 
 def _read_json(path: Path) -> Any:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from vidssl.catalogs.listing.files import is_video, unlisted_notes
 from vidssl.catalogs.listing.listed import ListedVideo, Listing, fingerprint, read_text
+from vidssl.catalogs.listing.values import is_none, read_names, sort_names, spelling_notes
 from vidssl.errors import VidsslError, nearest
 
 COLUMNS = ("path", "label", "group", "split")
@@ -67,25 +70,46 @@ def csv_table(*, list_file: Path, videos: Path | None = None) -> Listing:
     root = list_file.parent if videos is None else videos
     if not root.is_dir():
         raise VidsslError(f"There is no folder {root.absolute()}; give the folder that holds the videos.")
-    places: dict[str, str] = {}
+    rows = _rows(list_file, root)
+    labels, label_notes = read_names("label", [row.get("label", "") for row in rows.values()])
+    groups, group_notes = read_names("group", [row.get("group", "") for row in rows.values()])
     found: list[ListedVideo] = []
     missing: list[ListedVideo] = []
+    for (path, row), label, group in zip(rows.items(), labels, groups, strict=True):
+        entry = ListedVideo(path, label, group, _splits(row))
+        (found if (root / path).is_file() else missing).append(entry)
+    splits = {name for entry in [*found, *missing] for name in entry.splits}
+    notes = [*label_notes, *group_notes, *spelling_notes("split", splits), *_unlisted(root, [*rows])]
+    classes = sort_names({label for label in labels if label is not None})
+    return Listing("csv", root, found, missing, classes, fingerprint([list_file]), (*notes,))
+
+
+def _rows(list_file: Path, root: Path) -> dict[str, Row]:
+    rows: dict[str, Row] = {}
     for row in read_table(list_file, required=("path",), known=COLUMNS):
         path = _relative(row, root)
-        if path in places:
-            raise VidsslError(f"{row.place}: {path!r} was listed before, in {places[path]}.")
-        places[path] = row.place
-        splits = tuple(name.strip() for name in row.get("split", "").split(SPLIT_SEPARATOR) if name.strip())
-        entry = ListedVideo(path, row.get("label") or None, row.get("group") or None, splits)
-        (found if (root / path).is_file() else missing).append(entry)
-    classes = sort_classes({entry.label for entry in [*found, *missing] if entry.label is not None})
-    return Listing("csv", root, found, missing, classes, fingerprint([list_file]))
+        if path in rows:
+            raise VidsslError(f"{row.place}: {path!r} was listed before, in {rows[path].place}.")
+        rows[path] = row
+    return rows
 
 
-def sort_classes(names: Iterable[str]) -> list[str]:
-    """Sort class names: as numbers where all of them are, so that 10 does not come before 2; else as text."""
-    names = sorted(names)
-    return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
+def _splits(row: Row) -> tuple[str, ...]:
+    names = (name.strip() for name in row.get("split", "").split(SPLIT_SEPARATOR))
+    return tuple(name for name in names if not is_none(name))
+
+
+def _unlisted(root: Path, listed: Sequence[str]) -> list[str]:
+    # only beside listed videos: the folder of a table may hold anything
+    folders = {path.rpartition("/")[0] for path in listed}
+    there = {
+        f"{folder}/{name}" if folder else name
+        for folder in folders
+        if (root / folder).is_dir()
+        for name in os.listdir(root / folder)
+        if is_video(name)
+    }
+    return unlisted_notes(there, set(listed))
 
 
 def _check_columns(path: Path, columns: list[str], required: Sequence[str], known: Sequence[str] | None) -> None:
