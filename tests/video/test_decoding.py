@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numbered_videos import encode, numbers_shown
 
 from vidssl.errors import UnknownNameError, VidsslError
 from vidssl.video import decoding
@@ -15,8 +16,6 @@ from vidssl.video.decoding import DECODERS, DecodingError, available_decoders, p
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 DECODER_NAMES = ["pyav", "opencv", "decord", "torchcodec"]
-BLOCK_PIXELS = 16
-NUMBER_BITS = 8
 
 
 @pytest.fixture(params=DECODER_NAMES)
@@ -24,33 +23,6 @@ def decoder(request):
     if request.param not in available_decoders():
         pytest.skip(f"{request.param} is not installed")
     return request.param
-
-
-def encode(path: Path, codec: str, num_frames: int = 60, options: dict | None = None, b_frames: int = 2) -> Path:
-    """Write a video whose frame number stands in black and white blocks in its top row."""
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
-        stream.width, stream.height, stream.pix_fmt = BLOCK_PIXELS * NUMBER_BITS, 48, "yuv420p"
-        stream.codec_context.gop_size = 12
-        stream.codec_context.max_b_frames = b_frames
-        stream.codec_context.bit_rate = 2_000_000
-        for number in range(num_frames):
-            bits = [255 * (number >> bit & 1) for bit in range(NUMBER_BITS)]
-            row = np.repeat(np.array(bits, np.uint8), BLOCK_PIXELS)
-            pixels = np.full(
-                (48, row.size, 3), 4 * number % 256, np.uint8
-            )  # changes everywhere: no frame is "as before"
-            pixels[:24] = row[None, :, None]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
-
-
-def numbers_shown(frames: np.ndarray) -> list[int]:
-    centres = frames[:, 12, BLOCK_PIXELS // 2 :: BLOCK_PIXELS].mean(-1) > 127
-    return (centres @ (1 << np.arange(NUMBER_BITS))).tolist()
 
 
 X264_CLOSED = {"x264-params": "bframes=3:b-adapt=0:b-pyramid=normal:keyint=12:scenecut=0"}

@@ -123,6 +123,44 @@ def test_shortcuts_change_nothing(references, monkeypatch):
             assert np.array_equal(short, read_frames(path, indices)), f"{path.name} {indices}"
 
 
+def in_order(path: Path, monkeypatch) -> np.ndarray:
+    """Return all frames, read one after another."""
+    with monkeypatch.context() as patch:
+        patch.setattr(pyav_reader, "find_key_frames", lambda *_: None)
+        return read_frames(path, range(probe(path).num_frames))
+
+
+def assert_conforms(path: Path, monkeypatch, numbers: slice, num_clips: int) -> None:
+    """Check frames read alone, and clips of 16 at stride 2, against all frames in order."""
+    whole = in_order(path, monkeypatch)
+    for number in range(len(whole))[numbers]:
+        assert np.array_equal(read_frames(path, [number])[0], whole[number]), f"{path.name}: frame {number}"
+    rng = np.random.default_rng(0)
+    for start in rng.integers(0, max(1, len(whole) - 30), num_clips):
+        clip = np.minimum(start + 2 * np.arange(16), len(whole) - 1)
+        assert np.array_equal(read_frames(path, clip), whole[clip]), f"{path.name}: clip from {start}"
+
+
+def test_frame_n_is_frame_n_beside_an_empty_packet(real_videos, monkeypatch):
+    assert_conforms(real_videos / "ucf101_subset/YoYo/v_YoYo_g11_c04.avi", monkeypatch, slice(107, None, 4), 20)
+
+
+@pytest.mark.slow
+def test_frame_n_is_frame_n_in_every_file(real_videos, monkeypatch):
+    folders = ("edge", "singles", "ucf101_subset", "weizmann")
+    paths = [path for folder in folders for path in sorted((real_videos / folder).rglob("*")) if path.is_file()]
+    checked = 0
+    for path in paths:
+        try:
+            info = probe(path)
+        except DecodingError:
+            continue
+        if info.num_frames * info.width * info.height < 3e8:  # the rest does not fit into memory
+            assert_conforms(path, monkeypatch, slice(None), 100)
+            checked += 1
+    assert checked > 200
+
+
 @pytest.mark.parametrize("decoder", ["pyav", *OTHERS])
 @pytest.mark.parametrize(("name", "reason"), NOT_VIDEOS.items())
 def test_what_is_no_video(real_videos, name, reason, decoder):

@@ -1,8 +1,10 @@
 """Which frames need not be decoded: jumps to key frames, and frames that no other frame refers to.
 
-Both rest on knowing the number of a frame before it is decoded. That takes a container that lists all its packets, one
-frame a packet, and a presentation timestamp on every packet. Where one of these is missing, or anything turns out
-otherwise while decoding, :class:`Inexact` is raised and the caller decodes from the first frame on.
+A jump rests on knowing how many frames come before a key frame. That takes a container that lists all its packets, and
+one frame a packet up to there. From the key frame on, the frames that come out are counted, as a reader from the first
+frame on would count them. Only where frames are left out are numbers taken from the packets, which takes a presentation
+timestamp on each. Where one of these is missing, or anything turns out otherwise while decoding, :class:`Inexact` is
+raised and the caller decodes from the first frame on.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ import av
 _MAX_REORDER_PACKETS = {"avi": 1, "mov": 16}
 # Codecs whose packets hold one frame each (VP8 and VP9 hide reference frames in packets of their own).
 _ONE_FRAME_A_PACKET = ("mpeg4", "msmpeg4", "msmpeg4v2", "mjpeg", "h264", "hevc")
-# MPEG-4 has packets saying "nothing changed" (about 7 bytes) for which no frame comes out.
-_EMPTY_FRAME_BYTES = 16
+# MPEG-4 has packets saying "nothing changed" for which no frame comes out; FFmpeg knows them by their at most 19 bytes
+# (MAX_NVOP_SIZE). Real frames can be as small.
+MOST_EMPTY_BYTES = 19
 # A jump costs about as much as decoding so many small frames.
 _SHORTEST_JUMP_FRAMES = 3
 
@@ -60,11 +63,11 @@ def find_key_frames(container: av.container.InputContainer, stream: av.VideoStre
     for number, entry in enumerate(entries):
         if entry.is_discard:  # an edit list hides frames: numbers no longer follow packets
             return None
-        if entry.size < _EMPTY_FRAME_BYTES:
-            break
         if entry.is_keyframe:
             numbers.append(number)
             times.append(entry.timestamp)
+        if entry.size <= MOST_EMPTY_BYTES:  # whether a frame comes out is not known: later numbers are in doubt
+            break
     return KeyFrames(numbers, times, _MAX_REORDER_PACKETS[kind]) if numbers[:1] == [0] else None
 
 
@@ -104,21 +107,65 @@ def wanted_frames(
         decoding_time = keys.decoding_times[bisect_left(keys.numbers, start)]
         if start:
             container.seek(decoding_time + delay, stream=stream, backward=True)
-        packets = _numbered(container.demux(stream), start, decoding_time, keys.max_reorder_packets)
-        yield from _decode_run(stream.codec_context, packets, start, wanted)
+        packets = _from_key_frame(container.demux(stream), decoding_time)
+        if stream.codec_context.has_b_frames:
+            numbered = _numbered(packets, start, keys.max_reorder_packets)
+            yield from _pick_by_time(stream.codec_context, numbered, start, wanted)
+        else:
+            yield from _pick_by_count(stream.codec_context, packets, start, wanted)
+
+
+def _from_key_frame(
+    packets: Iterator[av.Packet[av.VideoStream]], decoding_time: int
+) -> Iterator[av.Packet[av.VideoStream]]:
+    """Yield the packets of a run up to the video's end, if it begins at the key frame that was sought."""
+    for place, packet in enumerate(packets):
+        if packet.size == 0:  # PyAV marks the end so
+            return
+        if place == 0 and not (packet.is_keyframe and packet.dts == decoding_time):
+            raise Inexact
+        yield packet
+
+
+def _pick_by_count(
+    context: av.VideoCodecContext, packets: Iterator[av.Packet[av.VideoStream]], start: int, wanted: list[int]
+) -> Iterator[av.VideoFrame]:
+    """Decode from the key frame `start` on, count what comes out, and yield the frames wanted."""
+    context.skip_frame = "DEFAULT"
+    remaining = deque(wanted)
+    for number, frame in enumerate(_decode_all(context, packets), start):
+        if number == start and not _starts_well(frame):
+            raise Inexact
+        if number == remaining[0]:
+            yield frame
+            remaining.popleft()
+        if not remaining:
+            return
+    raise Inexact  # the video ends before the last wanted frame
+
+
+def _decode_all(context: av.VideoCodecContext, packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.VideoFrame]:
+    for packet in packets:
+        frames = packet.decode()
+        if context.has_b_frames:  # the header said otherwise: frames were given out in the wrong order so far
+            raise Inexact
+        yield from frames
+    yield from context.decode(None)
+
+
+def _starts_well(frame: av.VideoFrame) -> bool:
+    return bool(frame.key_frame) and not frame.is_corrupt
 
 
 def _numbered(
-    packets: Iterator[av.Packet[av.VideoStream]], start: int, decoding_time: int, max_reorder_packets: int
+    packets: Iterator[av.Packet[av.VideoStream]], start: int, max_reorder_packets: int
 ) -> Iterator[tuple[av.Packet[av.VideoStream], int]]:
     """Pair each packet with its frame's number: its rank by presentation time, from the key frame `start` on."""
     times: list[int] = []
     waiting: deque[tuple[av.Packet[av.VideoStream], int]] = deque()
     for packet in packets:
-        if packet.size == 0:  # PyAV marks the end so
-            break
-        if not times and not (packet.is_keyframe and packet.dts == decoding_time):
-            raise Inexact  # the seek landed elsewhere
+        if packet.size <= MOST_EMPTY_BYTES and packet.stream.codec_context.name == "mpeg4":
+            raise Inexact  # perhaps no frame comes out, and with frames left out that goes unseen
         if packet.pts is None or (times and packet.pts <= times[0]):
             raise Inexact  # shown before the key frame it follows: needs frames from before the jump
         insort(times, packet.pts)
@@ -130,7 +177,7 @@ def _numbered(
         yield ready, start + bisect_left(times, time)
 
 
-def _decode_run(
+def _pick_by_time(
     context: av.VideoCodecContext,
     packets: Iterator[tuple[av.Packet[av.VideoStream], int]],
     start: int,
@@ -142,7 +189,7 @@ def _decode_run(
     previous = start - 1
     for frame in _decode_only(context, packets, keep, numbers):
         number = numbers.get(frame.pts, -1)
-        starts_well = previous >= start or (number == start and frame.key_frame and not frame.is_corrupt)
+        starts_well = previous >= start or (number == start and _starts_well(frame))
         if not starts_well or number <= previous or number > remaining[0]:
             raise Inexact
         previous = number
