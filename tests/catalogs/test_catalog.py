@@ -1,9 +1,10 @@
 import json
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
+from vidssl.catalogs.file_state import FileState
+from vidssl.catalogs.layout import KIND
 from vidssl.errors import UnknownNameError, VidsslError
+from vidssl.video.decoding import DecodingError
 
 ROWS = [
     VideoRow("walk/anna (1)+'!.avi", 1, 0, 47, 25.0, 320, 240, 1.88),
@@ -143,12 +147,13 @@ def test_files_that_are_no_catalogs(tmp_path):
         Catalog.open(tmp_path / "model.safetensors")
 
 
-def test_cut_short_and_newer_catalogs_say_so(tmp_path):
+def test_cut_short_and_newer_catalogs_say_so(tmp_path, monkeypatch):
     whole = write(tmp_path / "x.catalog").read_bytes()
     (tmp_path / "cut").write_bytes(whole[:-10])
     with pytest.raises(VidsslError, match="cut is cut short"):
         Catalog.open(tmp_path / "cut")
-    (tmp_path / "newer").write_bytes(whole.replace(b'"version":"1"', b'"version":"9"'))
+    monkeypatch.setattr("vidssl.catalogs.writing.KIND", replace(KIND, version=9))
+    write(tmp_path / "newer")
     with pytest.raises(VidsslError, match="of version 9, this vidssl reads up to 1; upgrade"):
         Catalog.open(tmp_path / "newer")
 
@@ -171,6 +176,58 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(VidsslError, match=r"Cannot write .*x.catalog: .*choose another output folder"):
         write(tmp_path / "file" / "x.catalog")
+
+
+def test_a_bit_that_flips_in_a_catalog_is_found_when_it_is_opened(tmp_path):
+    path = write(tmp_path / "x.catalog")
+    whole = path.read_bytes()
+    for bit in np.random.default_rng(0).permutation(8 * len(whole))[:400].tolist():
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(VidsslError, match=r"damaged|cut short"):
+            Catalog.open(path)
+
+
+def test_a_catalog_of_version_0_1_opens(tmp_path):
+    """It has no checksums, and nothing of the videos' files."""
+    arrays, header = KIND.read(write(tmp_path / "x.catalog"))
+    save_file(arrays, tmp_path / "old.catalog", KIND.metadata(header))
+    catalog = Catalog.open(tmp_path / "old.catalog", verify="whole")
+    assert list(catalog) == ROWS
+    assert catalog.contents.tolist() == [-1, -1, -1]
+    assert catalog.unchanged(catalog[0]) == tmp_path / "videos" / ROWS[0].path
+
+
+def test_the_digest_follows_what_is_in_the_files_not_when_they_were_copied(tmp_path):
+    def digest(name, **state):
+        return Catalog.open(write(tmp_path / name, rows=[replace(ROWS[0], **state)], splits={})).digest
+
+    known = digest("a", num_bytes=5, changed_ns=1, content=7)
+    assert digest("b", num_bytes=5, changed_ns=2, content=7) == known
+    assert digest("c", num_bytes=5, changed_ns=1, content=8) != known
+
+
+def test_a_file_that_is_another_is_told_by_size_and_contents(tmp_path):
+    file = tmp_path / "videos" / "a.avi"
+    file.parent.mkdir()
+    contents = np.random.default_rng(0).bytes(500_000)
+    file.write_bytes(contents)
+    row = replace(ROWS[0], path="a.avi", **asdict(FileState.of(file)))
+    catalog = Catalog.open(write(tmp_path / "x.catalog", rows=[row], splits={}))
+    assert catalog.unchanged(catalog[0]) == file
+    os.utime(file, (1, 1))  # as a copy without times has it
+    assert catalog.unchanged(catalog[0]) == file
+    for place in (0, 250_000, 499_999):
+        file.write_bytes(contents[:place] + b"?" + contents[place + 1 :])
+        os.utime(file, (2, 2))
+        with pytest.raises(DecodingError, match=r"its contents are not those that were prepared; prepare the catalog"):
+            catalog.unchanged(catalog[0])
+    file.write_bytes(contents[:-1])
+    with pytest.raises(DecodingError, match=r"it has 499,999 bytes and had 500,000 when it was prepared"):
+        catalog.unchanged(catalog[0])
+    file.unlink()
+    assert catalog.unchanged(catalog[0]) == file  # whoever opens it has the words
 
 
 def test_reading_a_catalog_needs_no_torch():

@@ -65,6 +65,28 @@ def test_a_video_without_motion_is_an_unreadable_one(tmp_path):
     assert "no motion of it" in told.value.reason
 
 
+def test_damaged_motion_is_found_when_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("vidssl.storage.container.CHEAP_BYTES", 100)  # the maps of real videos are never cheap
+    catalog = make_catalog(tmp_path / "x.catalog")
+    write(catalog, tmp_path / "x.motion")
+    whole = (tmp_path / "x.motion").read_bytes()
+    told = []
+    for bit in np.random.default_rng(0).permutation(8 * len(whole))[:300].tolist():
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "x.motion").write_bytes(flipped)
+        try:
+            store = MotionStore.open(tmp_path / "x.motion", catalog, SETTINGS)
+            [store[row] for row in (0, 2)]
+        except VidsslError as error:  # a DecodingError is one: such a video counts as unreadable
+            told.append(str(error))
+        else:  # the checksum of all maps together, which nobody needs to read a video
+            with pytest.raises(VidsslError, match="the column 'maps' is not as it was written"):
+                MotionStore.open(tmp_path / "x.motion", verify="whole")
+    assert len(told) > 290
+    assert all("damaged" in message or "cut short" in message for message in told)
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
 def test_uint8_keeps_within_the_promised_error(scale):
     maps = scale * random_maps(200, np.random.default_rng(1), (28, 28))

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vidssl.catalogs.file_state import FileState
+from vidssl.catalogs.probing import Probed
 from vidssl.storage.container import cannot_write
 from vidssl.video.decoding import VideoInfo
 
@@ -30,7 +32,7 @@ class Journal:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._answers: dict[Key, VideoInfo | str] = {}
+        self._answers: dict[Key, Probed | str] = {}
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -46,17 +48,17 @@ class Journal:
         if not self._answers:
             self.delete()
 
-    def get(self, key: Key) -> VideoInfo | str | None:
+    def get(self, key: Key) -> Probed | str | None:
         """Return what a video holds, or why it is bad; None when it was not probed yet."""
         return self._answers.get(key)
 
-    def add(self, key: Key, answer: VideoInfo | str) -> None:
+    def add(self, key: Key, answer: Probed | str) -> None:
         """Note what a video holds, or why it is bad.
 
         Raises:
             VidsslError: the disk is full.
         """
-        told = {"reason": answer} if isinstance(answer, str) else {"info": asdict(answer)}
+        told = {"reason": answer} if isinstance(answer, str) else asdict(answer)
         line = json.dumps(dict(zip(("path", "size", "mtime_ns", "decoder"), key, strict=True)) | told) + "\n"
         try:
             # straight to the system: what is written survives the death of this process
@@ -81,10 +83,12 @@ class Journal:
                 self._answers[entry[0]] = entry[1]
 
 
-def _entry(line: bytes) -> tuple[Key, VideoInfo | str] | None:
+def _entry(line: bytes) -> tuple[Key, Probed | str] | None:
     try:
         told: dict[str, Any] = json.loads(line)
         key = (told["path"], told["size"], told["mtime_ns"], told["decoder"])
-        return key, told["reason"] if "reason" in told else VideoInfo(**told["info"])
+        if "reason" in told:
+            return key, told["reason"]
+        return key, Probed(VideoInfo(**told["info"]), FileState(**told["file"]))
     except (ValueError, KeyError, TypeError):
         return None

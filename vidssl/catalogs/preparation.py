@@ -7,17 +7,17 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
 from vidssl.catalogs.journal import Journal, Key
 from vidssl.catalogs.listing import ListedVideo, Listing
-from vidssl.catalogs.probing import Probe, ProbeOptions, probe_videos
+from vidssl.catalogs.probing import Probe, Probed, ProbeOptions, probe_videos
 from vidssl.errors import VidsslError
 from vidssl.storage.container import write_atomically
 from vidssl.video import decoding
-from vidssl.video.decoding import VideoInfo
 
 MISSING = "listed but not there"
 """The reason of a listed video that no file was found for."""
@@ -85,9 +85,9 @@ def _probe_all(
     listing: Listing,
     journal: Journal,
     decoder: str,
-    probe_all: Callable[[Iterable[str]], Iterator[tuple[str, VideoInfo | str]]],
+    probe_all: Callable[[Iterable[str]], Iterator[tuple[str, Probed | str]]],
     watch: Watch,
-) -> dict[str, VideoInfo | str]:
+) -> dict[str, Probed | str]:
     keys = {os.path.join(listing.root, video.path): _key(listing.root, video, decoder) for video in listing.videos}
     known = {key[0]: journal.get(key) for key in keys.values()}
     answers = {path: answer for path, answer in known.items() if answer is not None}
@@ -104,9 +104,9 @@ def _probe_all(
 
 
 def _good_and_bad(
-    listing: Listing, answers: Mapping[str, VideoInfo | str]
-) -> tuple[list[tuple[ListedVideo, VideoInfo]], list[tuple[str, str]]]:
-    good: list[tuple[ListedVideo, VideoInfo]] = []
+    listing: Listing, answers: Mapping[str, Probed | str]
+) -> tuple[list[tuple[ListedVideo, Probed]], list[tuple[str, str]]]:
+    good: list[tuple[ListedVideo, Probed]] = []
     bad: list[tuple[str, str]] = []
     for video in listing.videos:
         answer = answers[video.path]
@@ -128,7 +128,7 @@ def _key(root: Path, video: ListedVideo, decoder: str) -> Key:
 def _write(
     listing: Listing,
     output: Path,
-    good: list[tuple[ListedVideo, VideoInfo]],
+    good: list[tuple[ListedVideo, Probed]],
     bad: list[tuple[str, str]],
     decoder: str,
 ) -> None:
@@ -140,13 +140,10 @@ def _write(
             path=video.path,
             label=-1 if video.label is None else label_of[video.label],
             group=-1 if video.group is None else group_of[video.group],
-            num_frames=info.num_frames,
-            fps=info.fps,
-            width=info.width,
-            height=info.height,
-            duration_seconds=info.duration_seconds,
+            **asdict(probed.info),
+            **asdict(probed.file),
         )
-        for video, info in good
+        for video, probed in good
     ]
     splits: dict[str, list[int]] = {name: [] for name in listing.split_names}
     for number, (video, _) in enumerate(good):

@@ -166,10 +166,10 @@ class ClipDataset(Dataset[ClipSample]):
         """Draw and decode the views of a video, as training sees them in `epoch`; `apply` makes the clips of them.
 
         Raises:
-            DecodingError: the video, or its motion, cannot be read.
+            DecodingError: the video, or its motion, cannot be read, or it changed since it was prepared.
         """
         video = self.catalog[row]
-        path = self.catalog.root / video.path
+        path = self.catalog.unchanged(video)
         sampling = np.random.default_rng([self.seed, epoch, row, SAMPLING_STREAM])
         with frames_to_keep(self.decoder) as kept:
             motion = None if self.motion is None else self.motion(row, kept)

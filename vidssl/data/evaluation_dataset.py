@@ -36,7 +36,7 @@ class _SharedVideos(Dataset[ClipSample]):
         return len(self.share.rows)
 
     def _read(self, video: VideoRow, indices: list[np.ndarray]) -> np.ndarray:
-        return read_frames(self.catalog.root / video.path, np.concatenate(indices), decoder=self.decoder)
+        return read_frames(self.catalog.unchanged(video), np.concatenate(indices), decoder=self.decoder)
 
 
 class EvaluationClipDataset(_SharedVideos):

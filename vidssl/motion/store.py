@@ -2,18 +2,20 @@
 
 The file is a safetensors container of flat arrays (`vidssl.storage.container`): the maps of all videos one after
 another, the scale of each map, where each video's maps begin, how many frames it has, which estimator they come from,
-and what videos failed, each with its reason. A little JSON in its header says from what catalog and by what settings it
-was made; for another catalog or other settings it is refused.
+what videos failed, each with its reason, and a checksum of each video's maps and scales, compared when they are read.
+A little JSON in its header says from what catalog and by what settings it was made; for another catalog or other
+settings it is refused.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -23,10 +25,11 @@ from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.quantisation import quantisation, restore
 from vidssl.motion.settings import MotionSettings
-from vidssl.storage.container import StreamedArray, pack_strings, stream_arrays, unpack_string
+from vidssl.storage.container import StreamedArray, Verify, pack_strings, stream_arrays, unpack_string
 from vidssl.storage.file_kind import FileKind
 from vidssl.video.decoders.reader import DecodingError
 
+_CHECKSUM = np.dtype("<u4")
 _KIND = FileKind(
     format="vidssl-motion",
     version=1,
@@ -34,6 +37,17 @@ _KIND = FileKind(
     description="a file of stored motion",
     remedy="make it with `vidssl motion`, or set data.motion.store to null: then motion is computed while training",
     command="vidssl motion",
+    arrays=(
+        "first_map",
+        "bad_row",
+        "bad_reason/bytes",
+        "bad_reason/offsets",
+        "num_frames",
+        "estimator",
+        "scale",
+        "maps",
+    ),
+    fields=("catalog_digest", "num_videos", "settings", "settings_digest", "dtype", "estimators", "vidssl_version"),
 )
 
 
@@ -72,7 +86,12 @@ class MotionStore:
 
     @classmethod
     def open(
-        cls, path: str | Path, catalog: Catalog | None = None, settings: MotionSettings | None = None
+        cls,
+        path: str | Path,
+        catalog: Catalog | None = None,
+        settings: MotionSettings | None = None,
+        *,
+        verify: Verify = "cheap",
     ) -> MotionStore:
         """Open a stored file.
 
@@ -80,13 +99,14 @@ class MotionStore:
             path: the file that ``vidssl motion`` wrote.
             catalog: the videos that are trained on; None does not compare.
             settings: how motion is wanted; None does not compare.
+            verify: which checksums are compared, see `vidssl.storage.container.map_arrays`.
 
         Raises:
-            VidsslError: the file is missing, no stored motion, cut short or of a newer version; or it was made from
-                another catalog or by other settings, and the message says which.
+            VidsslError: the file is missing, no stored motion, cut short, damaged or of a newer version; or it was made
+                from another catalog or by other settings, and the message says which.
         """
         file = Path(path).absolute()
-        arrays, header = _KIND.read(file)
+        arrays, header = _KIND.read(file, verify)
         if catalog is not None and catalog.digest != header["catalog_digest"]:
             raise VidsslError(
                 f"{file} holds the motion of another catalog ({header['num_videos']:,} videos, digest "
@@ -122,7 +142,7 @@ class MotionStore:
             row: its row number in the catalog.
 
         Raises:
-            DecodingError: there is none, and why.
+            DecodingError: there is none, and why, or it is damaged.
         """
         row = range(len(self))[row]  # negative numbers, and IndexError, as for a list
         if not self.has(row):
@@ -131,7 +151,12 @@ class MotionStore:
         first, end = (int(number) for number in self._arrays["first_map"][row : row + 2])
         cells = self._shape[0] * self._shape[1]
         shares = self._arrays["maps"][first * cells : end * cells].reshape(end - first, *self._shape)
-        maps = restore(shares, self._arrays["scale"][first:end], self.header["dtype"])
+        scales = self._arrays["scale"][first:end]
+        if self._checksums is not None and _checksum(shares, scales) != self._checksums[row]:
+            raise DecodingError(
+                f"row {row} of the catalog", f"its motion in {self.file} is damaged; make the file again"
+            )
+        maps = restore(shares, scales, self.header["dtype"])
         return VideoMotion(maps, self.header["settings"]["stride"], int(self._arrays["num_frames"][row]))
 
     def estimator(self, row: int) -> str | None:
@@ -143,6 +168,11 @@ class MotionStore:
         has_motion = np.diff(self._arrays["first_map"]) > 0
         counts = np.bincount(self._arrays["estimator"][has_motion], minlength=len(self.header["estimators"]))
         return dict(zip(self.header["estimators"], counts.tolist(), strict=True))
+
+    @cached_property
+    def _checksums(self) -> np.ndarray | None:
+        stored = self._arrays.get("video_checksum")  # files of version 0.1 have none
+        return None if stored is None else stored.view(_CHECKSUM)
 
     @property
     def bad(self) -> list[tuple[int, str]]:
@@ -219,7 +249,11 @@ def write_store(
     }
     arrays = {name: StreamedArray(array.dtype, array.shape, [array]) for name, array in small.items()}
     arrays["scale"] = StreamedArray(np.dtype(np.float32), (total,), (video.scales for video in videos))
-    arrays["maps"] = StreamedArray(quantisation(dtype).dtype, (total, *settings.grid), shares)
+    checksums = np.zeros(len(videos), _CHECKSUM)
+    passing = _with_checksums(shares, videos, checksums)
+    arrays["maps"] = StreamedArray(quantisation(dtype).dtype, (total, *settings.grid), passing)
+    # last, since it is known last
+    arrays["video_checksum"] = StreamedArray(np.dtype(np.uint8), (checksums.nbytes,), _later(checksums))
     header = {
         "catalog_digest": catalog.digest,
         "num_videos": len(catalog),
@@ -233,12 +267,30 @@ def write_store(
     stream_arrays(Path(path), dict(by_width), _KIND.metadata(header))
 
 
+def _with_checksums(
+    shares: Iterable[np.ndarray], videos: Sequence[StoredVideo], checksums: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Pass the maps of the videos on, and note the checksum of each video by its row."""
+    rows = [row for row, video in enumerate(videos) if len(video.scales)]
+    for row, share in zip(rows, shares, strict=True):
+        checksums[row] = _checksum(share, videos[row].scales)
+        yield share
+
+
+def _later(checksums: np.ndarray) -> Iterator[np.ndarray]:
+    yield checksums.view(np.uint8)
+
+
+def _checksum(shares: np.ndarray, scales: np.ndarray) -> int:
+    return crc32(np.ascontiguousarray(scales).data, crc32(np.ascontiguousarray(shares).data))
+
+
 def _place(estimators: list[str], video: StoredVideo) -> int:
     return estimators.index(video.estimator) if len(video.scales) else 0
 
 
 def _reopen(file: str, catalog_digest: str, settings_digest: str) -> MotionStore:
-    store = MotionStore.open(file)
+    store = MotionStore.open(file, verify="header")
     if (store.header["catalog_digest"], store.header["settings_digest"]) != (catalog_digest, settings_digest):
         raise VidsslError(f"The stored motion {file} was replaced while it was in use; start the run again.")
     return store

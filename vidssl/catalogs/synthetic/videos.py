@@ -18,6 +18,7 @@ import av
 import numpy as np
 
 from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
+from vidssl.catalogs.file_state import FileState
 from vidssl.catalogs.synthetic import scene, texture
 from vidssl.errors import VidsslError
 
@@ -211,6 +212,7 @@ def _write_video(folder: Path, spec: SyntheticSpec, split: str, index: int) -> V
         width=spec.width,
         height=spec.height,
         duration_seconds=spec.num_frames / spec.fps,
+        **asdict(FileState.of(path)),
     )
 
 

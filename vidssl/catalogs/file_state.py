@@ -1,0 +1,69 @@
+"""What tells that a file is still the one that was prepared: its size, its time of change and a hash of parts of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+UNKNOWN = -1
+"""Of all three numbers, where they were not taken down."""
+_PART_BYTES = 2**16  # 192 KiB of a file are read, whatever its length
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A file as it is at one moment.
+
+    Attributes:
+        num_bytes: its size.
+        changed_ns: when its contents were last changed, in nanoseconds since 1970.
+        content: 63 bits of a hash of its size, first, middle and last 64 KiB: copies of a file have the same, whatever
+            their names.
+    """
+
+    num_bytes: int = UNKNOWN
+    changed_ns: int = UNKNOWN
+    content: int = UNKNOWN
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> FileState:
+        """Look at a file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        status = os.stat(path)
+        return cls(status.st_size, status.st_mtime_ns, content_key(path, status.st_size))
+
+    def difference(self, path: Path) -> str | None:
+        """Say how a file differs from this state, or None; cheap where neither size nor time of change do.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        status = os.stat(path)
+        if UNKNOWN in (self.num_bytes, self.content):
+            return None
+        if status.st_size != self.num_bytes:
+            return f"it has {status.st_size:,} bytes and had {self.num_bytes:,} when it was prepared"
+        # copying a data set changes the times of its files, but not what is in them
+        if status.st_mtime_ns != self.changed_ns and content_key(path, status.st_size) != self.content:
+            return "its contents are not those that were prepared"
+        return None
+
+
+def content_key(path: str | os.PathLike[str], num_bytes: int) -> int:
+    """Hash the size of a file and three parts of it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.blake2b(str(num_bytes).encode(), digest_size=8)
+    starts = {0, max(num_bytes // 2 - _PART_BYTES // 2, 0), max(num_bytes - _PART_BYTES, 0)}
+    with open(path, "rb", buffering=0) as file:
+        for start in sorted(starts):
+            file.seek(start)
+            digest.update(file.read(_PART_BYTES))
+    return int.from_bytes(digest.digest(), "little") >> 1

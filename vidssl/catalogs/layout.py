@@ -1,0 +1,76 @@
+"""What a catalog file holds: its columns, and what is known of one video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidssl.catalogs.file_state import UNKNOWN, FileState
+from vidssl.storage.file_kind import FileKind
+
+COLUMN_DTYPES = {
+    "label": np.int32,
+    "group": np.int32,
+    "num_frames": np.int32,
+    "fps": np.float64,
+    "width": np.int32,
+    "height": np.int32,
+    "duration_seconds": np.float64,
+}
+"""The columns of every catalog."""
+FILE_COLUMNS = ("num_bytes", "changed_ns", "content")
+"""Columns of 64-bit integers that catalogs of version 0.1 do not have."""
+STRING_COLUMNS = ("path", "class", "group_name", "bad_path", "bad_reason")
+
+KIND = FileKind(
+    format="vidssl-catalog",
+    version=1,
+    noun="catalog",
+    description="a catalog",
+    remedy="make one with `vidssl prepare`",
+    command="vidssl prepare",
+    arrays=(
+        *COLUMN_DTYPES,
+        *(f"{name}/{part}" for name in STRING_COLUMNS for part in ("bytes", "offsets")),
+    ),
+    fields=("root", "source", "splits", "digest"),
+)
+ALL = "all"
+"""The split that every catalog has: all its videos."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRow:
+    """What is known of one video.
+
+    Attributes:
+        path: where it lies, relative to the catalog's root, with "/" between folders.
+        label: class number from 0, or -1 without a label.
+        group: number of the group it belongs to (a person, a source film), or -1.
+        num_frames: frames that really decode, at least 1; headers often promise more.
+        fps: frames per second.
+        width: of a frame, in pixels.
+        height: of a frame, in pixels.
+        duration_seconds: length in seconds.
+        num_bytes: size of its file, or -1 where that is not known (in catalogs of version 0.1).
+        changed_ns: when its file was last changed, in nanoseconds since 1970, or -1.
+        content: of its file, see `FileState`, or -1.
+    """
+
+    path: str
+    label: int
+    group: int
+    num_frames: int
+    fps: float
+    width: int
+    height: int
+    duration_seconds: float
+    num_bytes: int = UNKNOWN
+    changed_ns: int = UNKNOWN
+    content: int = UNKNOWN
+
+    @property
+    def file_state(self) -> FileState:
+        """The file as it was when it was prepared."""
+        return FileState(self.num_bytes, self.changed_ns, self.content)
