@@ -65,12 +65,16 @@ def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
     """
     import av
     from av.codec.context import ThreadType
+    from av.stream import Disposition
 
     try:
         container = open_container(path)
     except av.FFmpegError as error:
         raise explain_unopened(path, "pyav", error) from error
     stream = container.streams.best("video")
+    if stream is not None and stream.disposition & Disposition.attached_pic:  # FFmpeg takes it when there is no other
+        container.close()
+        raise DecodingError(path, "no video stream, only a cover picture")
     if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
         container.close()
         unknown = "cannot be opened: its codec is unknown, or its header is damaged"
