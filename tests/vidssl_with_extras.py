@@ -39,5 +39,16 @@ class KillBeforeStep(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class KillInEvaluation(Callback):
+    """Does so in the evaluation that follows a step."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 if __name__ == "__main__":
     sys.exit(main())

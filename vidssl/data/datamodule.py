@@ -25,7 +25,7 @@ from vidssl.data.order import GlobalBatchSampler, OrderKey, whole_batches
 from vidssl.data.sampling import ClipSampler, IntervalSampler
 from vidssl.data.settings import AugmentedViews, EvaluationClips, Loading
 from vidssl.data.training_history import KEY, TrainedSplit, history_of, merged
-from vidssl.data.workers import PREFETCH_BATCHES, check_shared_memory, limit_threads, worker_context
+from vidssl.data.workers import PREFETCH_BATCHES, check_shared_memory, prepare_worker, worker_context
 from vidssl.errors import VidsslError
 from vidssl.types import ClipBatch
 
@@ -211,7 +211,7 @@ class VideoDataModule(LightningDataModule):
             dataset,
             num_workers=workers,
             collate_fn=collate,
-            worker_init_fn=limit_threads,
+            worker_init_fn=prepare_worker,
             pin_memory=torch.cuda.is_available(),
             **kwargs,
         )

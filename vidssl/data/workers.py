@@ -11,6 +11,7 @@ import cv2
 import torch
 
 from vidssl.errors import VidsslError
+from vidssl.jobs.parent import end_with_parent
 
 PREFETCH_BATCHES = 2
 SHARED_MEMORY = Path("/dev/shm")
@@ -59,7 +60,8 @@ def worker_context() -> BaseContext:
     return context
 
 
-def limit_threads(worker_id: int) -> None:
-    """Give a worker one thread: the workers are the parallelism."""
+def prepare_worker(worker_id: int) -> None:
+    """Give a worker one thread, since the workers are the parallelism, and let it end with the process it loads for."""
+    end_with_parent()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

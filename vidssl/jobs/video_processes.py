@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from vidssl.errors import VidsslError
+from vidssl.jobs.parent import end_with_parent
 from vidssl.video.decoding import DecodingError
 
 Answer = TypeVar("Answer")
@@ -176,6 +177,7 @@ def _due(workers: list[_Worker]) -> list[_Worker]:
 
 def _serve(connection: Connection, work: Work[Any], timeout_seconds: float) -> None:
     """Work on one video after another, in a process of its own."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     _silence()
     while True:
