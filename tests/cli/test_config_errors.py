@@ -180,3 +180,43 @@ def test_a_fault_of_a_class_is_no_mistake_of_the_user(small_config, monkeypatch)
     monkeypatch.setattr("vidssl.reporting.callbacks.StepTimer.__init__", faulty)
     with pytest.raises(ValueError, match="a fault in the code"):
         main(["fit", "--config", str(small_config)])
+
+
+# --- files that are no configuration ---
+
+
+@pytest.mark.parametrize("flag", ["--data", "--model", "--trainer", "--data.loading", "--data.motion.settings"])
+def test_a_flag_that_names_a_file_which_is_no_configuration_says_so(flag, small_config, tmp_path, capsys):
+    file = tmp_path / "last.ckpt"
+    file.write_bytes(b"\xd0\x00\xff")
+    told = message(capsys, "fit", "--config", small_config, flag, file)
+    assert told.startswith(f"{flag}: {file} cannot be read as YAML text: 'utf-8' codec can't decode")
+
+
+def test_a_catalog_in_place_of_the_data_group_is_told_by_motion(synthetic_catalog, tmp_path, capsys):
+    told = message(capsys, "motion", "--data", synthetic_catalog, "--output", tmp_path / "x.motion")
+    assert told.startswith(f"--data: {synthetic_catalog} cannot be read as YAML text")
+
+
+# --- null ---
+
+
+def printed(capsys, *args):
+    with pytest.raises(SystemExit):
+        main(["fit", *map(str, args), "--print_config"])
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_null_as_a_flag_is_null_below_every_dataclass(capsys):
+    flags = ["--model.contrast.hidden_dim", "--model.backbone.weights", "--data.motion.settings.short_side"]
+    config = printed(capsys, "--objective", "MoCo", *(word for flag in flags for word in (flag, "null")))
+    settings = config["model"]["init_args"]
+    assert settings["contrast"]["hidden_dim"] is None
+    assert settings["backbone"]["weights"] is None
+    assert config["data"]["motion"]["settings"]["short_side"] is None
+
+
+def test_values_in_a_mapping_given_as_a_flag_stay_what_they_are(capsys):
+    options = {"width": None, "path": "C:\\new", "deep": [True, None, 1.5]}
+    flag = ["--model.backbone.options", yaml.safe_dump(options, default_flow_style=True)]
+    assert printed(capsys, "--objective", "CVRL", *flag)["model"]["init_args"]["backbone"]["options"] == options

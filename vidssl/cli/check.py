@@ -105,7 +105,7 @@ def _settings(class_path: str, config_flags: Sequence[str], model_flags: Sequenc
     parser.add_subclass_arguments(Objective, "model")
     small = [] if config_flags else [f"--model.backbone.name={SMALL_BACKBONE['name']}"]
     args = [*prepare_arguments(config_flags), f"--model={class_path}", *small, *model_flags]
-    with worded(parser, "check"):
+    with worded(parser, "check", args):
         return parser.parse_args(args).model.init_args.as_dict()
 
 

@@ -8,13 +8,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback
 
+from vidssl.cli.config_files import read_config_file
 from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError, nearest
 from vidssl.objectives import OBJECTIVES
@@ -37,16 +40,28 @@ def check_groups(config: Namespace, parser: ArgumentParser) -> None:
 
 
 @contextmanager
-def worded(parser: ArgumentParser, verb: str) -> Iterator[None]:
-    """Word what goes wrong while `parser` parses for the user.
+def worded(parser: ArgumentParser, verb: str, args: Sequence[str]) -> Iterator[None]:
+    """Word what goes wrong while `parser` parses `args` for the user.
 
     Raises:
         VidsslError: a mistake in a file or a flag; the message names the key.
     """
     try:
         yield
-    except (ArgumentError, OmegaConfBaseException) as error:
+    except (ArgumentError, OmegaConfBaseException, UnicodeDecodeError, yaml.YAMLError) as error:
+        _check_named_files(args, parser, str(error))
         raise VidsslError(_explain(str(error), parser, verb)) from error
+
+
+def _check_named_files(args: Sequence[str], parser: ArgumentParser, message: str) -> None:
+    """Refuse a file that is no configuration behind a flag that takes one: ``--data``, ``--model``, ``--trainer``."""
+    for word, following in zip(args, [*args[1:], ""], strict=True):
+        flag, equals, value = word.partition("=")
+        value = value if equals else following
+        key = flag.removeprefix("--")
+        unread = f"val='{value}'" in message or ("codec can't" in message and f'Parser key "{key}"' in message)
+        if flag != key and Path(value).is_file() and (unread or _children(_keys(parser), key)):
+            read_config_file(value, flag)
 
 
 @contextmanager

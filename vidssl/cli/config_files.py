@@ -28,23 +28,32 @@ def read_config_files(args: Sequence[str]) -> dict[int, tuple[str, dict[str, Any
             named[position] = args[position + 1]
         elif arg.startswith("--config="):
             named[position] = arg.removeprefix("--config=")
-    return {position: (name, _read_config_file(name)) for position, name in named.items()}
+    return {position: (name, read_config_file(name)) for position, name in named.items()}
 
 
-def _read_config_file(name: str) -> dict[str, Any]:
+def read_config_file(name: str, flag: str = "--config") -> dict[str, Any]:
+    """Read a file of keys and values, ``${...}`` as written.
+
+    Args:
+        name: the file.
+        flag: that named it, for messages.
+
+    Raises:
+        VidsslError: it is missing, unreadable, no YAML or no mapping.
+    """
     if not Path(name).is_file():
         what = "is a folder, not a file" if Path(name).is_dir() else "is not there"
-        raise VidsslError(f"--config: {name} {what}.")
+        raise VidsslError(f"{flag}: {name} {what}.")
     try:
         content = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         place = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise VidsslError(f"--config: {name}{place} is not valid YAML: {error.problem}.") from error
+        raise VidsslError(f"{flag}: {name}{place} is not valid YAML: {error.problem}.") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise VidsslError(f"--config: {name} cannot be read as YAML text: {error}.") from error
+        raise VidsslError(f"{flag}: {name} cannot be read as YAML text: {error}.") from error
     if not isinstance(content, dict):
         what = "is empty" if content is None else f"holds a {type(content).__name__}"
-        raise VidsslError(f"--config: {name} {what}; it must hold keys and values (`run_dir: runs/mine`).")
+        raise VidsslError(f"{flag}: {name} {what}; it must hold keys and values (`run_dir: runs/mine`).")
     return content
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import functools
+import json
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ArgumentParser, Namespace, _typehints, set_parsing_settings
+from jsonargparse._util import NestedArg
 
 from vidssl.cli.config_errors import unwrapped, worded
 from vidssl.cli.objective_names import load_plugins
@@ -18,12 +21,34 @@ _KEYS = ("objective", "run_dir", "ckpt_path", "plugin", "seed_everything")
 def parser_settings(verb: str) -> dict[str, Any]:
     """Set jsonargparse up, and return the arguments of the parser of `verb`."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    _keep_null_below_dataclasses()
     return {
         "parser_mode": "omegaconf+",  # ${...} sees every key and every override
         "exit_on_error": False,
         "allow_abbrev": False,  # a misspelt key is told, not guessed
         "prog": f"vidssl {verb}",
     }
+
+
+def _keep_null_below_dataclasses() -> None:
+    """Have jsonargparse hand values down to the keys of a dataclass or class as YAML, not as Python writes them.
+
+    It builds ``--KEY=VALUE`` anew for the parser of that class, from a value that it has read already: null became the
+    text None (jsonargparse 4.53.0), and so did a null within a list or a mapping.
+    """
+    adapt = _typehints.adapt_class_type
+    if hasattr(adapt, "__wrapped__"):
+        return
+
+    @functools.wraps(adapt)
+    def adapt_with_yaml(value: Any, *args: Any, **kwargs: Any) -> Any:
+        nested = value.get("init_args") if isinstance(value, Mapping | Namespace) else None
+        if isinstance(nested, NestedArg) and not isinstance(nested.val, str):
+            text = json.dumps(nested.val, default=str)
+            value = Namespace(class_path=value["class_path"], init_args=NestedArg(nested.key, text))
+        return adapt(value, *args, **kwargs)
+
+    _typehints.adapt_class_type = adapt_with_yaml
 
 
 def partial_parser(verb: str, reads: Collection[str]) -> ArgumentParser:
@@ -77,5 +102,5 @@ def _parse(verb: str, args: Sequence[str]) -> tuple[ArgumentParser, Namespace]:
     parser.add_class_arguments(VideoDataModule, "data")
     parser.add_argument("--seed_everything", type=bool | int, default=0)
     parser.link_arguments("seed_everything", "data.seed")
-    with worded(parser, verb):
+    with worded(parser, verb, args):
         return parser, parser.parse_args(args)

@@ -123,7 +123,7 @@ class VidsslCLI(LightningCLI):
         Raises:
             VidsslError: a mistake in a file or a flag; the message names the key.
         """
-        with worded(parser, self.verb):
+        with worded(parser, self.verb, args if isinstance(args, list) else []):
             super().parse_arguments(parser, args)
         check_groups(self.config, parser)
         self.config.pop("objective", None)  # said by model.class_path

@@ -46,8 +46,6 @@ class BackboneSpec:
     pixel_std: tuple[float, float, float] = (0.225, 0.225, 0.225)
 
     def __post_init__(self) -> None:
-        if self.weights == "None":  # what the parser makes of a null on the command line
-            object.__setattr__(self, "weights", None)
         if min(self.pixel_std) <= 0:
             raise VidsslError(f"model.backbone.pixel_std divides the pixels and must be above 0, got {self.pixel_std}.")
 
