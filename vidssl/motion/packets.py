@@ -9,22 +9,23 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import cycle, islice, takewhile
 from typing import NamedTuple
 
 import av
 from av.bitstream import BitStreamFilterContext
 
 from vidssl.motion.stream import FrameStream
+from vidssl.video.decoders.shortcuts import MOST_EMPTY_BYTES
 
 PACKETS = ("some", "all")
 
 # Codecs whose packets hold a frame each and whose vectors can be read without decoding what came before.
 _INDEPENDENT_CODECS = ("mpeg4", "msmpeg4", "h263", "flv", "wmv1", "wmv2")
-# MPEG-4 has packets saying "nothing changed" (about 7 bytes) for which no frame comes out.
-_EMPTY_FRAME_BYTES = 16
 _MPEG4_FRAME = b"\x00\x00\x01\xb6"  # the start code; two bits after it tell I, P, B and S apart
-# Which of eight frames are read. In some videos every second frame repeats the one before, so odd and even ones.
-_READ_OF_EIGHT = (1, 3, 6)
+# Of so many packets one after another the largest is read: three of eight, spread over time. In many videos all but
+# every second, third, ... frame repeat the one before, so that the others move nothing; they are small.
+_GROUPS = (3, 2, 3)
 # Key frames show where there is texture, and are expensive to read: not one so few frames after another.
 _KEY_FRAME_DISTANCE = 16
 # Containers in which every packet has a presentation time and holds a whole frame of H.264.
@@ -72,24 +73,30 @@ def three_of_eight(stream: FrameStream) -> FrameNumbers:
     # the picture is that of the last key frame, moved: enough to see where there is texture
     stream.set_options({"skip_idct": "nokey"})
     number, key_frame = 0, -_KEY_FRAME_DISTANCE
-    for packet in stream.container.demux(stream.stream):
-        if packet.size == 0:  # PyAV marks the end so
-            return
-        if packet.size < _EMPTY_FRAME_BYTES:
-            continue
-        frame = None
+    for packet, is_largest in _with_largest(stream):
+        is_read = is_largest or number == 0
         if packet.is_keyframe:
             is_read = number - key_frame >= _KEY_FRAME_DISTANCE
             key_frame = number if is_read else key_frame
-        else:
-            is_read = number == 0 or number % 8 in _READ_OF_EIGHT
-        if is_read:
+        if is_read or packet.size <= MOST_EMPTY_BYTES:
             frames = _decoded(stream, packet)
+            if not frames and packet.size <= MOST_EMPTY_BYTES:
+                continue  # it says "nothing changed"
             if len(frames) != 1:
                 raise Inexact
-            frame = frames[0]
-        yield number, frame
+        yield number, frames[0] if is_read else None
         number += 1
+
+
+def _with_largest(stream: FrameStream) -> Iterator[tuple[av.Packet[av.VideoStream], bool]]:
+    """Yield every packet, and whether it is the largest of its group that holds no key frame."""
+    packets = takewhile(lambda packet: packet.size > 0, stream.container.demux(stream.stream))  # PyAV's end is empty
+    for length in cycle(_GROUPS):
+        group = list(islice(packets, length))
+        if not group:
+            return
+        largest = max(group, key=lambda packet: (not packet.is_keyframe, packet.size))
+        yield from ((packet, packet is largest) for packet in group)
 
 
 def anchor_frames(stream: FrameStream) -> FrameNumbers:
@@ -127,7 +134,7 @@ def _unpacked(unpack: BitStreamFilterContext, packet: av.Packet[av.VideoStream])
 
 def _is_b_frame(packet: av.Packet[av.VideoStream]) -> bool:
     data = bytes(packet)
-    if data.count(_MPEG4_FRAME) != 1 or len(data) < _EMPTY_FRAME_BYTES:
+    if data.count(_MPEG4_FRAME) != 1 or len(data) <= MOST_EMPTY_BYTES:
         raise Inexact
     return data[data.index(_MPEG4_FRAME) + len(_MPEG4_FRAME)] >> 6 == 2
 
