@@ -22,13 +22,16 @@ X264 = {"crf": "12", "preset": "medium", "refs": "1", "b-pyramid": "none"}
 KINDS = {
     "mpeg4": {"codec": "mpeg4"},
     "mpeg4 with B-frames": {"codec": "mpeg4", "b_frames": 2},
+    "mpeg1 with B-frames": {"codec": "mpeg1video", "b_frames": 2, "options": {"b": "8000000"}},
+    "mpeg2 with B-frames": {"codec": "mpeg2video", "b_frames": 2, "options": {"b": "8000000"}},
     "h264": {"codec": "libx264", "options": {**X264, "bf": "0"}},
     "h264 with B-frames": {"codec": "libx264", "b_frames": 2, "options": {**X264, "bf": "2", "b-adapt": "0"}},
 }
 
 
 def named(name, kind):
-    return f"{name}.mp4" if kind.startswith("h264") else f"{name}.avi"
+    ending = {"h264": "mp4", "mpeg1": "mpg", "mpeg2": "mpg"}.get(kind.split()[0], "avi")
+    return f"{name}.{ending}"
 
 
 @pytest.mark.parametrize("packets", ["all", "some"])
@@ -43,6 +46,17 @@ def test_a_pan_is_recovered_in_pixels_a_frame(tmp_path, kind, speed, packets):
     assert flows[0].dtype == np.float32
     inner = np.stack(flows)[1:, 3:-3, 3:-3]  # what comes in at the edges has no past
     np.testing.assert_allclose(np.median(inner, axis=(1, 2)), np.broadcast_to(np.negative(speed), (22, 2)), atol=0.3)
+
+
+@pytest.mark.parametrize("kind", ["mpeg1 with B-frames", "mpeg2 with B-frames", "h264 with B-frames"])
+def test_b_frames_count_by_their_own_vectors(tmp_path, kind):
+    """Some of which point to the future, unlike those of the P-frame that would stand in for them."""
+    path = scenes.encode(tmp_path / named("pan", kind), scenes.pan(12, (2, 0)), **KINDS[kind])
+    stream = VectorStream(str(path), packets="all")
+    vectors = {coded.number: coded.vectors for coded in stream.frames()}
+    stream.close()
+    for number in (1, 2, 4, 5):
+        assert (vectors[number]["source"] > 0).any()
 
 
 def test_an_object_moves_where_it_is(tmp_path):

@@ -21,7 +21,7 @@ from vidssl.video.decoders.reader import DecodingError
 # Decoders of FFmpeg that export motion vectors.
 _VECTOR_CODECS = ("h264", "mpeg4", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "flv", "wmv1", "wmv2")
 # FFmpeg's other decoders export zeros in place of a B-frame's vectors.
-_KNOWS_B_FRAMES = "h264"
+_KNOW_B_FRAMES = ("h264", "mpeg1video", "mpeg2video")
 _OPTIONS = {"flags2": "+export_mvs"}
 # A stream that starts with more frames without vectors has none.
 _MOST_LEADING_FRAMES = 64
@@ -141,7 +141,7 @@ class VectorStream:
 
     def _before(self, frame: CodedFrame, anchor: int, following: CodedFrame) -> CodedFrame:
         """Return a B-frame between two others; where its own vectors are unknown, with those that pass it by."""
-        if self._codec == _KNOWS_B_FRAMES and frame.vectors is not None:
+        if self._codec in _KNOW_B_FRAMES and frame.vectors is not None:
             return _between(frame, anchor, following.number)
         return frame._replace(
             vectors=following.vectors, factors=_between(following, anchor, following.number + 1).factors
