@@ -4,13 +4,18 @@ import threading
 import time
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+from av.stream import Disposition
 
-from vidssl.catalogs.probing import ProbeOptions, probe_videos
+from vidssl.catalogs.file_state import FileState
+from vidssl.catalogs.probing import Probed, ProbeOptions, probe_videos
 from vidssl.errors import VidsslError
-from vidssl.video.decoding import DecodingError, VideoInfo
+from vidssl.video.decoding import DecodingError, VideoInfo, probe
 
-GOOD = VideoInfo(num_frames=10, fps=25.0, width=64, height=48, duration_seconds=0.4)
+INFO = VideoInfo(num_frames=10, fps=25.0, width=64, height=48, duration_seconds=0.4)
+GOOD = Probed(INFO, FileState())  # of files that are not there
 ONE_PROCESS = ProbeOptions(num_workers=1, timeout_seconds=1.0)
 
 
@@ -31,7 +36,7 @@ def fake_probe(path):
         raise VidsslError("Unknown decoder 'decrod'.")
     if "later" in name:
         threading.Timer(0.1, os._exit, [9]).start()
-    return GOOD
+    return INFO
 
 
 def test_every_way_to_fail_costs_only_its_own_video():
@@ -94,3 +99,19 @@ def test_nothing_to_do_starts_nothing():
 def test_options_without_sense(options, message):
     with pytest.raises(VidsslError, match=message):
         ProbeOptions(**options)
+
+
+def test_a_song_with_a_cover_is_no_video(tmp_path):
+    file = tmp_path / "song.mp4"
+    with av.open(str(file), "w") as container:
+        sound, cover = container.add_stream("aac", rate=44_100), container.add_stream("mjpeg", rate=1)
+        cover.width = cover.height = 64
+        cover.pix_fmt = "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 200, np.uint8), format="rgb24")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 44_100), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 44_100
+        for stream, frame in ((cover, picture), (sound, silence)):
+            container.mux([*stream.encode(frame), *stream.encode()])
+    with pytest.raises(DecodingError, match="no video stream, only a cover picture"):
+        probe(file)

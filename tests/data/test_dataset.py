@@ -105,6 +105,37 @@ def test_too_many_unreadable_videos_stop_the_run_and_are_listed(damaged_catalog,
     assert f"Unreadable video replaced: {name}" in caplog.text
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_another_video_in_the_place_of_one_is_not_trained_on(synthetic_catalog, tmp_path, workers):
+    """As long, as large, and decodable: nothing but its contents tells."""
+    shutil.copytree(synthetic_catalog.parent, tmp_path / "videos")
+    catalog = Catalog.open(tmp_path / "videos" / synthetic_catalog.name)
+    victim, other = catalog.split("train")[[5, 6]].tolist()
+    shutil.copy(catalog.root / catalog.path(other), catalog.root / catalog.path(victim))
+    module = data_module(catalog.file, loading=Loading(num_workers=workers))
+    module.setup("fit")
+    failures = [failure for batch in epoch_of(module) for failure in batch.failures]
+    assert [row for row, _ in failures] == [victim]
+    assert "prepared" in failures[0][1]
+    # torch wraps the errors of its workers
+    with pytest.raises((DecodingError, RuntimeError), match=r"00005.mp4: .*prepare the catalog again"):
+        list(module.val_dataloader()["gallery"])
+
+
+def test_copied_videos_are_the_ones_that_were_prepared(synthetic_catalog, tmp_path):
+    shutil.copytree(synthetic_catalog.parent, tmp_path / "videos", copy_function=shutil.copyfile)  # without times
+    module = data_module(tmp_path / "videos" / synthetic_catalog.name)
+    assert [failure for batch in epoch_of(module) for failure in batch.failures] == []
+
+
+def test_videos_shorter_than_a_clip_are_counted_before_training(synthetic_catalog, caplog):
+    data_module(synthetic_catalog, sampler=IntervalSampler(num_frames=16, stride=2)).setup("fit")
+    assert "32 of 32 training videos are shorter than a clip of 31 frames and are looped." in caplog.text
+    caplog.clear()
+    data_module(synthetic_catalog, sampler=IntervalSampler(num_frames=12, stride=2)).setup("fit")
+    assert "looped" not in caplog.text  # 24 frames, and a clip of 23
+
+
 def test_an_empty_root_says_so(synthetic_catalog, tmp_path):
     with pytest.raises(VidsslError, match=r"Is data\.root right"):
         epoch_of(data_module(synthetic_catalog, root=str(tmp_path)))

@@ -91,6 +91,10 @@ class Catalog:
         """Return the path of video `index`, relative to the root."""
         return unpack_string(self._arrays, "path", range(len(self))[index])
 
+    def paths(self, rows: np.ndarray) -> list[str]:
+        """Return the paths of many videos, int64 (n,), faster than one by one."""
+        return unpack_strings(self._arrays, "path", rows)
+
     @property
     def labels(self) -> np.ndarray:
         """Class numbers, int32 (N,); -1 without a label."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from vidssl.catalogs.catalog import Catalog
+from vidssl.catalogs.copies import copies_told
 
 NAMES_TOLD = 4
+USUAL_CLIP = 31  # of the shipped configurations
 BAD_TOLD = 5
 
 
@@ -22,9 +24,11 @@ def summarise(catalog: Catalog) -> str:
         "splits": ", ".join(_split(catalog, name) for name in catalog.split_names) or "none but all",
         "length": f"{catalog.durations_seconds.sum() / 3600:,.2f} hours, {_range(catalog.num_frames)} frames a video",
         "pictures": f"{_range(catalog.widths)} x {_range(catalog.heights)} pixels, {_range(catalog.fps)} frames/s",
+        "short": _short(catalog),
+        "copies": "\n".join(copies_told(catalog)).replace("\n", f"\n{'':<13}"),
         "bad": f"{len(catalog.bad):,}" + (" of the listed ones are left out:" if catalog.bad else ""),
     }
-    lines += [f"  {name:<10} {value}" for name, value in facts.items()]
+    lines += [f"  {name:<10} {value}" for name, value in facts.items() if value]
     lines += [f"    {path}: {reason}" for path, reason in catalog.bad[:BAD_TOLD]]
     if len(catalog.bad) > BAD_TOLD:
         lines.append(f"    ... and {len(catalog.bad) - BAD_TOLD:,} more")
@@ -34,6 +38,12 @@ def summarise(catalog: Catalog) -> str:
 def printable(text: str) -> str:
     """Return a text with file names in it so that it can be printed: names need not be UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _short(catalog: Catalog) -> str:
+    short = int((catalog.num_frames < USUAL_CLIP).sum())
+    rest = f"shorter than a clip of {USUAL_CLIP} frames (16 at stride 2), in which they would be looped"
+    return f"{short:,} of {len(catalog):,} videos are {rest}" if short else ""
 
 
 def _split(catalog: Catalog, name: str) -> str:

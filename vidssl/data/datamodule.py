@@ -22,7 +22,7 @@ from vidssl.data.labelled import LabelledSubset
 from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configuration may name it)
 from vidssl.data.motion_source import MotionData
 from vidssl.data.order import GlobalBatchSampler, OrderKey, whole_batches
-from vidssl.data.sampling import ClipSampler, IntervalSampler
+from vidssl.data.sampling import ClipSampler, IntervalSampler, clip_span
 from vidssl.data.settings import AugmentedViews, EvaluationClips, Loading
 from vidssl.data.training_history import KEY, TrainedSplit, history_of, merged
 from vidssl.data.workers import PREFETCH_BATCHES, check_shared_memory, prepare_worker, worker_context
@@ -98,8 +98,20 @@ class VideoDataModule(LightningDataModule):
         """Check before training that the clips can be built, and that there is something to evaluate on if wanted."""
         if stage == "fit":
             self.train_dataset()
+            self._tell_of_short_videos()
         if stage == "fit" and self.trainer is not None and self.trainer.limit_val_batches:
             self.val_dataloader()
+
+    def _tell_of_short_videos(self) -> None:
+        clip = clip_span(self.sampler.num_frames, getattr(self.sampler, "stride", 1)) + 1
+        short = int((self.catalog.num_frames[self.train_rows] < clip).sum())
+        if short and (self.trainer is None or self.trainer.is_global_zero):
+            logger.warning(
+                "%s of %s training videos are shorter than a clip of %d frames and are looped.",
+                f"{short:,}",
+                f"{len(self.train_rows):,}",
+                clip,
+            )
 
     # --- training ---
 

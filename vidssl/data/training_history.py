@@ -1,4 +1,4 @@
-"""Which videos a network was trained on, in eight bytes a video, for checkpoints to carry along."""
+"""Which videos a network was trained on, in sixteen bytes a video, for checkpoints to carry along."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
 from vidssl.catalogs.catalog import Catalog
+from vidssl.catalogs.file_state import UNKNOWN
 from vidssl.errors import VidsslError
 
 KEY = "trained_on"
@@ -30,9 +30,23 @@ def video_keys(catalog: Catalog, rows: np.ndarray) -> np.ndarray:
         catalog: the videos.
         rows: row numbers, int64 (n,).
     """
-    names = (f"{PurePosixPath(catalog.path(int(row))).stem.lower()}\n{catalog.num_frames[row]}" for row in rows)
-    hashes = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+    names = zip(map(_stem, catalog.paths(rows)), catalog.num_frames[rows].tolist(), strict=True)
+    # file names need not be UTF-8
+    blocks = (f"{stem.lower()}\n{num_frames}".encode("utf-8", "surrogateescape") for stem, num_frames in names)
+    hashes = (hashlib.blake2b(block, digest_size=8).digest() for block in blocks)
     return np.frombuffer(b"".join(hashes), dtype="<u8").astype(np.uint64)
+
+
+def _stem(path: str) -> str:
+    name = path.rpartition("/")[2]
+    dot = name.rfind(".")
+    return name[:dot] if 0 < dot < len(name) - 1 else name
+
+
+def known_contents(catalog: Catalog, rows: np.ndarray) -> np.ndarray:
+    """Return what the videos' files hold, as far as the catalog knows, int64 (m,), ascending, each once."""
+    contents = np.unique(catalog.contents[rows])
+    return contents[contents != UNKNOWN]
 
 
 @dataclass(frozen=True)
@@ -43,36 +57,50 @@ class TrainedSplit:
         catalog_digest: of the catalog.
         split: its name.
         keys: of the videos, see `video_keys`, uint64 (n,), ascending.
+        contents: of the videos, see `known_contents`; none in checkpoints of version 0.1.
     """
 
     catalog_digest: str
     split: str
     keys: np.ndarray
+    contents: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     @classmethod
     def of(cls, catalog: Catalog, split: str) -> TrainedSplit:
         """Return what a run that trains on this split trains on."""
-        return cls(catalog.digest, split, np.unique(video_keys(catalog, catalog.split(split))))
+        rows = catalog.split(split)
+        return cls(catalog.digest, split, np.unique(video_keys(catalog, rows)), known_contents(catalog, rows))
 
     def seen(self, catalog: Catalog, rows: np.ndarray) -> np.ndarray:
         """Say of each video whether it was trained on, bool (n,).
 
-        By row where the catalog is the very same, by key otherwise.
+        By row where the catalog is the very same, by key otherwise; and copies in either case.
         """
         if catalog.digest == self.catalog_digest:
-            return np.isin(rows, catalog.split(self.split))
-        return np.isin(video_keys(catalog, rows), self.keys)
+            return np.isin(rows, catalog.split(self.split)) | self.holds_copies(catalog, rows)
+        return np.isin(video_keys(catalog, rows), self.keys) | self.holds_copies(catalog, rows)
+
+    def holds_copies(self, catalog: Catalog, rows: np.ndarray) -> np.ndarray:
+        """Say of each video whether a file with the same contents was trained on, under any name, bool (n,)."""
+        return np.isin(catalog.contents[rows], self.contents)
 
     def state(self) -> dict[str, Any]:
         """Return tensors and plain values, which a checkpoint may hold."""
         keys = torch.from_numpy(self.keys.view(np.int64).copy())
-        return {"catalog_digest": self.catalog_digest, "split": self.split, "keys": keys}
+        contents = torch.from_numpy(self.contents.copy())
+        return {"catalog_digest": self.catalog_digest, "split": self.split, "keys": keys, "contents": contents}
 
 
 def history_of(state: Iterable[Mapping[str, Any]]) -> tuple[TrainedSplit, ...]:
     """Return the splits behind their states."""
     return tuple(
-        TrainedSplit(entry["catalog_digest"], entry["split"], entry["keys"].numpy().view(np.uint64)) for entry in state
+        TrainedSplit(
+            entry["catalog_digest"],
+            entry["split"],
+            entry["keys"].numpy().view(np.uint64),
+            entry["contents"].numpy() if "contents" in entry else np.empty(0, np.int64),
+        )
+        for entry in state
     )
 
 
@@ -107,6 +135,7 @@ def history_as_text(history: Iterable[TrainedSplit]) -> str:
                 "catalog_digest": part.catalog_digest,
                 "split": part.split,
                 "keys": base64.b64encode(part.keys.astype("<u8").tobytes()).decode(),
+                "contents": base64.b64encode(part.contents.astype("<i8").tobytes()).decode(),
             }
             for part in history
         ]
@@ -120,6 +149,7 @@ def history_from_text(text: str) -> tuple[TrainedSplit, ...]:
             entry["catalog_digest"],
             entry["split"],
             np.frombuffer(base64.b64decode(entry["keys"]), "<u8").astype(np.uint64),
+            np.frombuffer(base64.b64decode(entry.get("contents", "")), "<i8").astype(np.int64),
         )
         for entry in json.loads(text)
     )

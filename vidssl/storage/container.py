@@ -227,6 +227,10 @@ def unpack_string(arrays: Mapping[str, np.ndarray], name: str, index: int) -> st
     return arrays[f"{name}/bytes"][start:end].tobytes().decode("utf-8", "surrogateescape")
 
 
-def unpack_strings(arrays: Mapping[str, np.ndarray], name: str) -> list[str]:
-    """Return all strings packed under `name`."""
-    return [unpack_string(arrays, name, index) for index in range(len(arrays[f"{name}/offsets"]) - 1)]
+def unpack_strings(arrays: Mapping[str, np.ndarray], name: str, indices: np.ndarray | None = None) -> list[str]:
+    """Return the strings packed under `name`, those of the given numbers or all."""
+    offsets = arrays[f"{name}/offsets"]
+    numbers = np.arange(len(offsets) - 1) if indices is None else indices
+    block = arrays[f"{name}/bytes"].tobytes()
+    places = zip(offsets[numbers].tolist(), offsets[numbers + 1].tolist(), strict=True)
+    return [block[start:end].decode("utf-8", "surrogateescape") for start, end in places]

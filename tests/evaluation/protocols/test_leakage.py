@@ -1,10 +1,23 @@
+import hashlib
+from dataclasses import replace
+from pathlib import PurePosixPath
+
 import numpy as np
 import pytest
 import torch
 
 from vidssl.catalogs.catalog import Catalog, write_catalog
+from vidssl.catalogs.copies import copies_told
 from vidssl.cli.main import main
-from vidssl.data.training_history import TrainedSplit, history_of, merged, training_history, video_keys
+from vidssl.data.training_history import (
+    TrainedSplit,
+    history_as_text,
+    history_from_text,
+    history_of,
+    merged,
+    training_history,
+    video_keys,
+)
 from vidssl.errors import VidsslError
 from vidssl.evaluation.protocols.leakage import check_unseen, seen_in_training
 
@@ -46,10 +59,16 @@ def test_the_history_survives_a_checkpoint_of_plain_values(synthetic_catalog, tm
     parts = [TrainedSplit.of(catalog, split) for split in ("train", "test", "train")]
     state = [part.state() for part in merged(parts)]
     torch.save({"data": {"trained_on": state}}, tmp_path / "x.ckpt")
-    assert (tmp_path / "x.ckpt").stat().st_size < 8 * 48 + 3000
+    assert (tmp_path / "x.ckpt").stat().st_size < 16 * 48 + 3500
     read = training_history(torch.load(tmp_path / "x.ckpt", weights_only=True))
     assert [part.split for part in read] == ["train", "test"]
     assert all(np.array_equal(a.keys, b.keys) for a, b in zip(read, parts, strict=False))
+    assert all(np.array_equal(a.contents, b.contents) for a, b in zip(read, parts, strict=False))
+    assert [len(part.contents) for part in read] == [32, 16]
+    exported = history_from_text(history_as_text(read))
+    assert all(np.array_equal(a.contents, b.contents) for a, b in zip(read, exported, strict=True))
+    before = [{key: value for key, value in entry.items() if key != "contents"} for entry in state]
+    assert [len(part.contents) for part in history_of(before)] == [0, 0]  # a checkpoint of version 0.1
     assert [part.split for part in history_of(state)] == ["train", "test"]
     assert training_history({"epoch": 3, "data": {}}) is None
     with pytest.raises(VidsslError, match="damaged"):
@@ -95,5 +114,44 @@ def test_seen_videos_are_refused_by_name(synthetic_catalog, tmp_path):
     check_unseen(history, catalog, catalog.split("test"), "last.ckpt", consent="say so")
     check_unseen(None, catalog, rows, "last.ckpt", consent="say so")
     other = copied(synthetic_catalog, tmp_path / "other.catalog")
-    with pytest.raises(VidsslError, match="told by file name and number of frames"):
+    with pytest.raises(VidsslError, match="told by file name and number of frames or by what is in the files"):
         check_unseen(history, other, rows, "last.ckpt", consent="say so")
+
+
+def test_copies_under_other_names_are_seen(synthetic_catalog, tmp_path):
+    """In the catalog that was trained on, and in another."""
+    old = Catalog.open(synthetic_catalog)
+    rows = list(old)
+    train, test = old.split("train"), old.split("test")
+    copied_rows = [replace(rows[int(test[0])], path="test/renamed.mp4", content=rows[int(train[3])].content)]
+    splits = {"train": train, "test": [*test[1:], len(rows)]}
+    write_catalog(
+        tmp_path / "x.catalog",
+        [*rows, *copied_rows],
+        classes=old.classes,
+        group_names=[],
+        splits=splits,
+        root=old.root,
+        source={},
+    )
+    catalog = Catalog.open(tmp_path / "x.catalog")
+    with pytest.raises(VidsslError, match=r"1 of the 16 query videos \(test/renamed.mp4\), 1 of them as copies under"):
+        check_unseen([TrainedSplit.of(catalog, "train")], catalog, catalog.split("test"), "x", consent="say so")
+    # the names of all other test videos are those of training videos
+    assert seen_in_training([TrainedSplit.of(old, "train")], catalog, np.array([len(rows)])).tolist() == [len(rows)]
+    assert copies_told(catalog) == [
+        f"1 videos are copies of others by what is in them: {old.path(int(train[3]))} = test/renamed.mp4",
+        f"1 of them in train and test: {old.path(int(train[3]))} = test/renamed.mp4",
+    ]
+
+
+def test_names_that_are_not_utf8_have_keys(synthetic_catalog, tmp_path):
+    odd = copied(synthetic_catalog, tmp_path / "odd.catalog", lambda path: f"{path}\udcfe.x")
+    assert len(TrainedSplit.of(odd, "all").keys) == 32  # as many names as in "train"
+
+
+def test_keys_of_before_are_those_of_now(synthetic_catalog):
+    catalog = Catalog.open(synthetic_catalog)
+    names = [f"{PurePosixPath(row.path).stem.lower()}\n{row.num_frames}" for row in catalog]
+    hashes = [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") for name in names]
+    assert video_keys(catalog, catalog.split("all")).tolist() == hashes

@@ -29,6 +29,16 @@ def seen_in_training(history: Iterable[TrainedSplit] | None, catalog: Catalog, r
     return rows[seen]
 
 
+def _copies(history: Iterable[TrainedSplit], catalog: Catalog, rows: np.ndarray) -> np.ndarray:
+    """Say of each row whether it is known by its contents alone."""
+    by_row, by_content = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    for part in history:
+        by_content |= part.holds_copies(catalog, rows)
+        if part.catalog_digest == catalog.digest:
+            by_row |= np.isin(rows, catalog.split(part.split))
+    return by_content & ~by_row
+
+
 def check_unseen(
     history: Iterable[TrainedSplit] | None, catalog: Catalog, rows: np.ndarray, checkpoint: str, consent: str
 ) -> None:
@@ -49,7 +59,10 @@ def check_unseen(
     if seen is None or len(seen) == 0:
         return
     exact = any(part.catalog_digest == catalog.digest for part in parts)
-    told_by = "" if exact else ", told by file name and number of frames,"
+    told_by = "" if exact else ", told by file name and number of frames or by what is in the files,"
+    copies = seen[_copies(parts, catalog, seen)]
+    if exact and len(copies):
+        told_by = f", {len(copies):,} of them as copies under other names, such as {catalog.path(int(copies[0]))},"
     named = ", ".join(catalog.path(int(row)) for row in seen[:NAMED_VIDEOS])
     more = ", ..." if len(seen) > NAMED_VIDEOS else ""
     raise VidsslError(
