@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse  # its Namespace lies in other people's checkpoints
 import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from vidssl.errors import VidsslError
 
 # Where training codes put the weights: Lightning, PyTorchVideo and SlowFast, MCL and MoCo forks, and others.
 _STATE_KEYS = ("state_dict", "model_state", "model_state_dict", "model", "module")
+# What torch raises for files that make no sense, beside errors of unpickling and of reading.
+_TOLD_BY_TORCH = (RuntimeError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
     """Read a Lightning checkpoint, a bare state dict (``.pt``, ``.pth``) or a safetensors file.
 
     Raises:
-        VidsslError: the file is missing or a folder, is no checkpoint, holds no tensors, or would have to be unpickled.
+        VidsslError: the file is missing or a folder, is no checkpoint or damaged, holds no tensors, or would have to be
+            unpickled.
     """
     path = Path(source)
     if path.is_dir():
@@ -58,14 +62,29 @@ def _read_safetensors(path: Path) -> Checkpoint:
         raise VidsslError(f"Cannot read {path} as safetensors: {error}. Is it complete?") from error
 
 
+def _check_members(path: Path) -> None:
+    """Compare what a file of torch holds with its checksums, which torch itself does not."""
+    if not zipfile.is_zipfile(path):
+        return  # written by torch 1.5 or older, or cut short: torch has the words for it
+    try:
+        with zipfile.ZipFile(path) as archive:
+            has_checksums = any(member.CRC for member in archive.infolist())  # torch can be told to write none
+            damaged = archive.testzip() if has_checksums else None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, OSError) as error:
+        raise VidsslError(f"{path} is damaged ({error or type(error).__name__}). Copy or make it again.") from error
+    if damaged is not None:
+        raise VidsslError(f"{path} is damaged: its part {damaged} is not as it was written. Copy or make it again.")
+
+
 def _read_torch(path: Path) -> Checkpoint:
+    _check_members(path)
     try:
         # Training scripts keep their arguments beside the weights (MCL's does); a namespace holds values, no code.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise VidsslError(_unpickling_message(path)) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
+    except (*_TOLD_BY_TORCH, EOFError, OSError) as error:
         reason = f"{type(error).__name__} {str(error).split('.')[0]}".strip()
         raise VidsslError(f"{path} is not a checkpoint that torch can read, or it is cut short ({reason}).") from error
     if not isinstance(content, Mapping):
