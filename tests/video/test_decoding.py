@@ -3,6 +3,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -147,6 +148,31 @@ def test_missing_package_is_told(numbered, monkeypatch):
     with pytest.raises(VidsslError, match=r"'decord', which is not installed.*Installed: pyav\."):
         read_frames(numbered["closed.mp4"], [0], decoder="decord")
     assert len(read_frames(numbered["closed.mp4"], [0])) == 1  # 'auto' needs no other
+
+
+@pytest.mark.parametrize("is_seen_at_import", [False, True])
+def test_torchcodec_without_ffmpeg_is_no_fault_of_the_videos(numbered, monkeypatch, is_seen_at_import):
+    """As torchcodec 0.17 says it, at the first video, and earlier versions at import."""
+    said = RuntimeError("Could not load libtorchcodec. Likely causes:\n  1. FFmpeg is not properly installed")
+
+    def fail(*_, **__):
+        raise said
+
+    package, decoders = ModuleType("torchcodec"), ModuleType("torchcodec.decoders")
+    if is_seen_at_import:
+        decoders.__getattr__ = fail
+    else:
+        decoders.VideoDecoder = fail
+    monkeypatch.setitem(sys.modules, "torchcodec", package)
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", decoders)
+    monkeypatch.delitem(sys.modules, "vidssl.video.decoders.torchcodec_reader", raising=False)
+    monkeypatch.setattr(decoding, "_is_installed", lambda name: True)
+    decoding._reader_called.cache_clear()
+    with pytest.raises(VidsslError, match=r"'torchcodec' is installed but cannot be loaded .*install FFmpeg") as caught:
+        read_frames(numbered["closed.mp4"], [0], decoder="torchcodec")
+    assert not isinstance(caught.value, DecodingError)  # no video is marked as bad
+    monkeypatch.delitem(sys.modules, "vidssl.video.decoders.torchcodec_reader", raising=False)
+    decoding._reader_called.cache_clear()
 
 
 def test_metadata_that_is_not_utf8(numbered, tmp_path):

@@ -17,7 +17,7 @@ import numpy as np
 
 from vidssl.errors import VidsslError
 from vidssl.registry import Registry
-from vidssl.video.decoders.diagnosis import check_file
+from vidssl.video.decoders.diagnosis import check_file, explain_unloaded
 from vidssl.video.decoders.reader import DecodingError as DecodingError
 from vidssl.video.decoders.reader import Reader
 from vidssl.video.decoders.reader import VideoInfo as VideoInfo
@@ -137,10 +137,7 @@ def _reader_called(name: str) -> Callable[[str], Reader]:
     try:
         return DECODERS.get(name)
     except (ImportError, OSError, RuntimeError) as error:  # a system library that the package needs is missing
-        raise VidsslError(
-            f"The decoder {name!r} is installed but cannot be loaded ({str(error).strip().splitlines()[0]}); "
-            f"use decoder 'auto', or install what it asks for."
-        ) from error
+        raise explain_unloaded(name, error) from error
 
 
 def _is_installed(name: str) -> bool:

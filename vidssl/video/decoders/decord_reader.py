@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import decord
 import numpy as np
 
-from vidssl.video.decoders.diagnosis import explain_unopened
+from vidssl.video.decoders.diagnosis import explain_unopened, hides_frames
 from vidssl.video.decoders.reader import DecodingError, VideoInfo, failed_midway, fps_and_duration, past_the_end
 
 
@@ -20,6 +20,10 @@ class DecordReader:
             self._reader = decord.VideoReader(path, num_threads=1)
         except (RuntimeError, decord.DECORDError) as error:
             raise explain_unopened(path, "decord", error) from error
+        if hides_frames(path):  # decord counts them, and after a jump returns frames as many places off
+            raise DecodingError(
+                path, "its edit list hides frames, which decoder 'decord' miscounts; use decoder 'pyav'"
+            )
 
     def frames(self, indices: list[int]) -> Iterator[np.ndarray]:
         """See `Reader.frames`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from vidssl.errors import VidsslError
 from vidssl.video.decoders.reader import DecodingError
 
 if TYPE_CHECKING:
@@ -48,6 +49,23 @@ def explain_unopened(path: str, decoder: str, error: object) -> DecodingError:
     return DecodingError(path, f"cannot be opened with decoder {decoder!r} ({said}); try decoder 'pyav'")
 
 
+def explain_unloaded(decoder: str, error: object) -> VidsslError:
+    """Return the error for a decoder whose package is there but not a system library that it needs.
+
+    Args:
+        decoder: its name.
+        error: what its package said.
+    """
+    said = str(error).strip()
+    if "ffmpeg" in said.lower():
+        reason, remedy = "it finds no FFmpeg that fits it", "install FFmpeg with its shared libraries"
+    else:
+        reason, remedy = said.split("\n")[0], "install what it asks for"
+    return VidsslError(
+        f"The decoder {decoder!r} is installed but cannot be loaded ({reason}); use decoder 'auto', or {remedy}."
+    )
+
+
 def open_container(path: str) -> av.container.InputContainer:
     """Open `path` with PyAV, whatever bytes its title and comments hold."""
     import av
@@ -55,6 +73,15 @@ def open_container(path: str) -> av.container.InputContainer:
     if int(av.__version__.split(".")[0]) >= 19:  # reads any bytes, and no longer takes the argument
         return av.open(path)
     return av.open(path, metadata_errors="ignore")
+
+
+def hides_frames(path: str) -> bool:
+    """Tell whether the file, which can be opened, has an edit list that leaves out frames of its video."""
+    import av
+
+    with open_container(path) as container:
+        stream = container.streams.best("video")
+        return isinstance(stream, av.VideoStream) and any(entry.is_discard for entry in stream.index_entries)
 
 
 def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:

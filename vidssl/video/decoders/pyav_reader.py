@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from operator import lt
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidssl.video.decoders.diagnosis import open_video
 from vidssl.video.decoders.reader import DecodingError, VideoInfo, fps_and_duration, past_the_end
@@ -90,9 +91,17 @@ class RGBConverter:
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         """Return uint8 H x W x 3, RGB, as displayed."""
-        rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        interpolation = _interpolation(frame.format.name)
+        rgb = self._reformatter.reformat(frame, format="rgb24", interpolation=interpolation, threads=1)
         plane = rgb.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
         pixels = rows[:, : rgb.width * 3].reshape(rgb.height, rgb.width, 3)
         quarter_turns = round(frame.rotation / 90) % 4
         return np.rot90(pixels, quarter_turns) if quarter_turns else pixels
+
+
+@cache
+def _interpolation(pixel_format: str) -> Interpolation:
+    """Return how FFmpeg converts a format; its shorter way rounds more than 8 bits down, to a white of 253."""
+    is_deep = av.VideoFormat(pixel_format).components[0].bits > 8
+    return Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT if is_deep else Interpolation.BILINEAR

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from torchcodec.decoders import VideoDecoder
 
-from vidssl.video.decoders.diagnosis import explain_unopened
+from vidssl.video.decoders.diagnosis import explain_unloaded, explain_unopened
 from vidssl.video.decoders.reader import DecodingError, VideoInfo, failed_midway, fps_and_duration, past_the_end
+
+_OWN_LIBRARY = "libtorchcodec"
 
 
 class TorchCodecReader:
@@ -18,7 +20,9 @@ class TorchCodecReader:
         self.path = path
         try:
             self._decoder = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
-        except (RuntimeError, ValueError) as error:
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            if _OWN_LIBRARY in str(error):  # newer versions look for FFmpeg at the first video only
+                raise explain_unloaded("torchcodec", error) from error
             raise explain_unopened(path, "torchcodec", error) from error
 
     def frames(self, indices: list[int]) -> Iterator[np.ndarray]:
