@@ -135,6 +135,11 @@ class Catalog:
         """What the videos' files hold, int64 (N,), see `FileState`; -1 where it is not known."""
         return self._arrays.get("content", np.full(len(self), UNKNOWN, np.int64))
 
+    @property
+    def knows_files(self) -> bool:
+        """Whether sizes and contents of the videos' files are known; catalogs of version 0.1 have none."""
+        return "content" in self._arrays
+
     def unchanged(self, video: VideoRow) -> Path:
         """Return where a video lies, if its file is still the one that was prepared.
 

@@ -1,4 +1,4 @@
-"""The verb ``vidssl check``: the contract of an objective, tried on one, with a line a check."""
+"""The verb ``vidssl check``: the contract of an objective, or whether a file is as it was written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Any
 
 from vidssl.errors import VidsslError
 
-_USAGE = """vidssl check objective NAME [--config FILE ...] [--plugin FILE] [--model.KEY VALUE ...]
+_USAGE = """vidssl check catalog FILE [--root DIR]
+       vidssl check motion FILE
+       vidssl check objective NAME [--config FILE ...] [--plugin FILE] [--model.KEY VALUE ...]
+
+Of a catalog every column is compared with its checksum, and every video with its size and contents at preparation; of
+stored motion every column.
 
 Train the objective for a few steps on random clips, on the CPU, and tell what it does not do that it must:
 
@@ -21,6 +26,7 @@ Train the objective for a few steps on random clips, on the CPU, and tell what i
   processes   two processes with half of the videos each have loss and gradients of one, where the class says so
   data        with --config: data.sampler and data.motion deliver what it needs
 
+  vidssl check catalog data/ucf101.catalog
   vidssl check objective CVRL
   vidssl check objective MyMethod --plugin my_method.py
   vidssl check objective MyMethod --config my_method.yaml --model.temperature 0.2 --size 32
@@ -36,14 +42,56 @@ def run_check(args: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog="vidssl check", usage=_USAGE, allow_abbrev=False)
     add = parser.add_argument
-    add("kind", choices=["objective"], help="what to check")
-    add("name", metavar="NAME", help="registered name, see vidssl list objectives")
+    add("kind", choices=["objective", *_FILES], help="what to check")
+    add("name", metavar="NAME", help="registered name, see vidssl list objectives, or a file")
+    add("--root", metavar="DIR", help="folder of the catalog's videos (the recorded one)")
     add("-c", "--config", action="append", default=[], metavar="FILE", help="configuration of a training with it")
     add("--videos", type=int, metavar="N", help="videos a step, an even number (4)")
     add("--frames", type=int, metavar="N", help="frames of a clip (those of the configuration, or 4)")
     add("--size", type=int, metavar="PIXELS", help="height and width of a clip (those of the configuration, or 32)")
     options, overrides = parser.parse_known_args(args)
+    if options.kind in _FILES:
+        if overrides:
+            raise VidsslError(f"vidssl check {options.kind} takes a file, not {overrides[0]!r}.")
+        return _FILES[options.kind](options)
     return _check(options, overrides)
+
+
+# --- files ---
+
+
+def _check_catalog(options: argparse.Namespace) -> int:
+    from vidssl.catalogs.catalog import Catalog
+    from vidssl.catalogs.checking import changed_videos
+    from vidssl.catalogs.copies import copies_told
+    from vidssl.catalogs.summary import printable
+    from vidssl.jobs.progress import show_progress
+
+    catalog = Catalog.open(options.name, options.root, verify="whole")
+    print(printable(f"{catalog.file}: {len(catalog):,} videos in {catalog.root}\n  columns as they were written"))
+    if not catalog.knows_files:
+        print("  how the videos' files were is not known: version 0.1 made this catalog; prepare it again")
+    with show_progress(len(catalog), doing="looking at", done="looked at") as watch:
+        changed = changed_videos(catalog, watch)
+    whole = len(catalog) - len(changed)
+    print(f"  {whole:,} of {len(catalog):,} videos are {'as they were prepared' if catalog.knows_files else 'there'}")
+    for line in [*(f"{path}: {difference}" for path, difference in changed.items()), *copies_told(catalog)]:
+        print(printable(f"    {line}"))
+    return 1 if changed else 0
+
+
+def _check_motion(options: argparse.Namespace) -> int:
+    from vidssl.motion.store import MotionStore
+
+    store = MotionStore.open(options.name, verify="whole")
+    print(f"{store.file}: the motion of {len(store):,} videos, columns as they were written")
+    return 0
+
+
+_FILES = {"catalog": _check_catalog, "motion": _check_motion}
+
+
+# --- an objective ---
 
 
 def _check(options: argparse.Namespace, overrides: list[str]) -> int:

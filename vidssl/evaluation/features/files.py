@@ -111,18 +111,19 @@ class FeatureFile:
         return cls(folder / name, provenance, request, made)
 
     def read(self, data: VideoDataModule) -> VideoFeatures | None:
-        """Return the features if the file is there and holds just these; None otherwise."""
+        """Return the features if the file is there, whole, and holds just these; None otherwise."""
         try:
-            found = map_arrays(self.path)
+            found = map_arrays(self.path, "whole")
+            provenance = None if found is None else json.loads(found[1].get("provenance", "null"))
         except FileNotFoundError:
             return None
-        except (OSError, VidsslError) as error:
+        except (OSError, ValueError, VidsslError) as error:
             logger.warning("%s cannot be used again and is made anew: %s", self.path, error)
             return None
-        if found is None or json.loads(found[1].get("provenance", "null")) != self.provenance:
+        if found is None or provenance != self.provenance:
             return None
         arrays, rows = found[0], data.evaluation_rows(self.request.split)
-        if not np.array_equal(arrays["index"], rows):
+        if not (arrays.keys() >= {"views", "label", "group", "index"} and np.array_equal(arrays["index"], rows)):
             return None
         views = arrays["views"].reshape(len(rows), self.request.num_views, -1)
         return VideoFeatures(views, arrays["label"], arrays["group"], arrays["index"])
