@@ -99,7 +99,9 @@ class Objective(LightningModule):
     calling this constructor. `backbone(self.network_input(batch.views))` runs all views in one forward pass. One that
     uses `batch.motion` sets `needs_motion`; one whose loss and gradients on k processes with b videos are those of one
     process with k * b, batch statistics aside, sets `exact_across_processes`, which the contract checks then verify.
-    Each is an attribute of the class, set in the constructor where it depends on settings; a property will do, too.
+    One that can learn from a single video at a time, since it compares nothing with other videos, sets `min_videos` to
+    1; `min_videos_per_process` is the same for the share of each process (BatchNorm needs two rows to normalise). Each
+    is an attribute of the class, set in the constructor where it depends on settings; a property will do, too.
 
     Args:
         backbone: which network learns.
@@ -109,6 +111,8 @@ class Objective(LightningModule):
     num_views: int = 2
     needs_motion: bool = False
     exact_across_processes: bool = False
+    min_videos: int = 2
+    min_videos_per_process: int = 1
 
     def __init__(self, backbone: BackboneSpec, optimizer: OptimizerSpec) -> None:
         super().__init__()
@@ -118,6 +122,7 @@ class Objective(LightningModule):
         if backbone.weights is not None:
             rank_zero_only(print)(load_weights(self.backbone, backbone.weights))
         self.clip_input = ClipInput(backbone.pixel_mean, backbone.pixel_std)
+        self.logged_terms: dict[str, Tensor | float] = {}
         # Plain values only: a checkpoint must load with weights_only=True and say how to build its backbone.
         self.save_hyperparameters(
             {
@@ -140,6 +145,10 @@ class Objective(LightningModule):
     def log_training(self, **metrics: Tensor | float) -> None:
         """Log scalars of a training step as ``train/<name>``, means over the processes, and the learning rate."""
         named = {f"train/{name}": value for name, value in metrics.items()}
+        # of this process and this step, to say which term it is when the loss is not finite
+        self.logged_terms = {
+            name: value.detach() if isinstance(value, Tensor) else value for name, value in named.items()
+        }
         self.log_dict(named, batch_size=1, sync_dist=True)
         if self._trainer is not None:
             self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
@@ -156,11 +165,12 @@ class Objective(LightningModule):
         """Check that the data module delivers what the method needs, before anything runs.
 
         Raises:
-            VidsslError: see `check_data`.
+            VidsslError: see `check_data` and `check_batch`.
         """
         data = self._data_module()
         if stage == "fit" and data is not None:
             self.check_data(data.sampler.num_clips, data.motion)
+            self.check_batch(data.batch_size, self.trainer.world_size)
         if data is not None:
             self.hparams["catalog_digest"] = data.catalog.digest
             self.hparams["train_split"] = data.train_split
@@ -185,6 +195,39 @@ class Objective(LightningModule):
             raise VidsslError(
                 f"{type(self).__name__}, as it is set, learns from the motion of its clips, and {key} is null: set it "
                 "(data.motion {} takes the defaults), or switch off what needs it in the model."
+            )
+
+    def check_batch(self, batch_size: int, num_processes: int) -> None:
+        """Refuse batches in which the method has nothing to compare a video with.
+
+        Args:
+            batch_size: videos a step, over all processes.
+            num_processes: that train together.
+
+        Raises:
+            VidsslError: fewer videos than `min_videos`, or than `min_videos_per_process` on each process.
+        """
+        least = max(self.min_videos, self.min_videos_per_process * num_processes)
+        if batch_size < least:
+            among = f" on {num_processes} processes" if num_processes > 1 else ""
+            raise VidsslError(
+                f"{type(self).__name__} compares videos with each other and needs at least {least} of them a "
+                f"step{among}: set data.batch_size to {least} or more, not {batch_size}."
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to write weights that are not finite over good ones.
+
+        Raises:
+            VidsslError: a parameter holds nan or inf; the message names it.
+        """
+        parameters = dict(self.named_parameters())
+        if parameters and not torch.stack([values.isfinite().all() for values in parameters.values()]).all():
+            spoilt = [name for name, values in parameters.items() if not values.isfinite().all()]
+            raise VidsslError(
+                f"{len(spoilt)} of {len(parameters)} parameters are not finite after {self.trainer.global_step} steps "
+                f"({spoilt[0]}, ...), so no checkpoint was written; an earlier one stays as it is. Lower "
+                "model.optimizer.learning_rate, or set trainer.gradient_clip_val, and continue from it."
             )
 
     def on_fit_start(self) -> None:

@@ -129,6 +129,7 @@ class MCL(Objective):
         super().__init__(backbone, optimizer)
         self.contrast, self.tasks, self.alignment = contrast, tuple(tasks), alignment
         self.needs_motion = bool(alignment.terms)
+        self.min_videos_per_process = 2 if contrast.batch_norm else 1
         # every other loss is a mean over all videos; that of order is over those in which it is defined
         self.exact_across_processes = "order" not in tasks
         self.heads = contrast.heads(self.backbone.feature_dim, tasks)

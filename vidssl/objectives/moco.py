@@ -105,6 +105,7 @@ class MoCo(Objective):
             raise VidsslError(f"model.queries: unknown choice {queries!r}.{hint}")
         super().__init__(backbone, optimizer)
         self.contrast, self.num_views = contrast, num_views
+        self.min_videos_per_process = 2 if contrast.batch_norm else 1
         self.query_numbers = [0] if queries == "first" else list(range(num_views))
         self.key_numbers = list(range(1 if queries == "first" else 0, num_views))
         self.heads = contrast.heads(self.backbone.feature_dim, ["inter"])

@@ -12,6 +12,7 @@ from vidssl.data.datamodule import VideoDataModule
 from vidssl.evaluation.callbacks import data_of
 from vidssl.reporting.figures import learning_curves, views_sheet
 from vidssl.reporting.summary import print_summary
+from vidssl.runs.ending import how_it_ended
 from vidssl.runs.run_directory import PICTURES_FOLDER
 from vidssl.types import ClipBatch
 
@@ -91,7 +92,7 @@ class ViewsPicture(Callback):
         if trainer.global_step > 0 or not trainer.is_global_zero:
             return
         data = data_of(trainer)
-        names = [data.catalog.path(int(row)) for row in batch.index[: self.num_videos]]
+        names = [data.catalog.name(int(row)) for row in batch.index[: self.num_videos]]
         file = views_sheet(batch.views, names, pictures_folder(trainer) / VIEWS_PICTURE)
         log_picture(trainer, "pictures/views", file)
 
@@ -108,7 +109,7 @@ class RunSummary(Callback):
         if file is not None:
             log_picture(trainer, "pictures/curves", file)
         data: VideoDataModule | None = getattr(trainer, "datamodule", None)  # Lightning does not declare it
-        print_summary(run_dir, unreadable=len(data.unreadable) if data else 0)
+        print_summary(run_dir, ended=how_it_ended(trainer), unreadable=len(data.unreadable) if data else 0)
 
 
 def pictures_folder(trainer: Trainer) -> Path:

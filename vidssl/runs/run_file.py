@@ -10,6 +10,8 @@ from vidssl.errors import VidsslError
 from vidssl.storage.files import replacing
 
 RUN_FILE = "run.json"
+COMPLETED = "completed"
+"""What `ended` says of a run that reached the epoch or step that its configuration ends with."""
 
 
 def read_run(run_dir: str | Path) -> dict[str, Any]:

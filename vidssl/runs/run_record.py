@@ -9,8 +9,9 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from vidssl.runs.ending import how_it_broke_off, how_it_ended
 from vidssl.runs.provenance import catalog_facts, code_version
-from vidssl.runs.run_file import read_run, write_run
+from vidssl.runs.run_file import COMPLETED, read_run, write_run
 from vidssl.types import ClipBatch
 
 SECONDS_PER_HOUR = 3600.0
@@ -22,8 +23,10 @@ class RunRecord(Callback):
 
     It is also written when half a minute has passed, so that a run that is killed loses no more of its time than that;
     what it did since its last checkpoint was paid for, too. Where training continues in the same folder, times and
-    counts go on from what is there. Throughput is that of training alone: evaluation and checkpoints count for
-    `wall_seconds`, not for `videos_per_second` and `clips_per_second`, which are over all processes.
+    counts go on from what is there. `ended` says how the run ended (`vidssl.runs.ending`); it is None while the run
+    goes on and after a kill -9. `finished` is whether it reached the epoch or step that its configuration ends with.
+    Throughput is that of training alone: evaluation and checkpoints count for `wall_seconds`, not for
+    `videos_per_second` and `clips_per_second`, which are over all processes.
     """
 
     def __init__(self) -> None:
@@ -47,6 +50,7 @@ class RunRecord(Callback):
             "clips_seen": before.get("clips_seen", 0),
             "steps": before.get("steps", 0),
             "finished": False,
+            "ended": None,
         }
         self._write(trainer)
 
@@ -79,15 +83,17 @@ class RunRecord(Callback):
             self._write(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write that the run came to its end."""
+        """Write how the run ended."""
         if self._values:
-            self._values["finished"] = True
+            ended = how_it_ended(trainer)
+            self._values |= {"finished": ended == COMPLETED, "ended": ended}
             self._write(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Write how far the run got before it broke off."""
+        """Write how far the run got before it broke off, and why it did."""
         with suppress(OSError):  # of a full disk, say; what broke the run off is what the user must hear of
             if self._values:
+                self._values["ended"] = how_it_broke_off(trainer, exception)
                 self._write(trainer)
 
     def _write(self, trainer: Trainer) -> None:

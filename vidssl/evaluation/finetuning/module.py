@@ -56,6 +56,7 @@ class FineTuning(Objective):
     """
 
     num_views = 1
+    min_videos = 1
 
     def __init__(
         self,

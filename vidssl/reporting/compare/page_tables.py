@@ -14,7 +14,7 @@ from vidssl.reporting.compare.wording import COST_TITLES, NOTHING, cost_keys, co
 
 DIGEST_SHOWN = 8
 RUN_TITLES = (
-    *("method", "folder", "seed", "steps", "finished", "wall time", "devices", "vidssl", "commit", "catalog"),
+    *("method", "folder", "seed", "steps", "ended", "wall time", "devices", "vidssl", "commit", "catalog"),
     "training videos",
 )
 
@@ -117,13 +117,12 @@ def _run_cells(run: Run) -> list[str]:
     facts = run.facts
     catalog = facts.get("catalog") or {}
     commit = (facts.get("commit") or "")[:DIGEST_SHOWN] + (" + changes" if facts.get("commit_modified") else "")
-    finished = {True: "yes", False: "no", None: "not told"}[run.finished]
     devices = (facts.get("devices") or 0) * (facts.get("num_nodes") or 1)
     cells: Sequence[object] = [
         run.folder,
         run.seed,
         None if facts.get("steps") is None else f"{facts['steps']:,}",
-        finished,
+        run.ended,
         None if facts.get("wall_seconds") is None else duration_text(facts["wall_seconds"]),
         f"{devices} {facts.get('accelerator', '')}" if devices else None,
         facts.get("vidssl_version"),

@@ -107,8 +107,14 @@ class Run:
 
     @property
     def finished(self) -> bool | None:
-        """Whether it came to its end; None where nothing tells."""
+        """Whether it came to the end that its configuration sets; None where nothing tells."""
         return self.facts.get("finished")
+
+    @property
+    def ended(self) -> str:
+        """How it ended, in words; of runs of an earlier version, whether it did."""
+        unknown = {True: "completed", False: "runs still, or was killed", None: "not recorded"}
+        return str(self.facts.get("ended") or unknown[self.finished])
 
     def final(self, column: Column) -> float | None:
         """The last value of a column, measured on a trained network; None where there is none."""

@@ -1,0 +1,71 @@
+"""How a run ended, in a few words: ``completed``, ``stopped: max_time at step 94 of 4000``, ``failed: ...``."""
+
+from __future__ import annotations
+
+import math
+import signal
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import EarlyStopping, Timer
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from vidssl.runs.run_file import COMPLETED
+
+SHELL_CODE = 128  # what is added to the number of the signal that ended a process
+
+
+def how_it_ended(trainer: Trainer) -> str:
+    """Say how a run ended that nothing broke off; all but `COMPLETED` begin with ``stopped:``."""
+    if _reached_its_end(trainer):
+        return COMPLETED
+    return f"stopped: {_why(trainer)} {_where(trainer)}"
+
+
+def how_it_broke_off(trainer: Trainer, exception: BaseException) -> str:
+    """Say which signal stopped a run (``stopped:``), or which error ended it (``failed:``)."""
+    if isinstance(exception, SIGTERMException):
+        return f"stopped: SIGTERM {_where(trainer)}"
+    if isinstance(exception, (KeyboardInterrupt, SystemExit)):
+        return f"stopped: {_signal_name(exception)} {_where(trainer)}"
+    first_line = next(iter(str(exception).splitlines()), "")
+    return f"failed: {type(exception).__name__} {_where(trainer)}: {first_line}"
+
+
+def _reached_its_end(trainer: Trainer) -> bool:
+    epochs, steps = trainer.max_epochs, trainer.max_steps
+    enough_epochs = epochs is not None and epochs != -1 and trainer.current_epoch >= epochs
+    return bool(enough_epochs or (steps != -1 and trainer.global_step >= steps) or trainer.limit_train_batches == 0)
+
+
+def _why(trainer: Trainer) -> str:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning does not declare it
+        remaining = callback.time_remaining() if isinstance(callback, Timer) else None
+        if remaining is not None and remaining <= 0:
+            return "max_time"
+        if isinstance(callback, EarlyStopping) and getattr(callback, "stopping_reason_message", None):
+            return f"early stopping on {callback.monitor}"
+    return "trainer.should_stop was set"
+
+
+def _signal_name(exception: KeyboardInterrupt | SystemExit) -> str:
+    if isinstance(exception, KeyboardInterrupt):
+        return signal.SIGINT.name
+    code = exception.code
+    try:
+        return signal.Signals(code - SHELL_CODE).name if isinstance(code, int) else "exit"
+    except ValueError:
+        return f"exit code {code}"
+
+
+def _where(trainer: Trainer) -> str:
+    total = _total_steps(trainer)
+    return f"at step {trainer.global_step}" + (f" of {total}" if total else "")
+
+
+def _total_steps(trainer: Trainer) -> int | None:
+    """Optimiser steps of the whole run; None before the length of an epoch is known."""
+    limits = [float(trainer.max_steps)] if trainer.max_steps != -1 else []
+    batches = trainer.num_training_batches
+    if trainer.max_epochs is not None and trainer.max_epochs != -1 and math.isfinite(batches):
+        limits.append(trainer.max_epochs * math.ceil(batches / trainer.accumulate_grad_batches))
+    return int(min(limits)) if limits else None

@@ -1,0 +1,193 @@
+"""Stops a run whose loss is not finite; warns of one in which all clips look the same."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+
+from vidssl.errors import VidsslError
+from vidssl.nn.gather import gather, rank
+from vidssl.types import ClipBatch
+
+logger = logging.getLogger(__name__)
+
+LISTED_ROWS = 32
+SAME = 1e-5  # of the largest value: what rounding leaves of features that are equal
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What was seen of a step, perhaps before the device has computed it.
+
+    Attributes:
+        steps: optimiser steps that were done before.
+        epoch: counted from 0.
+        findings: bool (processes, 2): whether the loss is not finite, whether all features are the same.
+        loss: of this process.
+        terms: what this process logged.
+        rows: int64 (B,), rows of the catalog.
+        computed: recorded on the GPU behind `findings`; None where they are there already.
+    """
+
+    steps: int
+    epoch: int
+    findings: Tensor
+    loss: Tensor
+    terms: dict[str, Tensor | float]
+    rows: Tensor
+    computed: torch.cuda.Event | None
+
+
+class StepWatch(Callback):
+    """Looks at the loss and the features of every training step.
+
+    A loss that is not finite ends the run on all processes before another checkpoint is written, whatever the
+    objective. On a GPU the findings of a step are read when the next step has been queued, so that the GPU never waits
+    for it; before an evaluation and a checkpoint they are read at once.
+    """
+
+    def __init__(self) -> None:
+        self._features: list[Tensor] = []
+        self._rows: Tensor | None = None
+        self._unread: _Step | None = None
+        self._failure: str | None = None
+        self._warned = False
+        self._hook: Any = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at what comes out of the backbone from now on."""
+        backbone = getattr(pl_module, "backbone", None)
+        if isinstance(backbone, nn.Module):
+            self._hook = backbone.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if module.training and not self._warned and isinstance(output, Tensor) and output.ndim == 2:
+            self._features.append(output.detach())
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: ClipBatch, batch_idx: int
+    ) -> None:
+        """Remember which videos a step is about."""
+        self._rows = batch.index
+        self._features = []
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Look at a loss; it ends the run before it reaches the weights, on a GPU a step later.
+
+        Raises:
+            VidsslError: it is not finite, or that of the step before was not.
+        """
+        self._read(trainer)
+        assert self._rows is not None  # a batch has begun
+        loss = loss.detach()
+        features, self._features = self._features, []
+        findings = gather(torch.stack((~loss.isfinite().all(), _all_same(features, loss.device)))[None])
+        computed = None
+        if findings.is_cuda:
+            findings = findings.to("cpu", non_blocking=True)  # to pinned memory
+            computed = torch.cuda.Event()
+            computed.record()
+        terms = getattr(pl_module, "logged_terms", {})
+        self._unread = _Step(trainer.global_step, trainer.current_epoch, findings, loss, terms, self._rows, computed)
+        if computed is None:
+            self._read(trainer)
+
+    def _read(self, trainer: Trainer) -> None:
+        """Take notice of what was seen last."""
+        if self._failure is not None:
+            raise VidsslError(self._failure)
+        step, self._unread = self._unread, None
+        if step is None:
+            return
+        if step.computed is not None:
+            step.computed.synchronize()
+        if step.findings[:, 0].any():
+            self._failure = _failure(step, trainer)
+            raise VidsslError(self._failure)
+        if step.findings[:, 1].all() and not self._warned:
+            self._warned = True
+            if trainer.is_global_zero:
+                logger.warning(
+                    "After %d steps the network gives all clips of a batch the same features (catalog rows %s): either "
+                    "all look the same (black videos?) or it has collapsed. It learns nothing from them; vidssl show "
+                    "draws what it sees.",
+                    step.steps,
+                    _listed(step.rows),
+                )
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read what is left, before it is measured."""
+        self._read(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Read what is left, before it is written.
+
+        Raises:
+            VidsslError: a loss was not finite; what lies on the disk stays as it is.
+        """
+        self._read(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read what is left, and look no more."""
+        self._read(trainer)
+        self._let_go()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Look no more."""
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._features, self._rows = [], None
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+
+def _all_same(features: list[Tensor], device: torch.device) -> Tensor:
+    """Whether there are several rows of features and all are equal; bool ()."""
+    rows = torch.cat(features).float() if features else torch.empty(0, 0)
+    if len(rows) < 2:
+        return torch.zeros((), dtype=torch.bool, device=device)
+    return (rows.amax(dim=0) - rows.amin(dim=0)).amax() <= SAME * rows.abs().amax()
+
+
+def _failure(step: _Step, trainer: Trainer) -> str:
+    """Say what was not finite, in which step, with which videos, and what is left."""
+    after = f"after {step.steps} steps, in epoch {step.epoch}"
+    own, elsewhere = bool(step.findings[rank(), 0]), step.findings[:, 0].nonzero().flatten().tolist()
+    if not own:
+        return f"The loss is not finite on process {elsewhere[0]} {after}; its message says more."
+    spoilt = list(_not_finite(step.terms))
+    named = f" Of what the objective logs these are not finite: {', '.join(spoilt)}." if spoilt else ""
+    saved = [file for callback in trainer.checkpoint_callbacks for file in _written(callback)]
+    left = f"The last checkpoint, from before, is {saved[-1]}" if saved else "There is no checkpoint from before"
+    return (
+        f"The loss is {step.loss.item():g} {after}.{named} The videos of the batch are the catalog's rows "
+        f"{_listed(step.rows)}. {left}; training stopped, and nothing more was saved. A lower "
+        "model.optimizer.learning_rate or trainer.gradient_clip_val often helps."
+    )
+
+
+def _not_finite(terms: dict[str, Tensor | float]) -> Iterator[str]:
+    for name, value in terms.items():
+        if not (value.isfinite().all() if isinstance(value, Tensor) else math.isfinite(value)):
+            yield name
+
+
+def _written(callback: Any) -> list[str]:
+    if not isinstance(callback, ModelCheckpoint):
+        return []
+    return [file for file in (callback.best_model_path, callback.last_model_path) if file]
+
+
+def _listed(rows: Tensor) -> str:
+    shown = ", ".join(map(str, rows[:LISTED_ROWS].tolist()))
+    return shown + (f" and {len(rows) - LISTED_ROWS} more" if len(rows) > LISTED_ROWS else "")
