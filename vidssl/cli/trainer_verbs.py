@@ -44,6 +44,7 @@ from vidssl.runs.metrics_csv import MetricsCSV
 from vidssl.runs.resuming import check_checkpoint, history_of_weights
 from vidssl.runs.run_directory import check_writable, choose_run_dir, resolve_checkpoint, run_of
 from vidssl.runs.run_record import RunRecord, identify
+from vidssl.runs.step_watch import StepWatch
 
 NEEDLESS_WARNINGS = (
     ".*your dataloader is not resumable.*",  # ours is: the data module continues with the next batch
@@ -167,7 +168,12 @@ class VidsslCLI(LightningCLI):
                 loggers.append(wandb_logger)
             kwargs["logger"] = loggers
         if self.verb == "fit":
-            kwargs["callbacks"] = [*_listed(self.config_init.trainer.get("callbacks")), RunRecord(), WandbRecords()]
+            kwargs["callbacks"] = [
+                *_listed(self.config_init.trainer.get("callbacks")),
+                StepWatch(),
+                RunRecord(),
+                WandbRecords(),
+            ]
         plugins = self.config_init.trainer.get("plugins") or []
         kwargs["plugins"] = list(plugins) if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in kwargs["plugins"]):

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from vidssl.runs.metrics_file import METRICS_FILE, read_metrics
 from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT, PICTURES_FOLDER
+from vidssl.runs.run_file import COMPLETED
 
 OFFLINE_WANDB_RUNS = "wandb/offline-run-*"
 SHOWN = ("top1", "nearest_top1", "mean_class", "recall_at_1", "recall_at_5")
@@ -43,11 +44,14 @@ def print_metrics(metrics: dict[str, float], *, console: Console | None = None) 
     console.print(table)
 
 
-def print_summary(run_dir: Path, *, unreadable: int = 0, console: Console | None = None) -> None:
+def print_summary(
+    run_dir: Path, *, ended: str = COMPLETED, unreadable: int = 0, console: Console | None = None
+) -> None:
     """Print the metrics (start against end), where the files lie and what to type next.
 
     Args:
         run_dir: folder of the run.
+        ended: how it ended, in words.
         unreadable: number of videos that had to be replaced.
         console: where to print; the terminal by default.
     """
@@ -59,6 +63,8 @@ def print_summary(run_dir: Path, *, unreadable: int = 0, console: Console | None
         start = "before the first step" if first_step == 0 else f"after step {first_step:.0f}"
         console.print(f"[italic]Frozen features, % (start: {start})[/]")  # a title would wrap at the table's width
         console.print(_gains(logged))
+    if ended != COMPLETED:
+        console.print(f"[yellow]The run did not get to its end ({escape(ended)}).[/]", soft_wrap=True)
     if unreadable:
         console.print(f"[yellow]{unreadable} videos could not be read and were replaced; the log names them.[/]")
     console.print("[bold]Where it lies[/]")

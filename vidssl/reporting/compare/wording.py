@@ -125,8 +125,8 @@ def left_out_text(run: Run) -> str:
     """Say that a run did not finish, and how far it got."""
     steps, seconds = run.facts.get("steps"), run.facts.get("wall_seconds") or 0.0
     return (
-        f"Left out, since it did not finish: {run.folder} ({steps} steps in {duration_text(seconds)}). It runs still "
-        "or broke off; vidssl fit --ckpt_path continues it, --include-unfinished counts it as it is."
+        f"Left out, since it did not finish: {run.folder} ({steps} steps in {duration_text(seconds)}; {run.ended}). "
+        "vidssl fit --ckpt_path continues it, --include-unfinished counts it as it is."
     )
 
 
