@@ -211,7 +211,7 @@ def test_a_network_that_diverged_is_told_with_its_name(catalog, tmp_path, capsys
 def test_mistakes_end_in_a_sentence(catalog, tmp_path, capsys, args, words):
     assert evaluate("--data", catalog, "--backbone", "small", *args, output=tmp_path) == 2
     assert words in (told := capsys.readouterr().err)
-    assert told.startswith("vidssl: error: ")
+    assert told.splitlines()[-1].startswith("vidssl: error: ") or told.startswith("vidssl: error: ")
     assert not (tmp_path / "evaluations.jsonl").exists()
 
 
@@ -300,3 +300,16 @@ def test_numbers_are_the_same_bits_on_one_two_and_three_processes(catalog, tmp_p
     assert len(one) == len(PROTOCOLS)
     assert on_processes(2, catalog, tmp_path / "2") == one
     assert on_processes(3, catalog, tmp_path / "3") == one
+
+
+def test_what_will_be_measured_is_said_first_and_each_result_as_it_comes(catalog, tmp_path, capsys):
+    clips = ["--set", "num_frames=4", "resize=64", "crop_size=64", "num_crops=1"]
+    words = ["--backbone", "small", "--untrained", "--protocol", "linear-svm/mcl", "knn", *clips]
+    assert evaluate("--data", catalog, *words, output=tmp_path) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("1 network, 2 measurements, the cheapest first:\n")
+    assert "  knn             train1 and test1: 19 videos x 10 clips of 4 x 64 x 64, 11 videos x 10 clips of" in told
+    assert "clips of 64 x 64 pixels, and half of the videos are 48 or less on their shorter side" in told
+    results = [line for line in told.splitlines() if ", %: " in line]
+    assert [line.split(" on ")[0].split(", ")[-1].rstrip("*") for line in results] == ["knn", "linear-svm/mcl"]
+    assert told.index("encoded ") < told.index(results[0]) < told.index(results[1])

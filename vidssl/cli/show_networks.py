@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidssl.errors import VidsslError
+from vidssl.reporting.percent import percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -197,8 +198,8 @@ def _tell(
 
 
 def _text(values: Sequence[float]) -> str:
-    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * statistics.fmean(values):.1f}{spread}"
+    spread = f" ± {percent(statistics.stdev(values))}" if len(values) > 1 else ""
+    return f"{percent(statistics.fmean(values))}{spread}"
 
 
 def _document(methods: dict[str, list[_Seen]], looked_at: LookedAt) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vidssl.reporting.percent import percent
+
 MAX_CLASSES = 24
 """Rows of the table by class; of more classes those with the lowest accuracy are shown."""
 
@@ -116,6 +118,6 @@ def print_by_class(records: Sequence[Mapping[str, Any]], console: Console) -> No
     for heading in ("videos", *tables):
         columns.add_column(escape(heading), justify="right", overflow="fold")
     for label in lowest[:MAX_CLASSES]:
-        accuracies = (f"{100 * table[label]['accuracy']:.1f}" for table in tables.values())
+        accuracies = (percent(table[label]["accuracy"]) for table in tables.values())
         columns.add_row(escape(label), f"{first[label]['videos']:,}", *accuracies)
     console.print(columns)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vidssl.reporting.percent import percent, signed_percent
 from vidssl.runs.metrics_file import METRICS_FILE, read_metrics
 from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT, PICTURES_FOLDER
 from vidssl.runs.run_file import COMPLETED
@@ -40,7 +41,7 @@ def print_metrics(metrics: dict[str, float], *, console: Console | None = None) 
     table.add_column("evaluation")
     table.add_column("measured", justify="right")
     for name, value in metrics.items():
-        table.add_row(name.removeprefix("eval/"), f"{100 * value:.1f}")
+        table.add_row(name.removeprefix("eval/"), percent(value))
     console.print(table)
 
 
@@ -83,8 +84,8 @@ def _gains(logged: dict[str, list[tuple[float, float]]]) -> Table:
     for name, values in logged.items():
         start, end = values[0][1], values[-1][1]
         colour = "green" if end > start else "red"
-        gain = f"[{colour}]{100 * (end - start):+.1f}[/]"
-        table.add_row(name.removeprefix("eval/"), f"{100 * start:.1f}", f"{100 * end:.1f}", gain)
+        gain = f"[{colour}]{signed_percent(end - start)}[/]"
+        table.add_row(name.removeprefix("eval/"), percent(start), percent(end), gain)
     return table
 
 

@@ -7,12 +7,13 @@ from rich.console import Console
 from run_folders import write_run
 
 from vidssl.cli.main import main
-from vidssl.reporting.compare.files import latex, to_csv, to_latex, to_markdown
+from vidssl.reporting.compare.files import to_csv, to_latex, to_markdown
 from vidssl.reporting.compare.methods import group_runs
 from vidssl.reporting.compare.runs import read_runs
 from vidssl.reporting.compare.table import compare
 from vidssl.reporting.compare.text import print_comparison
 from vidssl.reporting.compare.wording import cost_text, duration_text, number, signed
+from vidssl.reporting.foreign_text import latex
 
 
 @pytest.fixture

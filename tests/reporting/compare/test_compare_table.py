@@ -55,18 +55,22 @@ def test_the_paired_interval_is_that_of_the_paired_t_test():
 @pytest.mark.parametrize(
     ("method", "baseline", "interval"),
     [
-        ((0.7, 0.5), (0.6, 0.45), (0.075 - 12.7062 * 0.025, 0.075 + 12.7062 * 0.025)),  # t of one degree of freedom
-        ((0.75, 0.5), (0.5, 0.25), (0.25, 0.25)),  # equal differences: a point
+        ((0.75, 0.5, 0.5), (0.5, 0.25, 0.25), (0.25, 0.25)),  # equal differences: a point
         ((0.5, 0.25, 0.5), (0.5, 0.25, 0.5), (0.0, 0.0)),
     ],
 )
-def test_the_interval_of_two_seeds_and_of_differences_without_spread(method, baseline, interval):
+def test_the_interval_of_differences_without_spread(method, baseline, interval):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         spreads = (spread({seed: [value] for seed, value in enumerate(values)}) for values in (method, baseline))
         found = paired_difference(*spreads)
     assert (found.low, found.high) == (pytest.approx(interval[0], abs=1e-5), pytest.approx(interval[1], abs=1e-5))
     assert found.clear == (interval[0] > 0)
+
+
+def test_two_seeds_get_no_interval():
+    found = paired_difference(spread({0: [0.75], 1: [0.5]}), spread({0: [0.5], 1: [0.25]}))
+    assert (found.n, found.mean, found.low, found.high, found.clear) == (2, 0.25, None, None, False)
 
 
 def test_only_shared_seeds_are_paired():

@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,11 @@ from vidssl.errors import VidsslError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vidssl.cli.evaluate.measuring import Work
+    from vidssl.cli.evaluate.measuring import Step
     from vidssl.cli.evaluate.subjects import Subject
     from vidssl.cli.evaluate.summary import Result, Summary
-    from vidssl.evaluation.features.video_features import VideoFeatures
     from vidssl.evaluation.protocols.contract import Protocol
+    from vidssl.evaluation.protocols.records import Measured
 
 PAGES_FOLDER = "pages"
 WIDE = 200  # columns of text for a file or a pipe, where nothing needs to be folded
@@ -36,8 +36,8 @@ NEEDLESS_WARNINGS = (".*does not have many workers.*", ".*LeafSpec.*is deprecate
 def run_evaluate(args: Sequence[str]) -> int:
     """Run ``vidssl evaluate``; return the exit code.
 
-    All features are computed first, by all processes. What comes after, fitting classifiers above all, is the first
-    process's alone, and no other waits for it.
+    Features are computed by all processes. What comes after, fitting classifiers above all, is the first process's
+    alone, and no other waits for it.
 
     Raises:
         VidsslError: with what the user should know and do.
@@ -50,7 +50,8 @@ def run_evaluate(args: Sequence[str]) -> int:
     for protocol in named:
         _refuse_training(protocol, options)
     _prepare_torch()
-    from vidssl.cli.evaluate.measuring import extract, plan_work
+    from vidssl.cli.evaluate.announcing import announce
+    from vidssl.cli.evaluate.measuring import plan_work, steps_of
     from vidssl.cli.evaluate.subjects import load_subjects
     from vidssl.cli.evaluate.tasks import check_settings
 
@@ -58,33 +59,50 @@ def run_evaluate(args: Sequence[str]) -> int:
     protocols = _with_all_that_apply(named, subjects, options)
     check_settings(settings_of(options), protocols)
     works = [plan_work(subject, protocols, options) for subject in subjects]
-    extracted = [extract(work, options, progress=sys.stderr.isatty()) for work in works]
-    features = [found for found in extracted if found is not None]
-    if len(features) == len(works):  # on the first process
-        _report(works, features, options, repeated(args))
+    steps = steps_of(works)
+    announce(steps, options.accelerator)
+    done = dict(_measured(steps, options))
+    if done:  # on the first process
+        _report([done[place] for place in sorted(done)], options, repeated(args))
     return 0
 
 
-def _report(
-    works: Sequence[Work], features: Sequence[Sequence[VideoFeatures]], options: argparse.Namespace, command: str
-) -> None:
+def _measured(
+    steps: Sequence[Step], options: argparse.Namespace
+) -> Iterator[tuple[int, tuple[Result, Measured, Subject]]]:
+    """Measure one thing after the other; several processes compute all features first, so that none waits for another.
+
+    Yields:
+        On the first process: the place of a measurement on the command line, its result, and the network.
+    """
+    from vidssl.cli.evaluate.announcing import tell_result
+    from vidssl.cli.evaluate.arguments import has_several_processes
+    from vidssl.cli.evaluate.measuring import extract, measure
+
+    extracted = ((step, extract(step, options)) for step in steps)
+    for step, features in list(extracted) if has_several_processes(options) else extracted:
+        if features is not None:
+            result, measured = measure(step, features)
+            tell_result(result)
+            yield step.place, (result, measured, step.work.subject)
+
+
+def _report(done: Sequence[tuple[Result, Measured, Subject]], options: argparse.Namespace, command: str) -> None:
     from rich.console import Console
 
-    from vidssl.cli.evaluate.measuring import measure
     from vidssl.cli.evaluate.summary import Summary
     from vidssl.evaluation.protocols.records import RECORDS_FILE
     from vidssl.reporting.evaluation_tables import print_by_class, print_protocols
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-    done = [pair for work, found in zip(works, features, strict=True) for pair in measure(work, found)]
-    results = [result for result, _ in done]
+    results = [result for result, _, _ in done]
     records = [result.record for result in results]
     summary = Summary.of(results)
     print_protocols(records, console)
     _print_summary(results, summary, console)
     if len({(result.subject, result.split) for result in results}) == 1:
         print_by_class(records, console)
-    folders = list(dict.fromkeys(work.subject.folder for work in works))
+    folders = list(dict.fromkeys(subject.folder for _, _, subject in done))
     console.print(f"\nRecords: {', '.join(str(folder / RECORDS_FILE) for folder in folders)}", soft_wrap=True)
     if options.json is not None:
         document = {"command": command, "records": records, "summary": summary.plain()}
@@ -95,13 +113,14 @@ def _report(
         from vidssl.reporting.evaluation_pages import write_pages
 
         folder = Path(options.show) if options.show else folders[0] / PAGES_FOLDER
-        pages = write_pages([(result.subject, measured) for result, measured in done], folder)
+        pages = write_pages([(result.subject, measured) for result, measured, _ in done], folder)
         console.print(f"Pages: {pages}", soft_wrap=True)
 
 
 def _print_summary(results: Sequence[Result], summary: Summary, console: Console) -> None:
     """Print a column a split for one network, a column a method for several."""
     from vidssl.reporting.evaluation_tables import print_table
+    from vidssl.reporting.percent import percent
 
     splits = list(dict.fromkeys(result.split for result in results))
     one_network = len({result.subject for result in results}) == 1
@@ -112,7 +131,7 @@ def _print_summary(results: Sequence[Result], summary: Summary, console: Console
     rows = []
     for cell in summary.cells:
         (by_split,) = cell.by_run.values()
-        values = ["" if (value := by_split.get(split)) is None else f"{100 * value:.1f}" for split in splits]
+        values = ["" if (value := by_split.get(split)) is None else percent(value) for split in splits]
         rows.append([f"{cell.protocol}/{cell.metric}", *values, *([cell.text()] if len(splits) > 1 else [])])
     print_table([*splits, *(["mean ± deviation"] if len(splits) > 1 else [])], rows, console)
 

@@ -149,23 +149,22 @@ def settings_of(options: argparse.Namespace) -> Mapping[str, Any]:
     return dict(options.set)
 
 
-def trainer_settings(options: argparse.Namespace, progress: bool) -> dict[str, Any]:
-    """Return the arguments of Lightning's Trainer.
-
-    Args:
-        options: of the command line.
-        progress: whether somebody looks at a progress bar.
-    """
+def trainer_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of Lightning's Trainer."""
     devices = int(options.devices) if options.devices.lstrip("-").isdigit() else options.devices
-    several = options.num_nodes > 1 or devices != 1
     return {
         "accelerator": options.accelerator,
         "devices": devices,
         "num_nodes": options.num_nodes,
-        "strategy": "ddp" if several else "auto",
+        "strategy": "ddp" if has_several_processes(options) else "auto",
         "precision": options.precision,
-        "enable_progress_bar": progress,
+        "enable_progress_bar": False,
     }
+
+
+def has_several_processes(options: argparse.Namespace) -> bool:
+    """Whether processes share the work."""
+    return options.num_nodes > 1 or options.devices != "1"
 
 
 def repeated(args: Sequence[str]) -> str:

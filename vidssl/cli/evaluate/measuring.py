@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vidssl.cli.evaluate.announcing import Watch, amount
 from vidssl.cli.evaluate.arguments import settings_of, trainer_settings
 from vidssl.cli.evaluate.subjects import Subject
 from vidssl.cli.evaluate.summary import Result
@@ -19,6 +20,7 @@ from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.contract import Protocol
 from vidssl.evaluation.protocols.leakage import check_unseen, seen_in_training
 from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_record
+from vidssl.jobs.progress import show_progress
 
 FEATURES_FOLDER = "features"
 
@@ -37,9 +39,24 @@ class Work:
     data: VideoDataModule
     tasks: list[Task]
 
+
+@dataclass(frozen=True)
+class Step:
+    """One measurement of one network.
+
+    Attributes:
+        work: what is to be measured of the network.
+        task: the measurement.
+        place: among all, in the order of the command line.
+    """
+
+    work: Work
+    task: Task
+    place: int
+
     def requests(self) -> list[FeatureRequest]:
-        """Return the features that the tasks need: of the gallery and of the queries of each task."""
-        return [request for task in self.tasks for request in (_gallery_request(task), _query_request(task))]
+        """Return the features that are needed: of the gallery and of the queries."""
+        return [_gallery_request(self.task), _query_request(self.task)]
 
 
 def _gallery_request(task: Task) -> FeatureRequest:
@@ -99,37 +116,53 @@ def data_module(subject: Subject, options: argparse.Namespace) -> VideoDataModul
     )
 
 
-def extract(work: Work, options: argparse.Namespace, progress: bool) -> list[VideoFeatures] | None:
-    """Compute the features that the work needs; None on all processes but the first.
+def steps_of(works: Sequence[Work]) -> list[Step]:
+    """Return all measurements, the cheapest first: those with the fewest pixels for the network."""
+    steps = [Step(work, task, place) for place, (work, task) in enumerate(_pairs(works))]
+    return sorted(steps, key=lambda step: sum(amount(step, request).pixels for request in step.requests()))
+
+
+def _pairs(works: Sequence[Work]) -> Iterator[tuple[Work, Task]]:
+    for work in works:
+        for task in work.tasks:
+            yield work, task
+
+
+def extract(step: Step, options: argparse.Namespace) -> list[VideoFeatures] | None:
+    """Compute the features of the gallery and of the queries; None on all processes but the first.
 
     Raises:
         VidsslError: a video that cannot be read, and whatever else `extract_all` has to say.
     """
-    folder = options.features or work.subject.folder / FEATURES_FOLDER
-    return extract_all(work.subject.loaded, work.data, work.requests(), trainer_settings(options, progress), folder)
+    subject, data, requests = step.work.subject, step.work.data, step.requests()
+    folder = options.features or subject.folder / FEATURES_FOLDER
+    total = sum(amount(step, request).videos for request in requests)
+    with show_progress(total, "encoding", "encoded") as tell:
+        settings = {**trainer_settings(options), "callbacks": [Watch(tell, total)]}
+        return extract_all(subject.loaded, data, requests, settings, folder)
 
 
-def measure(work: Work, features: Sequence[VideoFeatures]) -> Iterator[tuple[Result, Measured]]:
-    """Carry out the tasks one after the other, and keep the record of each.
+def measure(step: Step, features: Sequence[VideoFeatures]) -> tuple[Result, Measured]:
+    """Carry out a measurement and keep its record.
 
     Args:
-        work: what is to be measured.
-        features: those that it asked for, in that order.
+        step: what is to be measured.
+        features: of the gallery and of the queries.
 
     Raises:
         VidsslError: what a measure has to say, with the names of network and protocol before it.
     """
-    subject, catalog = work.subject, work.data.catalog
-    for task, gallery, query in zip(work.tasks, features[0::2], features[1::2], strict=True):
-        try:
-            outcome = task.protocol.run(gallery, query)
-        except VidsslError as error:
-            raise VidsslError(f"{subject.name}, {task.named.name} on {task.pair}: {error}") from error
-        measured = Measured(task.protocol, work.data.name, catalog, task.clips, gallery, query, outcome, task.named)
-        seen = seen_in_training(subject.loaded.trained_on, catalog, query.index)
-        provenance = subject.loaded.provenance
-        record = measured.record(
-            epoch=provenance["epoch"], checkpoint=provenance, seen_in_training=None if seen is None else len(seen)
-        )
-        append_record(subject.folder / RECORDS_FILE, record)
-        yield Result(subject.name, subject.method, task.pair.query, record), measured
+    subject, catalog, task = step.work.subject, step.work.data.catalog, step.task
+    gallery, query = features
+    try:
+        outcome = task.protocol.run(gallery, query)
+    except VidsslError as error:
+        raise VidsslError(f"{subject.name}, {task.named.name} on {task.pair}: {error}") from error
+    measured = Measured(task.protocol, step.work.data.name, catalog, task.clips, gallery, query, outcome, task.named)
+    seen = seen_in_training(subject.loaded.trained_on, catalog, query.index)
+    provenance = subject.loaded.provenance
+    record = measured.record(
+        epoch=provenance["epoch"], checkpoint=provenance, seen_in_training=None if seen is None else len(seen)
+    )
+    append_record(subject.folder / RECORDS_FILE, record)
+    return Result(subject.name, subject.method, task.pair.query, record), measured

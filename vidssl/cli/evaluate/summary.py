@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vidssl.reporting.foreign_text import markdown_code, markdown_text
+from vidssl.reporting.percent import percent
+
 
 @dataclass(frozen=True)
 class Result:
@@ -68,7 +71,7 @@ class Cell:
         """Return mean and spread in %, as "71.3 ± 2.0"."""
         if self.mean is None:
             return "-"
-        return f"{100 * self.mean:.1f}" + ("" if self.spread is None else f" ± {100 * self.spread:.1f}")
+        return percent(self.mean) + ("" if self.spread is None else f" ± {percent(self.spread)}")
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,10 @@ class Summary:
 
     def markdown(self) -> str:
         """Return the table in Markdown, accuracies in %."""
-        lines = [f"| % | {' | '.join(self.headings())} |", "|---" * (1 + len(self.methods)) + "|"]
+        lines = [f"| % | {' | '.join(map(markdown_text, self.headings()))} |", "|---" * (1 + len(self.methods)) + "|"]
         for row in self.rows:
             texts = [self.text(method, row) for method in self.methods]
-            lines.append(f"| `{'/'.join(row)}` | {' | '.join(texts)} |")
+            lines.append(f"| {markdown_code('/'.join(row))} | {' | '.join(texts)} |")
         return "\n".join(lines)
 
     def plain(self) -> list[dict[str, Any]]:

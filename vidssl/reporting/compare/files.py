@@ -19,20 +19,12 @@ from vidssl.reporting.compare.wording import (
     shared_seeds_text,
     stacked_heading,
 )
+from vidssl.reporting.foreign_text import csv_text, latex, markdown_code, markdown_text, one_line
 
 CSV_COLUMNS = (
     *("method", "data", "protocol", "metric", "conditions", "n", "mean", "deviation", "seeds", "values"),
     *("baseline", "paired_n", "difference", "low", "high"),
 )
-LATEX_SPECIAL = {
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "–": "--",
-}
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -57,30 +49,44 @@ def _csv_line(row: Row, heading: Heading, baseline: str | None) -> dict[str, obj
     if cell.against is not None:
         line |= {"baseline": baseline, "paired_n": cell.against.n, "difference": cell.against.mean}
         line |= {"low": cell.against.low, "high": cell.against.high}
-    return line
+    return {key: csv_text(value) if isinstance(value, str) else value for key, value in line.items()}
 
 
 def to_markdown(comparison: Comparison) -> str:
     """A table of results, one of differences, one of costs, and the notes."""
     headings = comparison.headings
-    titles = [f"`{heading_text(heading)}`" for heading in headings]
+    titles = [markdown_code(heading_text(heading)) for heading in headings]
     results = [
-        [row.label, seeds_text(row, headings), *(_markdown_cell(row, heading, headings) for heading in headings)]
+        [
+            markdown_text(row.label),
+            seeds_text(row, headings),
+            *(_markdown_cell(row, heading, headings) for heading in headings),
+        ]
         for row in comparison.rows
     ]
     lines = _markdown_table(["", "seeds", *titles], results)
     compared = [row for row in comparison.rows if any(cell.against for cell in row.cells.values())]
     if compared:
         differences = [
-            [row.label, shared_seeds_text(row, headings), *(against_text(row, heading) for heading in headings)]
+            [
+                markdown_text(row.label),
+                shared_seeds_text(row, headings),
+                *(against_text(row, heading) for heading in headings),
+            ]
             for row in compared
         ]
-        lines += ["", *_markdown_table([f"against {comparison.baseline}", "seeds", *titles], differences)]
+        lines += [
+            "",
+            *_markdown_table([f"against {markdown_text(str(comparison.baseline))}", "seeds", *titles], differences),
+        ]
     keys = cost_keys(comparison)
     if keys:
-        costs = [[label, *(cost_text(key, values[key]) for key in keys)] for label, values in comparison.costs.items()]
+        costs = [
+            [markdown_text(label), *(cost_text(key, values[key]) for key in keys)]
+            for label, values in comparison.costs.items()
+        ]
         lines += ["", *_markdown_table(["a run, on average", *(COST_TITLES[key] for key in keys)], costs)]
-    return "\n".join([*lines, "", *(f"- {line}" for line in notes_below(comparison))]) + "\n"
+    return "\n".join([*lines, "", *(f"- {markdown_text(line)}" for line in notes_below(comparison))]) + "\n"
 
 
 def _markdown_cell(row: Row, heading: Heading, headings: Sequence[Heading]) -> str:
@@ -90,14 +96,14 @@ def _markdown_cell(row: Row, heading: Heading, headings: Sequence[Heading]) -> s
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     rule = "|---" + "|---:" * (len(head) - 1) + "|"
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in (head, *rows)]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
     return [lines[0], rule, *lines[1:]]
 
 
 def to_latex(comparison: Comparison) -> str:
     """A table in the style of booktabs, whose package it needs; notes are comments above it."""
     headings = comparison.headings
-    lines = [f"% {line}" for line in notes_below(comparison)]
+    lines = [f"% {one_line(line)}" for line in notes_below(comparison)]
     lines += [r"\begin{tabular}{l" + "r" * len(headings) + "}", r"\toprule"]
     for words in zip(*map(stacked_heading, headings), strict=True):
         lines.append(" & ".join(["", *map(latex, words)]) + r" \\")
@@ -112,8 +118,3 @@ def to_latex(comparison: Comparison) -> str:
 def _latex_cell(row: Row, heading: Heading, headings: Sequence[Heading]) -> str:
     text = latex(cell_text(row, heading, headings))
     return rf"\textbf{{{text}}}" if heading.column in row.cells and row.cells[heading.column].best else text
-
-
-def latex(text: str) -> str:
-    """Write text so that LaTeX sets it as it is."""
-    return "".join(LATEX_SPECIAL.get(sign, sign) for sign in text)

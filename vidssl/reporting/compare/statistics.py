@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
+FEWEST_FOR_INTERVAL = 3  # of two seeds Student's t is 12.7: an interval that says nothing, or a point by chance
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class PairedDifference:
     Attributes:
         n: seeds that both have.
         mean: mean difference.
-        low: lower end of the interval; None with fewer than two seeds.
+        low: lower end of the interval; None with fewer than three seeds.
         high: upper end of the interval.
         above: seeds on which the method is above the other.
     """
@@ -77,8 +78,8 @@ def paired_difference(method: Spread, baseline: Spread) -> PairedDifference | No
     own, other = ([values[seed] for seed in seeds] for values in (method.values, baseline.values))
     differences = [one - another for one, another in zip(own, other, strict=True)]
     mean, above = statistics.fmean(differences), sum(difference > 0 for difference in differences)
-    if len(seeds) < 2:
-        return PairedDifference(1, mean, None, None, above)
+    if len(seeds) < FEWEST_FOR_INTERVAL:
+        return PairedDifference(len(seeds), mean, None, None, above)
     from scipy.stats import ttest_rel
 
     with warnings.catch_warnings():

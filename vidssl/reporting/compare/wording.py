@@ -7,15 +7,14 @@ from collections.abc import Sequence
 
 from vidssl.reporting.compare.comparison import Comparison, Heading, Row
 from vidssl.reporting.compare.runs import Run
-from vidssl.reporting.compare.statistics import PairedDifference, Spread
+from vidssl.reporting.compare.statistics import FEWEST_FOR_INTERVAL, PairedDifference, Spread
+from vidssl.reporting.percent import percent as share_in_percent
 
 NOTHING = "–"
 MINUS = "−"
-PERCENT = 100
 SECONDS_PER_MINUTE = 60
 MINUTES_PER_HOUR = 60
 HOURS_PER_DAY = 24
-FEW_SEEDS = 3
 COST_TITLES = {
     "wall_seconds": "wall time",
     "device_hours": "device-hours",
@@ -31,7 +30,7 @@ def number(value: float, *, percent: bool) -> str:
     """Say a value: in % with one decimal, or with three digits where it is no share."""
     if not math.isfinite(value):
         return NOTHING
-    return f"{PERCENT * value:.1f}" if percent else f"{value:.3g}"
+    return share_in_percent(value) if percent else f"{value:.3g}"
 
 
 def spread_text(spread: Spread, *, percent: bool) -> str:
@@ -106,17 +105,22 @@ def legend(comparison: Comparison) -> list[str]:
     most = max((told.n for told in compared), default=0)
     if most == 1:
         lines.append(f"Differences from {comparison.baseline} are of one shared seed: they may be chance.")
-    elif most > 1:
+    elif 1 < most < FEWEST_FOR_INTERVAL:
+        lines.append(
+            f"Differences from {comparison.baseline} are paired over {most} shared seeds, too few for an interval: "
+            "they may be chance."
+        )
+    elif most >= FEWEST_FOR_INTERVAL:
         seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"
         lines.append(
             f"Differences from {comparison.baseline} are paired over {seeds} shared seeds, with the 95 % interval of "
             "their mean (Student's t); bold ones leave out 0. The interval tells of seeds, not of other videos, and is "
             "not corrected for looking at many columns."
         )
-    if most > 1 and fewest <= FEW_SEEDS:
+    if most >= FEWEST_FOR_INTERVAL >= fewest:
         lines.append(
-            "With three seeds or fewer only large, steady differences leave out 0; one that holds 0 does not say that "
-            "methods are equal."
+            "Two seeds have no interval, and of three only large, steady differences leave out 0; one that holds 0 "
+            "does not say that methods are equal."
         )
     return lines
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vidssl.evaluation.protocols.outcome import Neighbours
 from vidssl.evaluation.protocols.records import Measured
 from vidssl.reporting.evaluation_pages.findings import Findings, distance_in_words
+from vidssl.reporting.percent import percent
 
 QUERIES_SHOWN = 48
 NEIGHBOURS_SHOWN = 5
@@ -89,7 +90,7 @@ def shown_neighbours(findings: Findings) -> ShownNeighbours | None:
     total = len(findings.right)
     told = (
         f"{len(places):,} of {total:,} queries, of every class as many, wrong and right ones in turn as far as there "
-        f"are any. Of all {total:,}, {100 * findings.right.mean():.1f} % {findings.rightness}. The first video is the "
+        f"are any. Of all {total:,}, {percent(findings.right.mean())} % {findings.rightness}. The first video is the "
         f"query; its nearest of the gallery follow with their distances ({distance_of(findings.measured)}): "
         "✓ and a line around it for the class of the query, ✗ and a dashed line for another class."
     )
@@ -111,7 +112,7 @@ def _query(findings: Findings, neighbours: Neighbours, place: int) -> Query:
     else:
         told = "nearest is right" if right else "nearest is wrong"
     row = int(measured.query.index[place])
-    asked = Card(row, measured.catalog.path(row), "asked", class_name, told, right)
+    asked = Card(row, measured.catalog.name(row), "asked", class_name, told, right)
     return Query(class_name, "right" if right else "wrong", [asked, *_found(measured, neighbours, place, label)])
 
 
@@ -121,4 +122,4 @@ def _found(measured: Measured, neighbours: Neighbours, place: int, label: int) -
     for item, distance in zip(items, distances, strict=True):
         row, its = int(measured.gallery.index[item]), int(measured.gallery.labels[item])
         kind = "same" if its == label else "other"
-        yield Card(row, measured.catalog.path(row), kind, measured.catalog.classes[its], f"{distance:#.3g}")
+        yield Card(row, measured.catalog.name(row), kind, measured.catalog.classes[its], f"{distance:#.3g}")

@@ -1,0 +1,34 @@
+"""One rounding for every accuracy that is printed."""
+
+import numpy as np
+import pytest
+import torch
+
+from vidssl.cli.evaluate.summary import Cell
+from vidssl.reporting.compare.wording import number
+from vidssl.reporting.percent import percent, signed_percent
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.4625, "46.3"),
+        (0.46125, "46.1"),
+        (0.4635, "46.4"),
+        (0.0005, "0.1"),
+        (0.00049, "0.0"),
+        (1.0, "100.0"),
+        (0.0, "0.0"),
+    ],
+)
+def test_halves_are_rounded_up_whatever_the_precision(share, text):
+    assert percent(share) == percent(float(np.float32(share))) == percent(torch.tensor(share).item()) == text
+
+
+def test_the_same_number_reads_the_same_everywhere():
+    cell = Cell("CVRL", "knn", "top1", {"run": {"test": 0.4625}})
+    assert cell.text() == number(float(np.float32(0.4625)), percent=True) == percent(0.4625) == "46.3"
+
+
+def test_a_difference_has_its_sign():
+    assert [signed_percent(value) for value in (0.0225, -0.0225, 0.0)] == ["+2.3", "-2.3", "+0.0"]
