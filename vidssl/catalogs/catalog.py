@@ -17,7 +17,7 @@ import numpy as np
 
 from vidssl.catalogs.file_state import UNKNOWN
 from vidssl.catalogs.layout import ALL as ALL
-from vidssl.catalogs.layout import COLUMN_DTYPES, FILE_COLUMNS, KIND
+from vidssl.catalogs.layout import COLUMN_DTYPES, FILE_COLUMNS, KIND, printable
 from vidssl.catalogs.layout import VideoRow as VideoRow
 from vidssl.catalogs.writing import write_catalog as write_catalog
 from vidssl.errors import UnknownNameError, VidsslError, nearest
@@ -90,6 +90,10 @@ class Catalog:
     def path(self, index: int) -> str:
         """Return the path of video `index`, relative to the root."""
         return unpack_string(self._arrays, "path", range(len(self))[index])
+
+    def name(self, index: int) -> str:
+        """Return the path of video `index` as text that can be printed, drawn and written."""
+        return printable(self.path(index))
 
     def paths(self, rows: np.ndarray) -> list[str]:
         """Return the paths of many videos, int64 (n,), faster than one by one."""

@@ -40,6 +40,11 @@ ALL = "all"
 """The split that every catalog has: all its videos."""
 
 
+def printable(text: str) -> str:
+    """Return a text with file names in it as UTF-8 can hold it; other bytes become ``udcff`` and the like."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class VideoRow:
     """What is known of one video.
@@ -69,6 +74,11 @@ class VideoRow:
     num_bytes: int = UNKNOWN
     changed_ns: int = UNKNOWN
     content: int = UNKNOWN
+
+    @property
+    def name(self) -> str:
+        """The path as text that can be printed, drawn and written: file names need not be UTF-8."""
+        return printable(self.path)
 
     @property
     def file_state(self) -> FileState:

@@ -6,6 +6,7 @@ import numpy as np
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.catalogs.copies import copies_told
+from vidssl.catalogs.layout import printable
 
 NAMES_TOLD = 4
 USUAL_CLIP = 31  # of the shipped configurations
@@ -33,11 +34,6 @@ def summarise(catalog: Catalog) -> str:
     if len(catalog.bad) > BAD_TOLD:
         lines.append(f"    ... and {len(catalog.bad) - BAD_TOLD:,} more")
     return printable("\n".join(lines))
-
-
-def printable(text: str) -> str:
-    """Return a text with file names in it so that it can be printed: names need not be UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _short(catalog: Catalog) -> str:

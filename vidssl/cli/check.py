@@ -64,7 +64,7 @@ def _check_catalog(options: argparse.Namespace) -> int:
     from vidssl.catalogs.catalog import Catalog
     from vidssl.catalogs.checking import changed_videos
     from vidssl.catalogs.copies import copies_told
-    from vidssl.catalogs.summary import printable
+    from vidssl.catalogs.layout import printable
     from vidssl.jobs.progress import show_progress
 
     catalog = Catalog.open(options.name, options.root, verify="whole")

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from vidssl.catalogs.catalog import ALL, Catalog
+from vidssl.catalogs.layout import printable
 from vidssl.catalogs.listing import LISTINGS
 from vidssl.catalogs.preparation import bad_path, journal_path, prepare
 from vidssl.catalogs.probing import ProbeOptions
-from vidssl.catalogs.summary import printable, summarise
+from vidssl.catalogs.summary import summarise
 from vidssl.catalogs.synthetic.videos import APPEARANCES, CLASSES, SyntheticSpec, contact_sheet, write_synthetic
 from vidssl.cli import INTERRUPTED
 from vidssl.errors import VidsslError

@@ -245,9 +245,9 @@ class VideoDataModule(LightningDataModule):
         for row, reason in failures:
             if row not in self.unreadable:
                 self.unreadable[row] = reason
-                logger.warning("Unreadable video replaced: %s (%s)", self.catalog.path(row), reason)
+                logger.warning("Unreadable video replaced: %s (%s)", self.catalog.name(row), reason)
         if len(self.unreadable) > self.loading.max_bad_fraction * len(self.train_rows):
-            listed = "\n".join(f"  {self.catalog.path(row)}: {reason}" for row, reason in self.unreadable.items())
+            listed = "\n".join(f"  {self.catalog.name(row)}: {reason}" for row, reason in self.unreadable.items())
             raise VidsslError(
                 f"{len(self.unreadable)} of {len(self.train_rows)} training videos cannot be read, more than "
                 f"data.loading.max_bad_fraction = {self.loading.max_bad_fraction} allows:\n{listed}\n"

@@ -150,7 +150,7 @@ class ClipDataset(Dataset[ClipSample]):
                 failures.append((row, error.reason))
                 row = int(self.rows[replacements.integers(len(self.rows))])
         raise VidsslError(
-            f"{MAX_REPLACEMENTS} videos in a row could not be read, the first {self.catalog.path(failures[0][0])} "
+            f"{MAX_REPLACEMENTS} videos in a row could not be read, the first {self.catalog.name(failures[0][0])} "
             f"({failures[0][1]}). Is data.root right? It is {self.catalog.root}."
         )
 

@@ -87,7 +87,8 @@ class LabelledSubset:
         }
         try:
             with replacing(file) as temporary:
-                temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+                temporary.write_bytes(text.encode("utf-8", "surrogateescape"))  # file names need not be UTF-8
         except OSError as error:
             raise VidsslError(f"The list of labelled videos cannot be written to {file}: {error.strerror}.") from error
         return file

@@ -62,7 +62,7 @@ def attention_page(looked_at: LookedAt, place: int, attention: Mapping[str, np.n
     """
     clip, row, catalog = looked_at.clips.num_clips // 2, int(looked_at.rows[place]), looked_at.data.catalog
     video = catalog[row]
-    title = video.path + (f"   |   class {catalog.classes[video.label]}" if video.label >= 0 else "")
+    title = video.name + (f"   |   class {catalog.classes[video.label]}" if video.label >= 0 else "")
     shown = {name: maps[place, clip] for name, maps in attention.items()}
     notes = {name: f"{100 * looked_at.share_of(place, clip, maps):.0f} % on motion" for name, maps in shown.items()}
     return AttentionPage(title, looked_at.clip_of(row, clip), looked_at.motion[place, clip], shown, notes)

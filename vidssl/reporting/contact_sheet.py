@@ -96,7 +96,7 @@ def contact_sheet(page: Page, file: Path) -> Path:
 def _title(page: Page) -> str:
     video = page.video
     told = [
-        video.path,
+        video.name,
         f"class {page.label}" if page.label else "",
         f"{video.num_frames} frames, {video.duration_seconds:.1f} s",
         f"{video.width} x {video.height} pixels",

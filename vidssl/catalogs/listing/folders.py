@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
+from vidssl.catalogs.layout import printable
 from vidssl.catalogs.listing.files import scan
 from vidssl.catalogs.listing.listed import ListedVideo, Listing
 from vidssl.catalogs.listing.values import sort_names, spelling_notes
@@ -32,8 +33,9 @@ def class_folders(*, videos: Path, group_pattern: str | None = None) -> Listing:
             "move them, or prepare a flat folder without labels (vidssl prepare flat)."
         )
     groups = _groups(paths, group_pattern)
-    found = [ListedVideo(path, path.split("/")[0], groups.get(path)) for path in paths]
-    classes = sort_names({path.split("/")[0] for path in paths})
+    # names of folders need not be UTF-8, but names of classes stand in records and pictures
+    found = [ListedVideo(path, printable(path.split("/")[0]), groups.get(path)) for path in paths]
+    classes = sort_names({video.label for video in found if video.label is not None})
     notes = [*_one_class(videos, paths, classes), *spelling_notes("classes", classes), *scanned.notes()]
     return Listing("class_folders", videos, found, [], classes, notes=(*notes,))
 
@@ -72,4 +74,4 @@ def _groups(paths: list[str], pattern: str | None) -> dict[str, str]:
             f"The group pattern {pattern!r} finds no group in {len(unmatched)} of {len(paths)} file names, "
             f"such as {PurePosixPath(unmatched[0]).name}."
         )
-    return {path: match.group(1) for path, match in matches.items() if match is not None}
+    return {path: printable(match.group(1)) for path, match in matches.items() if match is not None}

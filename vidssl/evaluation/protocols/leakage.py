@@ -62,8 +62,8 @@ def check_unseen(
     told_by = "" if exact else ", told by file name and number of frames or by what is in the files,"
     copies = seen[_copies(parts, catalog, seen)]
     if exact and len(copies):
-        told_by = f", {len(copies):,} of them as copies under other names, such as {catalog.path(int(copies[0]))},"
-    named = ", ".join(catalog.path(int(row)) for row in seen[:NAMED_VIDEOS])
+        told_by = f", {len(copies):,} of them as copies under other names, such as {catalog.name(int(copies[0]))},"
+    named = ", ".join(catalog.name(int(row)) for row in seen[:NAMED_VIDEOS])
     more = ", ..." if len(seen) > NAMED_VIDEOS else ""
     raise VidsslError(
         f"{checkpoint} was trained on {len(seen):,} of the {len(rows):,} query videos ({named}{more})"
