@@ -54,6 +54,30 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
 
 
+def averaged_updates(content: Checkpoint) -> int | None:
+    """Return how often the average that a checkpoint holds in place of the trained weights was updated, or None.
+
+    Lightning's `WeightAveraging` keeps the trained ones beside it, under ``current_model_state``.
+    """
+    state = content.values.get("averaging_state")
+    return int(state["n_averaged"]) if isinstance(state, Mapping) and "n_averaged" in state else None
+
+
+def check_averaged(content: Checkpoint) -> None:
+    """Refuse to measure or to hand on an average of weights that training never reached.
+
+    Raises:
+        VidsslError: the average was never updated, so that it is a copy of the weights at the start.
+    """
+    if averaged_updates(content) == 0:
+        steps = content.values.get("global_step", "some")
+        raise VidsslError(
+            f"{content.path} holds an average of the weights that had not been updated after {steps} steps: it is a "
+            "copy of the weights at the start, not of the trained ones. Take a later checkpoint, or let the averaging "
+            "begin earlier (update_starting_at_step or update_starting_at_epoch of EMAWeightAveraging)."
+        )
+
+
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 import vidssl
 from vidssl.backbones import build_backbone
-from vidssl.backbones.checkpoints import Checkpoint, read_checkpoint
+from vidssl.backbones.checkpoints import Checkpoint, check_averaged, read_checkpoint
 from vidssl.backbones.contract import Backbone
 from vidssl.backbones.weights import compare, shapes_of
 from vidssl.data.training_history import KEY, history_as_text, training_history
@@ -47,6 +47,7 @@ def export_backbone(checkpoint: str | Path, output: str | Path) -> dict[str, str
     checkpoint, output = Path(checkpoint), Path(output)
     _check_output(checkpoint, output)
     content = read_checkpoint(checkpoint)
+    check_averaged(content)
     name, options = _backbone_of(content)
     own = build_backbone(name, **_without_weights(options)).state_dict()
     report = compare(shapes_of(own), content.tensors, _PREFIX, str(checkpoint))

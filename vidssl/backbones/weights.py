@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vidssl.backbones.checkpoints import read_checkpoint
+from vidssl.backbones.checkpoints import check_averaged, read_checkpoint
 from vidssl.backbones.contract import Backbone
 from vidssl.backbones.inflation import image_shapes, inflate
 from vidssl.errors import VidsslError
@@ -89,7 +89,9 @@ def load_weights(backbone: Backbone, source: str | Path) -> LoadReport:
     Raises:
         VidsslError: the file cannot be read (see `read_checkpoint`), or less than 90 % of the tensors match.
     """
-    found = read_checkpoint(source).tensors
+    content = read_checkpoint(source)
+    check_averaged(content)
+    found = content.tensors
     tensors, report = _by_name(backbone, found, str(source))
     if report.fraction < 1:
         tensors, report = max((tensors, report), _by_inflation(backbone, found, str(source)), key=_fraction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,11 +17,14 @@ from torch import Tensor
 
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
+from vidssl.evaluation.averaging import measured_weights
 from vidssl.evaluation.features.collection import FeaturePart, Processes, hold
 from vidssl.evaluation.features.encoder import sha256_of
 from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.named import get_protocol
 from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_record
+
+logger = logging.getLogger(__name__)
 
 
 class FrozenFeatureEvaluation(Callback):
@@ -31,7 +35,8 @@ class FrozenFeatureEvaluation(Callback):
     process encodes its share of the videos, each exactly once, and sends it to the first process, which measures alone,
     from memory or, above `collection.MEMORY_BYTES`, from a passing file in the run's folder; the others wait without a
     time limit. Metrics are logged as ``eval/<data set>/<protocol>/<metric>``, accuracies in [0, 1], and recorded in the
-    run's ``evaluations.jsonl``.
+    run's ``evaluations.jsonl``, with whose weights they are: where Lightning averages weights it validates the average.
+    One that was never updated is not measured.
 
     Several of these may stand side by side, each with its protocols and its schedule: a cheap one often, a dear one
     seldom. Lightning encodes the videos once for all of them, at every `check_val_every_n_epoch`;
@@ -104,7 +109,23 @@ class FrozenFeatureEvaluation(Callback):
     def _is_due(self, trainer: Trainer) -> bool:
         if trainer.sanity_checking:  # a few batches are a check of the code, not a measurement
             return math.isinf(trainer.num_sanity_val_steps)
-        return trainer.state.fn != TrainerFn.FITTING or (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        if trainer.state.fn != TrainerFn.FITTING:
+            return True
+        return (trainer.current_epoch + 1) % self.every_n_epochs == 0 and self._is_trained(trainer)
+
+    def _is_trained(self, trainer: Trainer) -> bool:
+        """Whether what Lightning validates has learned; it also validates an average that was never updated."""
+        weights = measured_weights(trainer)
+        if weights.average is None or weights.updates > 0:
+            return True
+        if trainer.is_global_zero:
+            logger.warning(
+                "Nothing is measured after %d steps: %s has not begun to average the weights, and Lightning would have "
+                "its copy of the weights at the start measured. Let it begin before the first evaluation.",
+                trainer.global_step,
+                weights.average,
+            )
+        return False
 
     def _views(self, loaders: dict[str, Any]) -> dict[str, str]:
         """Whether the mean over the views of a video will do, for each loader."""
@@ -218,7 +239,13 @@ def circumstances_of(trainer: Trainer, query: VideoFeatures) -> dict[str, Any]:
     """What a record says of the run, or of the checkpoint that is measured without one."""
     if trainer.state.fn == TrainerFn.FITTING:
         seen = int(np.isin(query.index, data_of(trainer).train_rows).sum())
-        return {"step": trainer.global_step, "epoch": trainer.current_epoch, "seen_in_training": seen}
+        weights = str(measured_weights(trainer))
+        return {
+            "step": trainer.global_step,
+            "epoch": trainer.current_epoch,
+            "seen_in_training": seen,
+            "weights": weights,
+        }
     if not trainer.ckpt_path:
         return {}
     file = Path(trainer.ckpt_path)

@@ -14,7 +14,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from vidssl.backbones import build_backbone
-from vidssl.backbones.checkpoints import Checkpoint, read_checkpoint
+from vidssl.backbones.checkpoints import Checkpoint, averaged_updates, check_averaged, read_checkpoint
 from vidssl.backbones.contract import Backbone
 from vidssl.backbones.weights import LoadReport, compare, load_weights, shapes_of
 from vidssl.data.training_history import TrainedSplit, training_history
@@ -115,6 +115,7 @@ def load_encoder(source: str | Path | None, outside: OutsideWeights = OutsideWei
     if source is None:
         return _untrained(outside)
     content = read_checkpoint(source)
+    check_averaged(content)
     values = content.values.get("hyper_parameters")
     if isinstance(values, Mapping) and isinstance(values.get("backbone"), str):
         return _ours(content, _Described.of_checkpoint(content, values), outside)
@@ -198,10 +199,17 @@ def _ours(content: Checkpoint, described: _Described, outside: OutsideWeights) -
         "backbone_options": described.options,
         "pixel_mean": list(described.pixel_mean),
         "pixel_std": list(described.pixel_std),
-        "encoder": "the network that learns (not its moving average, where there is one)",
+        "encoder": _which(content),
     }
     encoder = FrozenEncoder(backbone, described.pixel_mean, described.pixel_std)
     return LoadedEncoder(encoder, provenance, training_history(content.values))
+
+
+def _which(content: Checkpoint) -> str:
+    updates = averaged_updates(content)
+    if updates is None:
+        return "the network that learns (not its moving average, where there is one)"
+    return f"an average of the weights over {updates} updates, which the run was set to take"
 
 
 def _theirs(content: Checkpoint, outside: OutsideWeights) -> LoadedEncoder:

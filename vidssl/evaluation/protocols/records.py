@@ -62,6 +62,7 @@ class Measured:
         epoch: int | None = None,
         checkpoint: Mapping[str, Any] | None = None,
         seen_in_training: int | None = None,
+        weights: str | None = None,
     ) -> dict[str, Any]:
         """Return the document for `append_record`.
 
@@ -70,6 +71,7 @@ class Measured:
             epoch: of the run; None where it is not known.
             checkpoint: at least ``file`` (name) and ``sha256``; None in a run.
             seen_in_training: query videos that the network was trained on, without labels; None if unknown.
+            weights: whose were measured in a run: the trained ones, or an average of them.
         """
         named = self.named or self.protocol
         return plain(
@@ -79,6 +81,7 @@ class Measured:
                 "step": step,
                 "epoch": epoch,
                 "checkpoint": checkpoint,
+                "weights": weights,
                 "protocol": named.described(),
                 "modified": self.modified(),
                 "data": {
