@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from vidssl.backbones.checkpoints import Checkpoint, read_checkpoint
+from vidssl.backbones.checkpoints import Checkpoint, check_averaged, read_checkpoint
 from vidssl.data.training_history import TrainedSplit, training_history
 from vidssl.errors import VidsslError
 
@@ -34,8 +34,8 @@ def check_checkpoint(file: str, model: nn.Module, verb: str) -> None:
         verb: the verb that was typed; ``fit`` needs the state of the optimiser too.
 
     Raises:
-        VidsslError: the file cannot be read, is no checkpoint of a run, or comes from another architecture; the
-            message names the file and what differs.
+        VidsslError: the file cannot be read, is no checkpoint of a run, comes from another architecture, or would have
+            an average measured that was never updated; the message names the file and what differs.
     """
     checkpoint = read_checkpoint(file)
     trained = checkpoint.values.get("hyper_parameters")
@@ -45,6 +45,8 @@ def check_checkpoint(file: str, model: nn.Module, verb: str) -> None:
             f"ckpt_path: {file} holds weights, but is no checkpoint of a run of vidssl fit. To start from its "
             "weights give it as model.init_args.backbone.weights instead."
         )
+    if verb != "fit":  # which continues with the weights beside the average
+        check_averaged(checkpoint)
     difference = _difference(checkpoint, model)
     if difference:
         raise VidsslError(
