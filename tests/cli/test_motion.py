@@ -3,16 +3,18 @@ import subprocess
 import sys
 from functools import partial
 
+import motion_scenes as scenes
+import numpy as np
 import pytest
 from fake_motion import fake_motion, make_job, numbered
 
-from vidssl.catalogs.catalog import Catalog
+from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
 from vidssl.cli import main as cli
 from vidssl.cli import motion as command
 from vidssl.cli.motion import run_motion
 from vidssl.errors import VidsslError
 from vidssl.motion.settings import MotionSettings
-from vidssl.motion.store import MotionStore
+from vidssl.motion.store import MotionStore, StoredVideo, write_store
 from vidssl.motion.whole_catalog import compute_share
 
 
@@ -146,3 +148,55 @@ def test_mistakes_in_the_settings_name_their_key(folder, capsys, words, message)
     told = capsys.readouterr().err
     assert message in told
     assert "Traceback" not in told
+
+
+def test_it_ends_with_how_many_fell_back_and_how_many_barely_move(folder):
+    job = make_job(folder, numbered(4))
+    moving, still = np.ones(2, np.float32), np.zeros(2, np.float32)
+    videos = [
+        StoredVideo(16, "codec", moving),
+        StoredVideo(16, "dis", still),
+        StoredVideo(16, "dis", moving),
+        StoredVideo(0, "", moving[:0], "it hangs"),
+    ]
+    shares = [np.zeros((2, 6, 6), np.uint8)] * 3
+    write_store(job.output, videos, shares, catalog=job.catalog, settings=job.settings, dtype="uint8")
+    told = command.summarise(MotionStore.open(job.output), job.catalog)
+    assert "3 of 4 videos (1 by codec, 2 by dis)" in told
+    assert "fell back  2 without motion vectors, to dis" in told
+    assert "still      1 where nothing moves beyond noise" in told
+
+
+def test_estimators_are_compared_on_a_sample_of_the_catalog(tmp_path, monkeypatch, capsys):
+    rows = []
+    for name, speed in (("moving.avi", (2, 0)), ("still.avi", None)):
+        scenes.encode(tmp_path / name, scenes.pan(12, (0, 0), object_speed=speed))
+        rows.append(VideoRow(name, -1, -1, 12, 25.0, scenes.WIDTH, scenes.HEIGHT, 1.0))
+    rows.append(VideoRow("gone.avi", -1, -1, 12, 25.0, 128, 96, 1.0))
+    write_catalog(tmp_path / "x.catalog", rows, classes=[], group_names=[], splits={}, root=tmp_path, source={})
+    monkeypatch.chdir(tmp_path)
+    assert motion("--compare", "codec", "farneback", "dis", "--sample", "3") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "compared on 2 of 3 videos, evenly picked; 1 more cannot be read"
+    costs, pairs = ([line.split() for line in told[first : first + 3]] for first in (2, 6))
+    assert [line[0] for line in costs] == ["codec", "farneback", "dis"]
+    assert all(float(line[1]) > 0 and line[2:] == ["1", "videos"] for line in costs)
+    assert [line[:3] for line in pairs] == [
+        ["codec", "and", "farneback"],
+        ["codec", "and", "dis"],
+        ["farneback", "and", "dis"],
+    ]
+    assert all(float(line[3]) > 0.8 and line[4:] == ["0", "%", "1"] for line in pairs)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["dis"], "--compare needs two estimators or more, such as --compare codec dis; got dis"),
+        (["dis", "farnebak"], "Did you mean 'farneback'"),
+        (["dis", "farneback", "--sample", "0"], "--sample is a number of videos, at least 1, got 0"),
+    ],
+)
+def test_mistakes_in_a_comparison_are_told(folder, words, message):
+    with pytest.raises(VidsslError, match=message):
+        motion("--compare", *words)

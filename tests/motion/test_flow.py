@@ -19,13 +19,19 @@ IMAGE_ESTIMATORS = [
 ]
 
 
-@pytest.mark.parametrize("short_side", [None, 72])
+@pytest.mark.parametrize(
+    ("mask", "short_side", "shape"),
+    [(True, None, (18, 24, 2)), (True, 72, (18, 24, 2)), (False, None, (144, 192, 2)), (False, 72, (72, 96, 2))],
+)
 @pytest.mark.parametrize("estimator", IMAGE_ESTIMATORS)
-def test_a_pan_is_recovered_in_pixels_of_the_video_whatever_the_resolution(tmp_path, estimator, short_side):
+def test_a_pan_is_recovered_in_pixels_of_the_video_whatever_the_resolution(
+    tmp_path, estimator, mask, short_side, shape
+):
     path = scenes.encode(tmp_path / "pan.avi", scenes.pan(3, (2, -1)))
-    flows = list(video_flows(path, MotionSettings(estimator=estimator, short_side=short_side)))
+    settings = MotionSettings(estimator=estimator, short_side=short_side, options={"mask": mask})
+    flows = list(video_flows(path, settings))
     assert len(flows) == 2
-    assert flows[0].shape == ((144, 192, 2) if short_side is None else (72, 96, 2))
+    assert flows[0].shape == shape
     assert flows[0].dtype == np.float32
     border = flows[0].shape[0] // 8
     inner = np.stack(flows)[:, border:-border, border:-border]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidssl.motion.boundary import boundary_of_each
-from vidssl.motion.estimator import windowed_means
+from vidssl.motion.estimator import MotionEvidence, windowed_means
 from vidssl.motion.flow import Count, mean_flows, video_flows
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
@@ -18,6 +18,11 @@ from vidssl.motion.settings import MotionSettings
 if TYPE_CHECKING:
     from vidssl.video.decoders.kept_frames import KeptFrames
 
+# Maps whose strongest hundredth reaches this, in their own units, are not those of noise that an encoder chases (to 1).
+_STRONG_QUANTILE, _BEYOND_NOISE = 0.99, 1.5
+# Others that were made without looking at pixels are checked by a cheap look at them, until something moves.
+_SECOND_LOOK = MotionSettings(estimator="dis", options={"preset": "ultrafast"}, short_side=60)
+_FLOWS_THAT_TELL = 32
 # So many numbers of small flows are turned into maps together; a flow of 240 x 320 goes alone.
 _VALUES_AT_ONCE = 120_000
 
@@ -37,16 +42,31 @@ def video_motion(path: str | os.PathLike[str], settings: MotionSettings, kept: K
     Returns:
         one map every `settings.stride` frames: the motion boundary over the window of flows around its frame, in the
         units of Prewitt kernels on the estimator's own grid; zero at the border. Magnitudes compare within a video,
-        not between estimators or resolutions. A video of one frame has one map of zeros.
+        not between estimators or resolutions. A video of one frame has one map of zeros; one in which nothing moves
+        beyond its noise (`MotionEvidence`) has only such.
 
     Raises:
         DecodingError: as `vidssl.video.decoding.read_frames` does.
         VidsslError: the estimator is not to be had, or rejects its options.
     """
-    maps: list[np.ndarray] = []
-    num_flows = yield_into(maps, _POOLED[settings.pool](os.fspath(path), settings, kept))
+    path, maps, evidence = os.fspath(path), list[np.ndarray](), MotionEvidence()
+    num_flows = yield_into(maps, _POOLED[settings.pool](path, settings, kept, evidence))
     stacked = np.stack(maps) if maps else np.zeros((1, *settings.grid), np.float32)
+    if stacked.any() and _nothing_moves(path, stacked, evidence):
+        stacked = np.zeros_like(stacked)
     return VideoMotion(maps=stacked, stride=settings.stride, num_frames=num_flows + 1)
+
+
+def _nothing_moves(path: str, maps: np.ndarray, evidence: MotionEvidence) -> bool:
+    """Tell whether maps are those of noise: by the flows they come from, or by others where these hold no pixels."""
+    if evidence.num_flows:
+        return evidence.nothing_moves
+    if np.quantile(maps, _STRONG_QUANTILE) >= _BEYOND_NOISE:
+        return False
+    for _ in video_flows(path, _SECOND_LOOK, evidence=evidence):
+        if evidence.num_flows % _FLOWS_THAT_TELL == 0 and not evidence.nothing_moves:
+            return False
+    return evidence.nothing_moves
 
 
 def yield_into(collected: list[np.ndarray], arrays: Generator[np.ndarray, None, int]) -> int:
@@ -58,13 +78,17 @@ def yield_into(collected: list[np.ndarray], arrays: Generator[np.ndarray, None, 
             return end.value
 
 
-def _pool_signed(path: str, settings: MotionSettings, kept: KeptFrames | None) -> Generator[np.ndarray, None, int]:
+def _pool_signed(
+    path: str, settings: MotionSettings, kept: KeptFrames | None, evidence: MotionEvidence
+) -> Generator[np.ndarray, None, int]:
     # differentiating is linear: the signed derivatives over a window are those of its mean flow
-    return (yield from _boundary_maps(mean_flows(path, settings, kept), settings))
+    return (yield from _boundary_maps(mean_flows(path, settings, kept, evidence), settings))
 
 
-def _pool_magnitude(path: str, settings: MotionSettings, kept: KeptFrames | None) -> Generator[np.ndarray, None, int]:
-    maps = _boundary_maps(video_flows(path, settings, kept), settings)
+def _pool_magnitude(
+    path: str, settings: MotionSettings, kept: KeptFrames | None, evidence: MotionEvidence
+) -> Generator[np.ndarray, None, int]:
+    maps = _boundary_maps(video_flows(path, settings, kept, evidence), settings)
     return (yield from windowed_means(maps, window=settings.window, stride=settings.stride))
 
 

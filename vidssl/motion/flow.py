@@ -16,7 +16,7 @@ import numpy as np
 
 from vidssl.errors import VidsslError
 from vidssl.motion import FLOW_ESTIMATORS
-from vidssl.motion.estimator import FlowEstimator, NoMotionVectors
+from vidssl.motion.estimator import FlowEstimator, MotionEvidence, NoMotionVectors
 
 if TYPE_CHECKING:
     from vidssl.motion.settings import MotionSettings
@@ -27,7 +27,10 @@ Count = TypeVar("Count", int, None)
 
 
 def video_flows(
-    path: str | os.PathLike[str], settings: MotionSettings, kept: KeptFrames | None = None
+    path: str | os.PathLike[str],
+    settings: MotionSettings,
+    kept: KeptFrames | None = None,
+    evidence: MotionEvidence | None = None,
 ) -> Generator[np.ndarray, None, None]:
     """Yield the flow from each frame of a video to the next, in display order and orientation.
 
@@ -35,6 +38,7 @@ def video_flows(
         path: the video.
         settings: name the estimator.
         kept: gets the frames, if the estimator decodes all of them anyway.
+        evidence: gets the flow between every two frames, if the estimator compares their pixels.
 
     Returns:
         float32 h x w x 2 (u to the right, v down), in pixels a frame of the video's own size; h x w cells divide the
@@ -49,27 +53,35 @@ def video_flows(
     def flows(estimator: FlowEstimator) -> Generator[np.ndarray, None, None]:
         yield from estimator.flows(path, settings.short_side)
 
-    return _with_fallback(settings, kept, flows)
+    return _with_fallback(settings, kept, evidence, flows)
 
 
-def mean_flows(path: str, settings: MotionSettings, kept: KeptFrames | None = None) -> Generator[np.ndarray, None, int]:
+def mean_flows(
+    path: str, settings: MotionSettings, kept: KeptFrames | None = None, evidence: MotionEvidence | None = None
+) -> Generator[np.ndarray, None, int]:
     """Yield the mean flow over the window around every `settings.stride`-th frame; return the number of flows."""
-    windows = {"window": settings.window, "stride": settings.stride}
-    return _with_fallback(settings, kept, lambda estimator: estimator.mean_flows(path, settings.short_side, **windows))
+
+    def means(estimator: FlowEstimator) -> Generator[np.ndarray, None, int]:
+        return estimator.mean_flows(path, settings.short_side, window=settings.window, stride=settings.stride)
+
+    return _with_fallback(settings, kept, evidence, means)
 
 
 def _with_fallback(
     settings: MotionSettings,
     kept: KeptFrames | None,
+    evidence: MotionEvidence | None,
     run: Callable[[FlowEstimator], Generator[np.ndarray, None, Count]],
 ) -> Generator[np.ndarray, None, Count]:
     try:
         estimator = _built("options", settings.estimator, settings.options)
-        estimator.kept = kept
+        estimator.kept, estimator.evidence = kept, evidence
         return (yield from run(estimator))
     except NoMotionVectors as reason:
         _tell_fallback(str(reason), settings.estimator, settings.fallback)
-    return (yield from run(_built("fallback_options", settings.fallback, settings.fallback_options)))
+    estimator = _built("fallback_options", settings.fallback, settings.fallback_options)
+    estimator.evidence = evidence
+    return (yield from run(estimator))
 
 
 def _built(key: str, name: str, options: dict[str, Any]) -> FlowEstimator:

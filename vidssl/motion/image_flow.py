@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from vidssl.errors import VidsslError, nearest
+from vidssl.motion.block_grid import PRIOR, TEXELS, TEXTURE_NOISE, BlockGrid, texture
 from vidssl.motion.estimator import MAX_SPEED, FlowEstimator
 from vidssl.motion.stream import FrameStream
 from vidssl.video.decoders.reader import DecodingError
@@ -20,6 +21,10 @@ DIS_PRESETS = {
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
+# Noise is measured where least changes: in this share of the cells, at least.
+_STILL_SHARE = 0.25
+# Four times the squared gradient by Sobel's kernels, a pixel, that noise of variance 1 has: so much it seldom exceeds.
+_NOISE_OF_TEXTURE = 4 * 0.375
 _SMALLEST_SIDE = 32  # OpenCV's pyramids fail on smaller pictures
 
 
@@ -28,12 +33,15 @@ class ImageFlow(FlowEstimator):
 
     Args:
         max_speed: flow is clipped to ± this many pixels a frame of the video's own size.
+        mask: average flow over cells of 8 pixels of the video (more above 360 lines) and trust each as far as the
+            picture there can tell motion; false leaves flow as it is, a vector a pixel.
     """
 
-    def __init__(self, *, max_speed: float = MAX_SPEED) -> None:
+    def __init__(self, *, max_speed: float = MAX_SPEED, mask: bool = True) -> None:
         if max_speed <= 0:
             raise VidsslError(f"data.motion.settings.options: max_speed must be above 0, got {max_speed}.")
         self.max_speed = max_speed
+        self.mask = mask
 
     @abstractmethod
     def between(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
@@ -45,14 +53,22 @@ class ImageFlow(FlowEstimator):
             for previous, following in pairwise(grey_frames(stream, short_side)):
                 flow = self.between(previous, following)
                 scale = np.array([stream.width / flow.shape[1], stream.height / flow.shape[0]], np.float32)
-                yield np.clip(flow * scale, -self.max_speed, self.max_speed)
+                flow = self._clipped(flow * scale)
+                if self.mask:
+                    flow = self._clipped(trusted(flow, previous, following, BlockGrid(stream.height, stream.width)))
+                if self.evidence is not None:
+                    self.evidence.add(flow, previous, following, scale)
+                yield flow
+
+    def _clipped(self, flow: np.ndarray) -> np.ndarray:
+        return np.clip(flow, -self.max_speed, self.max_speed)
 
 
 class TVL1Flow(ImageFlow):
     """TV-L1 with OpenCV's defaults, which MCL uses."""
 
-    def __init__(self, *, max_speed: float = MAX_SPEED) -> None:
-        super().__init__(max_speed=max_speed)
+    def __init__(self, *, max_speed: float = MAX_SPEED, mask: bool = True) -> None:
+        super().__init__(max_speed=max_speed, mask=mask)
         if not hasattr(cv2, "optflow"):
             raise VidsslError(
                 "The flow estimator 'tvl1' needs cv2.optflow, which this OpenCV lacks; install the package "
@@ -71,10 +87,11 @@ class DISFlow(ImageFlow):
     Args:
         preset: ``ultrafast``, ``fast`` or ``medium``.
         max_speed: see `ImageFlow`.
+        mask: see `ImageFlow`.
     """
 
-    def __init__(self, *, preset: str = "medium", max_speed: float = MAX_SPEED) -> None:
-        super().__init__(max_speed=max_speed)
+    def __init__(self, *, preset: str = "medium", max_speed: float = MAX_SPEED, mask: bool = True) -> None:
+        super().__init__(max_speed=max_speed, mask=mask)
         if preset not in DIS_PRESETS:
             hint = f"{nearest(str(preset), DIS_PRESETS)} Known: {', '.join(DIS_PRESETS)}."
             raise VidsslError(f"data.motion.settings.options: dis has no preset {preset!r}.{hint}")
@@ -107,6 +124,47 @@ class FarnebackFlow(ImageFlow):
             poly_sigma=1.2,
             flags=0,
         )
+
+
+def trusted(flow: np.ndarray, previous: np.ndarray, following: np.ndarray, grid: BlockGrid) -> np.ndarray:
+    """Average flow over cells, each trusted as far as the picture there can tell motion: by its texture above noise.
+
+    With T the cell's structure tensor, v its flow and c the median flow of the frame, which is the camera's, the result
+    f minimises (f - v)' T (f - v) + PRIOR |f - c|^2. That a flat area moves as the camera does is a guess; `regularise`
+    guesses from the neighbourhood, which hides a lone thing before a dark background, and agrees less with TV-L1.
+
+    Args:
+        flow: float32 h x w x 2.
+        previous: uint8 h x w, the first of the two frames.
+        following: uint8 h x w, the second.
+        grid: the cells.
+
+    Returns:
+        float32 rows x columns x 2.
+    """
+    rows, columns = grid.shape
+    first, second = (_resized(picture, rows * TEXELS, columns * TEXELS) for picture in (previous, following))
+    xx, xy, yy = _without_noise(texture(grid, first), grid, first, second)
+    of_cells = _resized(flow, rows, columns)
+    camera = np.median(of_cells, axis=(0, 1))
+    u, v = np.moveaxis(of_cells - camera, -1, 0)
+    across, down = xx * u + xy * v, xy * u + yy * v
+    determinant = (xx + PRIOR) * (yy + PRIOR) - xy * xy
+    solved = ((yy + PRIOR) * across - xy * down, (xx + PRIOR) * down - xy * across)
+    return (camera + np.stack(solved, axis=-1) / determinant[..., None]).astype(np.float32)
+
+
+def _without_noise(tensor: np.ndarray, grid: BlockGrid, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the structure tensors of cells less the share that sensor noise may have, 0 where that is all of it."""
+    change = (second.astype(np.float32) - first) ** 2 / 2
+    variance = np.quantile(_resized(change, *grid.shape), _STILL_SHARE)
+    noise = _NOISE_OF_TEXTURE * variance / (TEXTURE_NOISE * (grid.cell / TEXELS) ** 2)
+    normalised = tensor[0] + tensor[2]  # trace / (trace + TEXTURE_NOISE), in the units of `texture`
+    return tensor * np.clip(1 - noise * (1 - normalised) / np.maximum(normalised, 1e-6), 0, 1)
+
+
+def _resized(array: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    return cv2.resize(array, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
 def grey_frames(stream: FrameStream, short_side: int | None) -> Iterator[np.ndarray]:

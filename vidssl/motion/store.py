@@ -145,17 +145,16 @@ class MotionStore:
             DecodingError: there is none, and why, or it is damaged.
         """
         row = range(len(self))[row]  # negative numbers, and IndexError, as for a list
+        name = f"row {row} of the catalog"
         if not self.has(row):
             reason = self._reasons.get(row, "it was not computed")
-            raise DecodingError(f"row {row} of the catalog", f"no motion of it in {self.file}: {reason}")
+            raise DecodingError(name, f"no motion of it in {self.file}: {reason}")
         first, end = (int(number) for number in self._arrays["first_map"][row : row + 2])
         cells = self._shape[0] * self._shape[1]
         shares = self._arrays["maps"][first * cells : end * cells].reshape(end - first, *self._shape)
         scales = self._arrays["scale"][first:end]
         if self._checksums is not None and _checksum(shares, scales) != self._checksums[row]:
-            raise DecodingError(
-                f"row {row} of the catalog", f"its motion in {self.file} is damaged; make the file again"
-            )
+            raise DecodingError(name, f"its motion in {self.file} is damaged; make the file again")
         maps = restore(shares, scales, self.header["dtype"])
         return VideoMotion(maps, self.header["settings"]["stride"], int(self._arrays["num_frames"][row]))
 
@@ -168,6 +167,11 @@ class MotionStore:
         has_motion = np.diff(self._arrays["first_map"]) > 0
         counts = np.bincount(self._arrays["estimator"][has_motion], minlength=len(self.header["estimators"]))
         return dict(zip(self.header["estimators"], counts.tolist(), strict=True))
+
+    def num_still(self) -> int:
+        """Return the number of videos with motion maps in which nothing moves."""
+        moving = np.append(0, np.cumsum(self._arrays["scale"] > 0))[self._arrays["first_map"]]
+        return int(np.sum((np.diff(self._arrays["first_map"]) > 0) & (np.diff(moving) == 0)))
 
     @cached_property
     def _checksums(self) -> np.ndarray | None:

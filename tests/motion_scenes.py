@@ -48,3 +48,10 @@ def encode(path, frames, codec="mpeg4", b_frames=0, options=None, pixel_format="
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return path
+
+
+def noisy(frames, deviation, seed=0):
+    """Add sensor noise of this standard deviation, in grey levels."""
+    rng = np.random.default_rng(seed)
+    noise = (rng.normal(scale=deviation, size=frame.shape) for frame in frames)
+    return [np.clip(frame + one, 0, 255).round().astype(np.uint8) for frame, one in zip(frames, noise, strict=True)]

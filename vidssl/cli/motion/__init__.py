@@ -19,6 +19,7 @@ import numpy as np
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.cli import INTERRUPTED
+from vidssl.cli.motion.comparison import compare_estimators, settings_of_each
 from vidssl.errors import VidsslError
 from vidssl.jobs.progress import duration_text, show_progress
 from vidssl.jobs.shares import Share
@@ -57,7 +58,12 @@ several machines, one disk
   torchrun --no-python --nproc-per-node 4 --nnodes 2 ... vidssl motion --config mcl.yaml
   srun --ntasks 64 --cpus-per-task 8 vidssl motion --config mcl.yaml
   vidssl motion --config mcl.yaml --share 0/8        by hand, or from a job array: --share $SLURM_ARRAY_TASK_ID/8
-  Every process takes its share of the videos; the one that ends last puts the file together."""
+  Every process takes its share of the videos; the one that ends last puts the file together.
+
+which estimator
+  vidssl motion --config mcl.yaml --compare codec dis farneback --sample 40
+  On so many videos of the catalog: how far the estimators agree on where it moves (correlation of S-motion on 7 x 7
+  cells), and what each costs. Nothing is written."""
 
 
 def motion_parser() -> argparse.ArgumentParser:
@@ -91,6 +97,8 @@ def motion_parser() -> argparse.ArgumentParser:
     )
     add("--share", metavar="K/N", help="work on share K of N, from 0 (default: as torchrun or SLURM say)")
     add("--merge", action="store_true", help="only put the shards together that are there")
+    add("--compare", nargs="+", metavar="NAME", help="compare flow estimators on a sample of the catalog instead")
+    add("--sample", type=int, default=24, metavar="N", help="videos that --compare looks at (%(default)s)")
     return parser
 
 
@@ -120,13 +128,16 @@ def run_motion(args: Sequence[str]) -> int:
     Raises:
         VidsslError: with what the user should know and do.
     """
-    options, job = _read_arguments(args)
+    options, data = _read_arguments(args)
+    if options.compare:
+        return _compare(data, options)
+    job = _job(data, options)
     if job.output.exists() and not options.overwrite:
         return _check_there(job)
     if options.merge:
         return _finish(job, Share(), is_merge=True)
     share = Share.parse(options.share, "--share") if options.share else Share.from_environment(os.environ)
-    processes = Processes(_default_workers() if options.workers is None else options.workers, options.timeout)
+    processes = _processes(options)
     print(_announcement(job, share, processes), flush=True)
     check_disk(job)
     started = time.monotonic()
@@ -141,24 +152,45 @@ def run_motion(args: Sequence[str]) -> int:
     return _finish(job, share)
 
 
-def _read_arguments(args: Sequence[str]) -> tuple[argparse.Namespace, MotionJob]:
+def _read_arguments(args: Sequence[str]) -> tuple[argparse.Namespace, Any]:
+    """Return the verb's own options, and the data group of the configuration."""
     options, rest = motion_parser().parse_known_args(args)
     from vidssl.cli.data_group import parse_data  # imports torch, which --help does not need
 
     configs = [word for file in options.config for word in ("--config", file)]
-    return options, _job(parse_data("motion", [*configs, *rest]).data, options)
+    return options, parse_data("motion", [*configs, *rest]).data
+
+
+def _processes(options: argparse.Namespace) -> Processes:
+    return Processes(_default_workers() if options.workers is None else options.workers, options.timeout)
+
+
+def _settings(data: Any) -> MotionSettings:
+    motion = data.get("motion")
+    return MotionSettings(**dict(vars(motion.settings))) if motion else MotionSettings()
+
+
+def _catalog(data: Any) -> Catalog:
+    catalog = Catalog.open(data.catalog, root=data.root)
+    if not catalog.root.is_dir():
+        raise VidsslError(f"data.root: there is no folder {catalog.root}; say where the catalog's videos are.")
+    return catalog
+
+
+def _compare(data: Any, options: argparse.Namespace) -> int:
+    if options.sample < 1:
+        raise VidsslError(f"--sample is a number of videos, at least 1, got {options.sample}.")
+    settings = settings_of_each(options.compare, _settings(data))
+    print(compare_estimators(_catalog(data), settings, options.sample, _processes(options)))
+    return 0
 
 
 def _job(data: Any, options: argparse.Namespace) -> MotionJob:
     motion = data.get("motion")
-    settings = MotionSettings(**dict(vars(motion.settings))) if motion else MotionSettings()
     output = options.output or (Path(motion.store) if motion and motion.store else None)
     if output is None:
         raise VidsslError("Where to? Give --output FILE, or name the file in the configuration as data.motion.store.")
-    catalog = Catalog.open(data.catalog, root=data.root)
-    if not catalog.root.is_dir():
-        raise VidsslError(f"data.root: there is no folder {catalog.root}; say where the catalog's videos are.")
-    return MotionJob(catalog, settings, output, options.dtype)
+    return MotionJob(_catalog(data), _settings(data), output, options.dtype)
 
 
 def _announcement(job: MotionJob, share: Share, processes: Processes) -> str:
@@ -249,6 +281,11 @@ def summarise(store: MotionStore, catalog: Catalog, num_listed: int = 5) -> str:
         f"{store.file}: {size_text(store.file.stat().st_size)}",
         f"  motion of  {sum(counts.values()):,} of {len(store):,} videos ({told})",
     ]
+    estimator, fallback = (store.header["settings"][key] for key in ("estimator", "fallback"))
+    if estimator != fallback and fallback in counts:
+        lines.append(f"  fell back  {counts[fallback]:,} without motion vectors, to {fallback}")
+    if still := store.num_still():
+        lines.append(f"  still      {still:,} where nothing moves beyond noise; clips and crops are drawn anywhere")
     if store.bad:
         lines.append(f"  without    {len(store.bad):,}; training replaces them, as it does unreadable videos:")
         lines += [f"    {catalog.path(row)}: {reason}" for row, reason in store.bad[:num_listed]]
