@@ -8,8 +8,10 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import vidssl
+from vidssl.cli.lost_process import connection_message, say_lost_processes
 from vidssl.errors import VidsslError, nearest
 from vidssl.registry import PLUGINS_SWITCH
 
@@ -30,6 +32,7 @@ OWN_VERBS = {
     "new": "write a plug-in package that works, to begin a method of your own with",
     "check": "what every objective must do, tried on one: gradients, resuming, several processes",
 }
+INTERRUPTED = 130  # what shells make of a process that Ctrl-C ended
 NO_PLUGINS = "--no-plugins"
 # What a full disk or a read-only folder looks like while running; anything else is our fault and shows its traceback.
 DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
@@ -62,6 +65,7 @@ def _help() -> str:
 
 def _run(verb: str, args: Sequence[str]) -> int:
     """Run a verb; its module is imported only now, so that help and lists answer at once."""
+    say_lost_processes()
     if verb in TRAINER_VERBS:
         from vidssl.cli.trainer_verbs import run
 
@@ -116,6 +120,8 @@ def worker_message(error: Exception) -> str | None:
     text = str(error)
     if not text.startswith("Caught "):
         lost = re.match(r"DataLoader (worker \(pid.*(killed|exited).*|timed out.*)", text)
+        if lost and (signalled := re.search(r"killed by signal: (Terminated|Interrupt|Hangup)", text)):
+            return f"A loader worker was ended by a signal ({signalled[1]}), as kill, scancel and Ctrl-C send it."
         return f"{text.splitlines()[0]} {LOST_WORKER}" if lost else None
     raised = re.findall(r"^(?:[\w.]+\.)?(?:\w+)(?:Error|Exception): ", text, re.MULTILINE)
     last = raised[-1] if raised else ""
@@ -125,13 +131,18 @@ def worker_message(error: Exception) -> str | None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command; a user's mistake ends in one message and exit code 2."""
+    """Run the command; a user's mistake ends in one message and exit code 2, a signal in its number + 128."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
         return dispatch(sys.argv[1:] if args is None else args)
+    except KeyboardInterrupt:
+        print("vidssl: interrupted.", file=sys.stderr)
+        return INTERRUPTED
     except VidsslError as error:
         print(f"vidssl: error: {worker_message(error) or error}", file=sys.stderr)
     except RuntimeError as error:
-        message = worker_message(error)
+        message = worker_message(error) or connection_message(error)
         if message is None:
             raise
         print(f"vidssl: error: {message}", file=sys.stderr)

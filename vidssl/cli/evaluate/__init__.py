@@ -17,6 +17,7 @@ from vidssl.cli.evaluate.arguments import (
     repeated,
     settings_of,
 )
+from vidssl.cli.evaluate.ending import signals_reported
 from vidssl.errors import VidsslError
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ def run_evaluate(args: Sequence[str]) -> int:
     """
     options = evaluate_parser().parse_args(args)
     check_arguments(options)
+    with signals_reported():
+        _evaluate(options, repeated(args))
+    return 0
+
+
+def _evaluate(options: argparse.Namespace, command: str) -> None:
     from vidssl.evaluation.protocols.named import get_protocol
 
     named = [get_protocol(name) for name in dict.fromkeys(options.protocol) if name != ALL_THAT_APPLY]
@@ -63,8 +70,7 @@ def run_evaluate(args: Sequence[str]) -> int:
     announce(steps, options.accelerator)
     done = dict(_measured(steps, options))
     if done:  # on the first process
-        _report([done[place] for place in sorted(done)], options, repeated(args))
-    return 0
+        _report([done[place] for place in sorted(done)], options, command)
 
 
 def _measured(
