@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from vidssl.catalogs.catalog import Catalog
+from vidssl.catalogs.file_state import FileState
 from vidssl.catalogs.listing import LISTINGS, ListedVideo, Listing
 from vidssl.catalogs.preparation import bad_path, journal_path, prepare
 from vidssl.catalogs.probing import ProbeOptions
+from vidssl.catalogs.summary import summarise
 from vidssl.cli.prepare import run_prepare
 from vidssl.errors import VidsslError
 from vidssl.video.decoding import DecodingError, VideoInfo
@@ -89,6 +92,39 @@ def test_a_catalog_of_what_decodes_and_a_list_of_what_does_not(tmp_path):
     assert sorted(path.name for path in output.parent.iterdir()) == ["x.catalog", "x.catalog.bad.csv"]
 
 
+def test_copies_and_short_videos_are_reported(tmp_path):
+    """One video under two names, in train and in test: as a copy, as a link, and by another way to it."""
+    root = make_videos(tmp_path / "v", "a.avi", "b.avi", "c.avi", "d.avi")
+    for name in ("b.avi", "c.avi", "d.avi"):
+        (root / name).write_bytes(name.encode())
+    (root / "sub").mkdir()
+    shutil.copy(root / "a.avi", root / "sub" / "renamed.avi")
+    (root / "linked.avi").symlink_to(root / "b.avi")
+    lines = ["a.avi,train", "b.avi,train", "c.avi,train", "d.avi,test"]
+    lines += ["sub/renamed.avi,test", "linked.avi,test", "sub/../c.avi,test"]
+    (root / "t.csv").write_text("\n".join(["path,split", *lines]))
+    listing = LISTINGS.get("csv")(list_file=root / "t.csv")
+    catalog = prepare(listing, tmp_path / "x.catalog", QUICK, probe=fake_probe)
+    told = summarise(catalog)
+    assert "3 videos are copies of others by what is in them: a.avi = sub/renamed.avi, b.avi = linked.avi" in told
+    assert "3 of them in test and train: " in told
+    assert "7 of 7 videos are shorter than a clip of 31 frames" in told
+
+
+def test_what_is_known_of_a_file_survives_an_interruption(tmp_path):
+    root = make_videos(tmp_path / "v", "a.avi", "b.avi")
+
+    def stop(done, bad):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    listing = LISTINGS.get("flat")(videos=root)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(listing, tmp_path / "x.catalog", QUICK, probe=fake_probe, watch=stop)
+    catalog = prepare(listing, tmp_path / "x.catalog", QUICK, probe=fake_probe)
+    assert [row.file_state for row in catalog] == [FileState.of(root / row.path) for row in catalog]
+
+
 def test_names_that_are_not_utf8(tmp_path):
     root = make_videos(tmp_path / "v", "good \udcff.avi", "bad \udcff.avi")
     catalog = prepare(LISTINGS.get("flat")(videos=root), tmp_path / "x.catalog", QUICK, probe=fake_probe)
@@ -121,6 +157,7 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from vidssl.video.decoding import VideoInfo
+from vidssl.catalogs.file_state import FileState
 from vidssl.catalogs.listing import LISTINGS
 from vidssl.catalogs.preparation import prepare
 from vidssl.catalogs.probing import ProbeOptions
