@@ -90,3 +90,9 @@ def test_training_on_continues_the_same_wandb_run(tmp_path, monkeypatch):
     assert [settings["id"] for settings in started] == [None, "kept"]
     assert all(settings["mode"] == "offline" and settings["group"] == "seeds" for settings in started)
     assert build_wandb_logger(WandbSpec(mode="disabled"), tmp_path) is None
+
+
+def test_a_run_that_was_stopped_says_so(tmp_path):
+    assert "its end" not in printed(print_summary, tmp_path)
+    told = printed(print_summary, tmp_path, ended="stopped: max_time at step 94 of 4000")
+    assert "did not get to its end (stopped: max_time at step 94 of 4000)" in told

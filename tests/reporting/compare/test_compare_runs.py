@@ -6,6 +6,9 @@ from run_folders import record, write_run
 
 from vidssl.errors import VidsslError
 from vidssl.reporting.compare.runs import Column, read_folder, read_runs
+from vidssl.reporting.compare.wording import left_out_text
+from vidssl.runs.run_file import read_run
+from vidssl.runs.run_file import write_run as write_facts
 
 
 def only(run, metric):
@@ -121,3 +124,15 @@ def test_files_that_are_broken_are_named(tmp_path, file, content, told):
     (folder / file).write_text(content)
     with pytest.raises(VidsslError, match=told):
         read_folder(folder)
+
+
+def test_how_a_run_ended_is_told_where_it_is_left_out_and_in_the_table_of_runs(tmp_path):
+    stopped = write_run(tmp_path / "stopped", finished=False)
+    facts = read_run(stopped)
+    assert read_folder(stopped).ended == "runs still, or was killed"  # as of versions that did not record it
+    write_facts(stopped, facts | {"ended": "stopped: max_time at step 20 of 4000"})
+    run = read_folder(stopped)
+    assert not run.finished
+    assert "20 steps in 1 min 40 s; stopped: max_time at step 20 of 4000" in left_out_text(run)
+    assert read_folder(write_run(tmp_path / "whole")).ended == "completed"
+    assert read_folder(write_run(tmp_path / "old", finished=None)).ended == "not recorded"
