@@ -28,6 +28,7 @@ import vidssl.reporting.attention_callback
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
 from vidssl.cli.config_errors import check_groups, unwrapped, worded
 from vidssl.cli.data_group import parser_settings
+from vidssl.cli.environment import Place, keep_references, keep_references_in_file, written_references
 from vidssl.cli.objective_names import prepare_arguments
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
@@ -68,13 +69,22 @@ files the later one wins. The keys of an objective, a sampler or a callback go b
 
 
 class _SaveConfig(SaveConfigCallback):
-    """Writes the resolved configuration and its plug-in files into the run's folder, and sends it to wandb."""
+    """Writes the resolved configuration and its plug-in files into the run's folder, and sends it to wandb.
+
+    What came from the environment stays a reference there.
+    """
+
+    def __init__(self, *args: Any, written: Sequence[tuple[Place, str]] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._written = written
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Do what is left when Lightning has written the configuration. First process only."""
-        keep_plugin_files(_listed(self.config.plugin), Path(trainer.default_root_dir))
+        folder = Path(trainer.default_root_dir)
+        keep_plugin_files(_listed(self.config.plugin), folder)
+        keep_references_in_file(folder / self.config_filename, self._written)
         for run_logger in trainer.loggers:
-            run_logger.log_hyperparams(self.config.as_dict())
+            run_logger.log_hyperparams(keep_references(self.config.as_dict(), self._written))
 
 
 class VidsslCLI(LightningCLI):
@@ -95,7 +105,7 @@ class VidsslCLI(LightningCLI):
                 args=args,
                 seed_everything_default=0,
                 save_config_callback=_SaveConfig if verb == "fit" else None,
-                save_config_kwargs={"overwrite": True},
+                save_config_kwargs={"overwrite": True, "written": written_references(args)},
                 # print_header tells what Lightning's table of layers would
                 trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False},
                 parser_kwargs={**parser_settings(verb), "usage": USAGE.format(verb=verb), "description": None},

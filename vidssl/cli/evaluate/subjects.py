@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from vidssl.data.settings import EvaluationClips, Loading
 from vidssl.errors import VidsslError
@@ -49,8 +51,8 @@ class RunConfig:
         try:
             content = yaml.safe_load(file.read_text())
             seed = content.get("seed_everything")
-            return cls(file, content.get("model") or {}, content.get("data") or {}, _whole_number(seed))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+            return cls(file, _resolved(content, "model"), _resolved(content, "data"), _whole_number(seed))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, OmegaConfBaseException) as error:
             raise VidsslError(f"The configuration {file} of the checkpoint's run cannot be read: {error}.") from error
 
     @property
@@ -69,6 +71,12 @@ class RunConfig:
         """The file of weights that its training started from, or None."""
         backbone = (self.model.get("init_args") or {}).get("backbone")
         return backbone.get("weights") if isinstance(backbone, Mapping) else None
+
+
+def _resolved(content: dict[str, Any], key: str) -> Mapping[str, Any]:
+    """A section of a configuration with the references to the environment that it keeps."""
+    section = OmegaConf.create(content).get(key)
+    return OmegaConf.to_container(section, resolve=True) if OmegaConf.is_dict(section) else section or {}
 
 
 def _known(kind: type, section: Any) -> dict[str, Any]:

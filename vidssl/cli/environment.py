@@ -1,0 +1,95 @@
+"""What came from the environment stays a reference in the configuration of a run: ``${oc.env:TOKEN}``."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vidssl.cli.config_files import read_config_files
+from vidssl.storage.files import replacing
+
+NAME = re.compile(r"\$\{oc\.env:\s*([^},\s]+)")
+REFERENCE = re.compile(r"\$\{(?:[^{}]|\{[^{}]*\})*\}")
+
+Place = tuple[str | int, ...]
+
+
+def written_references(args: Sequence[str]) -> list[tuple[Place, str]]:
+    """Return where the configurations and flags of a command line hold ``${...}``, in their order, and the text there.
+
+    Raises:
+        VidsslError: a configuration that cannot be read.
+    """
+    found: list[tuple[Place, str]] = []
+    for _, content in read_config_files(args).values():
+        found += _references(content, ())
+    for word, following in zip(args, [*args[1:], ""], strict=True):
+        flag, equals, value = word.partition("=")
+        value = value if equals else following
+        if flag.startswith("--") and "${" in value:
+            found.append((tuple(flag.removeprefix("--").split(".")), value))
+    return found
+
+
+def _references(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    if isinstance(value, str) and "${" in value:
+        yield place, value
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield from _references(entry, (*place, key))
+
+
+def keep_references(config: dict[str, Any], written: Sequence[tuple[Place, str]]) -> dict[str, Any]:
+    """Return a configuration whose values from the environment are references again.
+
+    A value is one if it holds what an environment variable holds that the configuration names, and is what the written
+    text comes to; a flag with another value is kept.
+
+    Args:
+        config: with all references resolved; it is left as it is.
+        written: of `written_references`.
+    """
+    values = [os.environ.get(name, "") for _, text in written for name in NAME.findall(text)]
+    secrets = [value for value in values if value]
+    kept = copy.deepcopy(config)
+    for place, text in written:
+        holder, key = _find(kept, place)
+        if holder is None:
+            continue
+        told = str(holder[key])
+        pattern = ".*".join(map(re.escape, REFERENCE.split(text)))
+        if any(secret in told for secret in secrets) and re.fullmatch(pattern, told, re.DOTALL):
+            holder[key] = text
+    return kept
+
+
+def _find(config: Any, place: Place) -> tuple[Any, Any]:
+    """Return what holds a value, and its key there; the keys of a class may be written without ``init_args``."""
+    holder: Any = None
+    key: Any = None
+    node = config
+    for key in place:
+        if isinstance(node, dict) and key not in node and isinstance(node.get("init_args"), dict):
+            node = node["init_args"]
+        is_there = key in node if isinstance(node, dict) else isinstance(node, list) and key in range(len(node))
+        if not is_there:
+            return None, None
+        holder, node = node, node[key]
+    return holder, key
+
+
+def keep_references_in_file(file: Path, written: Sequence[tuple[Place, str]]) -> None:
+    """Write the configuration of a run anew where it holds values from the environment."""
+    text = file.read_text(encoding="utf-8")
+    config = yaml.safe_load(text)
+    kept = keep_references(config, written)
+    if kept != config:
+        comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+        with replacing(file) as passing:
+            passing.write_text(comments + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True), encoding="utf-8")
