@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
+import yaml
 
 from vidssl.cli.trainer_verbs import VidsslCLI
 
@@ -40,6 +41,14 @@ def test_configuration_builds(config, build):
     assert trainer.max_epochs > model.optimizer_spec.warmup_epochs
     # Lightning's sampler in place of ours would change which videos a process sees
     assert built.config.trainer.use_distributed_sampler is False
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_the_last_checkpoint_does_not_wait_for_an_evaluation(config):
+    callbacks = yaml.safe_load(config.read_text())["trainer"]["callbacks"]
+    settings = [callback["init_args"] for callback in callbacks if callback["class_path"] == "ModelCheckpoint"]
+    last = next(setting for setting in settings if setting.get("save_last"))
+    assert "every_n_train_steps" in last or last["save_on_train_epoch_end"]
 
 
 def test_a_flag_overrides_a_key_and_interpolation_sees_it(build, tmp_path):

@@ -1,5 +1,6 @@
 """Running the command in a process of its own, and comparing what runs leave."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,15 +9,24 @@ from pathlib import Path
 import pytest
 import torch
 
-COMMAND = Path(__file__).with_name("vidssl_with_extras.py")
+from vidssl.runs.metrics_file import read_metrics
+
+COMMAND = Path(__file__).with_name("vidssl_command.py")
+WITH_EXTRAS = Path(__file__).with_name("vidssl_with_extras.py")
 
 
-def vidssl(*args, check=True):
-    environment = {**os.environ, "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+def vidssl(*args, check=True, command=WITH_EXTRAS, **variables):
+    environment = {
+        **os.environ,
+        "WANDB_MODE": "offline",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        **variables,
+    }
     # left by a test that used wandb in this process: its service would outlive a killed run, and hold it
     environment.pop("WANDB_SERVICE", None)
     done = subprocess.run(
-        [sys.executable, str(COMMAND), *map(str, args)], capture_output=True, text=True, env=environment, timeout=300
+        [sys.executable, str(command), *map(str, args)], capture_output=True, text=True, env=environment, timeout=300
     )
     if check and done.returncode:
         pytest.fail(f"vidssl {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
@@ -32,3 +42,24 @@ def assert_same_weights(left, right, **tolerance):
     for name, tensor in left["state_dict"].items():
         other = right["state_dict"][name]
         torch.testing.assert_close(tensor, other, msg=lambda text, n=name: f"{n}: {text}", **tolerance)
+
+
+def assert_same_run(left, right):
+    """Weights, optimiser, metrics and evaluations of two runs are equal, bit by bit, but for times."""
+    one, two = last_checkpoint(left), last_checkpoint(right)
+    assert one["global_step"] == two["global_step"]
+    assert_same_weights(one, two, rtol=0, atol=0)
+    torch.testing.assert_close(one["optimizer_states"], two["optimizer_states"], rtol=0, atol=0)
+    assert _without_times(read_metrics(left)) == _without_times(read_metrics(right))
+    assert _evaluations(left) == _evaluations(right)
+
+
+def _without_times(rows):
+    learned = [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]
+    return [row for row in learned if row.keys() - {"step", "epoch"}]
+
+
+def _evaluations(run_dir):
+    """Of those that were made twice, the one that was made last."""
+    records = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
+    return {(record["step"], record["epoch"], record["protocol"]["name"]): record["metrics"] for record in records}

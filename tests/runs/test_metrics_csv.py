@@ -37,6 +37,20 @@ def test_continuing_keeps_what_came_before_and_drops_what_will_be_logged_again(t
     assert [row["train/loss"] for row in rows] == [10, 9, 8, 7, -4, -5, -6]
 
 
+def test_an_evaluation_that_is_made_again_replaces_its_row_alone(tmp_path):
+    first = MetricsCSV(str(tmp_path))
+    for step in range(4):
+        first.log_metrics({"train/loss": 10.0 - step}, step=step)
+    first.log_metrics({"eval/x/knn/top1": 0.5}, step=3)
+    first.log_metrics({"train/loss": 6.0}, step=4)
+    continued = MetricsCSV(str(tmp_path))
+    continued.log_metrics({"eval/x/knn/top1": 0.25}, step=3)
+    assert read_metrics(tmp_path) == [
+        *({"step": step, "train/loss": 10.0 - step} for step in range(4)),
+        {"step": 3, "eval/x/knn/top1": 0.25},
+    ]
+
+
 def test_values_survive_to_the_last_digit(tmp_path):
     log = MetricsCSV(str(tmp_path))
     log.log_metrics({"train/loss": 0.1 + 0.2}, step=0)

@@ -1,8 +1,11 @@
 import os
 
+import numpy as np
 import pytest
+import torch
 
 from vidssl.errors import VidsslError
+from vidssl.runs.claim import release
 from vidssl.runs.run_directory import CHOSEN_VARIABLE, check_writable, choose_run_dir, resolve_checkpoint, run_of
 
 
@@ -25,6 +28,7 @@ def make_run(folder, checkpoint_time=None):
 def test_a_taken_folder_is_numbered_and_an_unused_one_is_not(tmp_path, monkeypatch):
     wanted = tmp_path / "runs" / "mine"
     assert choose_run_dir(str(wanted), None) == wanted
+    release(wanted)
     monkeypatch.delenv(CHOSEN_VARIABLE)
     make_run(wanted)
     make_run(tmp_path / "runs" / "mine-2")
@@ -32,6 +36,7 @@ def test_a_taken_folder_is_numbered_and_an_unused_one_is_not(tmp_path, monkeypat
     assert choose_run_dir(str(wanted), None) == tmp_path / "runs" / "mine-3"
     # a process started for DDP repeats the command and must not count on
     assert choose_run_dir(str(wanted), None) == tmp_path / "runs" / "mine-3"
+    release(tmp_path / "runs" / "mine-3")
 
 
 def test_last_is_the_newest_checkpoint_of_the_runs_of_that_name(tmp_path):
@@ -45,6 +50,35 @@ def test_last_is_the_newest_checkpoint_of_the_runs_of_that_name(tmp_path):
     assert resolve_checkpoint(str(tmp_path / "mine"), None) is None
     with pytest.raises(VidsslError, match=r"ckpt_path last: no checkpoints/last\.ckpt below"):
         resolve_checkpoint(str(tmp_path / "other"), "last")
+
+
+def write_checkpoint(file, time):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": {"weight": torch.full((3,), 1.5)}, "optimizer_states": [], "loops": {}}, file)
+    os.utime(file, (time, time))
+    return file
+
+
+def test_auto_is_the_newest_whole_checkpoint_or_a_fresh_start(tmp_path):
+    wanted = str(tmp_path / "mine")
+    assert resolve_checkpoint(wanted, "auto") is None
+    run, second = make_run(tmp_path / "mine"), make_run(tmp_path / "mine-2")
+    assert resolve_checkpoint(wanted, "auto") is None
+    last = write_checkpoint(run / "checkpoints" / "last.ckpt", 100)
+    assert resolve_checkpoint(wanted, "auto") == str(last)
+    requeued = write_checkpoint(run / "hpc_ckpt_1.ckpt", 200)
+    assert resolve_checkpoint(wanted, "auto") == str(requeued)
+    assert run_of(str(requeued), "wanted") == run
+    newest = write_checkpoint(second / "checkpoints" / "newest.ckpt", 300)
+    assert resolve_checkpoint(wanted, "auto") == str(newest)
+    content = newest.read_bytes()
+    position = content.index(np.full(3, 1.5, np.float32).tobytes())
+    for broken in (content[:-40], content[:position] + b"\1" + content[position + 1 :], b""):
+        newest.write_bytes(broken)
+        os.utime(newest, (300, 300))
+        assert resolve_checkpoint(wanted, "auto") == str(requeued)
+    torch.save({"state_dict": {"weight": torch.zeros(3)}}, newest)  # of save_weights_only
+    assert resolve_checkpoint(wanted, "auto") == str(requeued)
 
 
 def test_a_checkpoint_outside_a_run_belongs_to_no_run(tmp_path):

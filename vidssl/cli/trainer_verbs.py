@@ -41,9 +41,11 @@ from vidssl.reporting.summary import print_metrics
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
 from vidssl.reporting.wandb_records import WandbRecords
 from vidssl.runs.checkpoint_io import AtomicCheckpointIO
+from vidssl.runs.due_evaluation import DueEvaluation
+from vidssl.runs.interruption import Interrupted, Interruption
 from vidssl.runs.metrics_csv import MetricsCSV
 from vidssl.runs.resuming import check_checkpoint, history_of_weights
-from vidssl.runs.run_directory import check_writable, choose_run_dir, resolve_checkpoint, run_of
+from vidssl.runs.run_directory import check_writable, choose_run_dir, leaving_run_dir, resolve_checkpoint, run_of
 from vidssl.runs.run_record import RunRecord, identify
 from vidssl.runs.step_watch import StepWatch
 
@@ -123,7 +125,10 @@ class VidsslCLI(LightningCLI):
         )
         parser.add_argument("--run_dir", type=str, default="runs/unnamed", help="folder of the run; numbered if taken")
         parser.add_argument(
-            "--ckpt_path", type=str | None, default=None, help="checkpoint to continue from, or 'last' of run_dir"
+            "--ckpt_path",
+            type=str | None,
+            default=None,
+            help="checkpoint to continue from, 'last' of run_dir, or 'auto': the newest of run_dir or a fresh start",
         )
         parser.add_argument("--wandb", type=WandbSpec, default=WandbSpec(), help="the wandb run")
         parser.link_arguments("seed_everything", "data.seed")
@@ -155,6 +160,8 @@ class VidsslCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder and check that it can be written to."""
         self.ckpt_path = resolve_checkpoint(self.config.run_dir, self.config.ckpt_path)
+        if self.config.ckpt_path == "auto":
+            self.config.ckpt_path = None  # the configuration that is kept repeats the run
         if self.verb == "fit":
             self.run_dir = choose_run_dir(self.config.run_dir, self.ckpt_path)
         else:
@@ -178,11 +185,15 @@ class VidsslCLI(LightningCLI):
                 loggers.append(wandb_logger)
             kwargs["logger"] = loggers
         if self.verb == "fit":
+            self.interruption = Interruption(self.run_dir)
+            callbacks = _listed(self.config_init.trainer.get("callbacks"))
             kwargs["callbacks"] = [
-                *_listed(self.config_init.trainer.get("callbacks")),
+                *callbacks,
+                DueEvaluation(),
                 StepWatch(),
                 RunRecord(),
                 WandbRecords(),
+                self.interruption,
             ]
         plugins = self.config_init.trainer.get("plugins") or []
         kwargs["plugins"] = list(plugins) if isinstance(plugins, list) else [plugins]
@@ -221,7 +232,8 @@ class VidsslCLI(LightningCLI):
             _write_features(predicted, self.run_dir)
         else:
             self.datamodule.trained_before = history_of_weights(self.model)
-            self.trainer.fit(self.model, **common)
+            with self.interruption.listening():
+                self.trainer.fit(self.model, **common)
 
 
 def _listed(configured: Any) -> list[Any]:
@@ -259,12 +271,17 @@ def _write_features(batches: list[Any], folder: Path) -> None:
 
 
 def run(verb: str, args: Sequence[str]) -> int:
-    """Run one of Lightning's verbs; the exit code is 0 when it went through."""
+    """Run one of Lightning's verbs; the exit code is 0 when it went through, else that of the signal that ended it."""
     torch.set_float32_matmul_precision("high")
     # hardware listings and product tips of the libraries below; their warnings stay
     for library in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     for needless in NEEDLESS_WARNINGS:
         warnings.filterwarnings("ignore", message=needless)
-    VidsslCLI(verb, args).run_verb()
+    with leaving_run_dir():
+        try:
+            VidsslCLI(verb, args).run_verb()
+        except Interrupted as interrupted:
+            rank_zero_only(print)(f"vidssl: {interrupted}", file=sys.stderr)
+            return interrupted.code
     return 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,9 +19,7 @@ from typing import Any, BinaryIO
 
 from vidssl.errors import VidsslError
 from vidssl.storage.container import cannot_write
-
-if sys.platform != "win32":
-    import fcntl
+from vidssl.storage.locks import lock
 
 _MARK = b"vmr1"
 # mark, checksum of what follows it, row, bytes of JSON, bytes after the JSON
@@ -185,16 +182,3 @@ def check_about(file: Path, about: Mapping[str, Any]) -> None:
             f"{file.parent} holds an unfinished run of other motion: {'; '.join(differing)}. Delete that folder, or "
             "name another output."
         )
-
-
-def lock(descriptor: int) -> bool:
-    """Take the lock of an open file, which ends with this process; False when another process has it."""
-    if sys.platform == "win32":
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a network disk without locks: then it is up to the user not to start the same work twice
-        return True
-    return True

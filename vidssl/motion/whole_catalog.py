@@ -16,7 +16,7 @@ import numpy as np
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.errors import VidsslError
-from vidssl.jobs.shards import SUFFIX, Record, ShardWriter, check_about, is_sound, lock, read_records
+from vidssl.jobs.shards import SUFFIX, Record, ShardWriter, check_about, is_sound, read_records
 from vidssl.jobs.shares import Share
 from vidssl.jobs.video_processes import Processes, over_videos
 from vidssl.motion import FLOW_ESTIMATORS
@@ -26,6 +26,7 @@ from vidssl.motion.quantisation import quantisation, quantise
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.store import StoredVideo, bytes_per_map, num_maps, write_store
 from vidssl.storage.container import cannot_write
+from vidssl.storage.locks import lock
 
 Watch = Callable[[int, int], None]
 """Told how many videos of the share are done so far, and how many of those are bad."""

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from vidssl.errors import VidsslError, nearest
 from vidssl.runs.metrics_file import read_metrics
+from vidssl.runs.run_directory import CONFIG_FILE
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
@@ -59,8 +60,9 @@ def build_wandb_logger(spec: WandbSpec, run_dir: Path) -> WandbLogger | None:
         )
     if spec.mode == "disabled":
         return None
-    continues = (run_dir / RUN_ID_FILE).exists()
-    return RunLogger(save_dir=str(run_dir), experiment=_start(spec, run_dir), continues=continues)
+    # what a start that failed left behind is no run: its folder has no configuration yet
+    continues = (run_dir / RUN_ID_FILE).exists() and (run_dir / CONFIG_FILE).exists()
+    return RunLogger(save_dir=str(run_dir), experiment=_start(spec, run_dir, continues), continues=continues)
 
 
 class RunLogger(WandbLogger):
@@ -127,7 +129,7 @@ def _best_values(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 @rank_zero_only
-def _start(spec: WandbSpec, run_dir: Path) -> Run:
+def _start(spec: WandbSpec, run_dir: Path, continues: bool) -> Run:
     # wandb's own greeting and file list say nothing that the summary does not
     os.environ.setdefault("WANDB_SILENT", "true")
     import wandb
@@ -143,7 +145,7 @@ def _start(spec: WandbSpec, run_dir: Path) -> Run:
         group=spec.group,
         job_type=spec.job_type,
         tags=spec.tags,
-        id=id_file.read_text().strip() if id_file.exists() else None,
+        id=id_file.read_text().strip() if continues else None,
         resume="allow",
     )
     id_file.write_text(f"{run.id}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from argparse import Namespace  # Lightning hands hyper-parameters over as one
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from vidssl.runs.metrics_file import METRICS_FILE, read_metrics
 from vidssl.storage.files import replacing
+
+AXES = ("step", "epoch")
 
 
 class MetricsCSV(Logger):
@@ -55,7 +58,7 @@ class MetricsCSV(Logger):
         """Append a row."""
         row = {"step": float(step or 0), **{name: float(value) for name, value in metrics.items()}}
         if not self._started:
-            self._continue_from(row["step"])
+            self._continue_with(row)
         if set(row) <= set(self._columns):
             with self._file.open("a", newline="") as lines:
                 csv.DictWriter(lines, self._columns).writerow(row)
@@ -66,13 +69,19 @@ class MetricsCSV(Logger):
     def _file(self) -> Path:
         return Path(self._run_dir) / METRICS_FILE
 
-    def _continue_from(self, step: float) -> None:
+    def _continue_with(self, row: Mapping[str, float]) -> None:
+        """Keep the rows before the one that is logged again: steps come in order, each with its rows of one kind."""
         self._started = True
-        self._rewrite([row for row in read_metrics(self._run_dir) if row["step"] < step])
+        kind = row.keys() - set(AXES)
+
+        def comes_before(earlier: Mapping[str, float]) -> bool:
+            return earlier["step"] < row["step"] or (earlier["step"] == row["step"] and kind.isdisjoint(earlier))
+
+        self._rewrite(list(takewhile(comes_before, read_metrics(self._run_dir))))
 
     def _rewrite(self, rows: list[dict[str, float]]) -> None:
-        names = {name for row in rows for name in row} - {"step", "epoch"}
-        self._columns = ["step", "epoch", *sorted(names)]
+        names = {name for row in rows for name in row} - set(AXES)
+        self._columns = [*AXES, *sorted(names)]
         with replacing(self._file) as passing, passing.open("w", newline="") as lines:
             writer = csv.DictWriter(lines, self._columns)
             writer.writeheader()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -12,6 +13,7 @@ from vidssl.data.training_history import TrainedSplit, training_history
 from vidssl.errors import VidsslError
 
 LISTED = 3
+NEEDED_TO_CONTINUE = ("optimizer_states", "loops")
 
 
 def history_of_weights(model: nn.Module) -> tuple[TrainedSplit, ...]:
@@ -23,6 +25,14 @@ def history_of_weights(model: nn.Module) -> tuple[TrainedSplit, ...]:
     spec = getattr(model, "backbone_spec", None)
     weights = None if spec is None else spec.weights
     return () if weights is None else training_history(read_checkpoint(weights).values) or ()
+
+
+def is_whole_checkpoint(file: Path) -> bool:
+    """Whether a file can be continued from: it is as it was written, and holds the state of the optimiser."""
+    try:
+        return read_checkpoint(file).values.keys() >= set(NEEDED_TO_CONTINUE)
+    except VidsslError:
+        return False
 
 
 def check_checkpoint(file: str, model: nn.Module, verb: str) -> None:
@@ -39,7 +49,7 @@ def check_checkpoint(file: str, model: nn.Module, verb: str) -> None:
     """
     checkpoint = read_checkpoint(file)
     trained = checkpoint.values.get("hyper_parameters")
-    needed = ["optimizer_states", "loops"] if verb == "fit" else ["pytorch-lightning_version"]
+    needed = NEEDED_TO_CONTINUE if verb == "fit" else ("pytorch-lightning_version",)
     if not isinstance(trained, dict) or any(name not in checkpoint.values for name in needed):
         raise VidsslError(
             f"ckpt_path: {file} holds weights, but is no checkpoint of a run of vidssl fit. To start from its "

@@ -1,0 +1,174 @@
+"""A signal ends a run between two steps, with a checkpoint to continue from and an exit code that says so."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities import rank_zero_only
+
+from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT
+
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SHELL_CODE = 128  # what shells add to the number of the signal that ended a process
+NOTHING, REQUEUE, END = range(3)
+
+
+class Interrupted(SystemExit):
+    """A run that was ended by a signal.
+
+    The exit code is the one that shells give a process which the signal ended (143, 130); for all but the first process
+    it is 0: Lightning would kill the first one, which says how to continue, at the sight of another.
+
+    Args:
+        number: of the signal.
+        report: what was saved and how to continue.
+    """
+
+    def __init__(self, number: int, report: str) -> None:
+        self.code: int = 0 if getattr(rank_zero_only, "rank", 0) else SHELL_CODE + number
+        self.report = report
+
+    def __str__(self) -> str:
+        return self.report
+
+
+class Interruption(Checkpoint):
+    """Waits for signals while a run trains; it comes after the callbacks that write checkpoints.
+
+    SIGTERM and SIGINT (Ctrl-C) let all processes finish their step, save ``checkpoints/last.ckpt`` and end; a second
+    SIGINT ends at once. The signal by which SLURM announces that the time is up lets them finish their step before
+    Lightning saves a checkpoint and requeues the job. An evaluation is broken off after a batch, and made again when
+    the run continues.
+
+    Args:
+        run_dir: folder of the run.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._trainer: Trainer | None = None
+        self._number = 0
+        self._wish = NOTHING
+        self._in_steps = self._ended = False
+        self._requeue: Any = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Receive signals while the block runs; only the main thread of a process can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._receive) for number in ENDING_SIGNALS}
+        try:
+            yield
+        except Exception:
+            if self._wish == END:  # loader workers got the signal too, and their absence was noticed first
+                self._end()
+            raise
+        finally:
+            self._ended = True
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._ended:
+            return
+        impatient = self._wish == END and number == signal.SIGINT
+        self._number, self._wish = number, END
+        if impatient or not self._in_steps:
+            launcher = None if self._trainer is None else self._trainer.strategy.launcher
+            if launcher is not None:
+                launcher.kill(signal.SIGKILL)  # the other processes may wait for this one for ever
+            self._end()
+
+    def _receive_requeue(self, number: int, frame: FrameType | None) -> None:
+        self._wish = max(self._wish, REQUEUE)
+
+    # --- hooks ---
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Remember the trainer."""
+        self._trainer = trainer
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals back from Lightning, which reacts to them in the middle of a step."""
+        self._take_signals(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let signals wait for the end of a step from now on."""
+        self._take_signals(trainer)
+        self._in_steps = True
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Do what was asked for during the step."""
+        self._follow(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Do what was asked for during the evaluation of a batch."""
+        if self._in_steps:
+            self._follow(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let signals end the process at once again."""
+        self._in_steps = False
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save a checkpoint where the signal ended the loader workers before the next step began."""
+        progress = trainer.fit_loop.epoch_loop.batch_progress.current
+        between_steps = self._in_steps and not trainer.validating and progress.ready == progress.completed
+        if self._wish == END and not self._ended and between_steps and trainer.world_size == 1:
+            trainer.save_checkpoint(self._run_dir / LAST_CHECKPOINT)
+
+    # --- what they do ---
+
+    def _take_signals(self, trainer: Trainer) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in ENDING_SIGNALS:
+            signal.signal(number, self._receive)
+        environment = trainer._accelerator_connector.cluster_environment  # where Lightning's own handler looks
+        if self._requeue is None and isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
+            announcing = environment.requeue_signal or signal.SIGUSR1
+            self._requeue = signal.getsignal(announcing)
+            signal.signal(announcing, self._receive_requeue)
+
+    def _follow(self, trainer: Trainer) -> None:
+        wish = self._wish_of_all(trainer)
+        if wish == END:
+            trainer.save_checkpoint(self._run_dir / LAST_CHECKPOINT)
+            self._end()
+        elif wish == REQUEUE:
+            self._wish = NOTHING
+            self._requeue(signal.SIGUSR1, None)
+
+    def _wish_of_all(self, trainer: Trainer) -> int:
+        """What any process was asked for, so that all do it after the same batch."""
+        if trainer.world_size == 1:
+            return self._wish
+        wish = torch.tensor(self._wish, device=trainer.strategy.root_device)
+        return int(trainer.strategy.reduce(wish, reduce_op="max"))
+
+    def _end(self) -> None:
+        self._ended = True
+        number = self._number or signal.SIGTERM  # another process's
+        raise Interrupted(number, self._report(signal.Signals(number).name))
+
+    def _report(self, name: str) -> str:
+        config, last = self._run_dir / CONFIG_FILE, self._run_dir / LAST_CHECKPOINT
+        steps = 0 if self._trainer is None else self._trainer.global_step
+        ended = f"{name} ended the run after {steps} steps."
+        if not last.exists():
+            return f"{ended} It has no {LAST_CHECKPOINT} to continue from."
+        command = shlex.join(["vidssl", "fit", "--config", str(config), "--ckpt_path", str(last)])
+        return f"{ended} It continues with:\n{command}"
