@@ -89,7 +89,7 @@ def test_the_last_epoch_or_step_completes_a_run(settings):
         ([AtStep(5, stop)], {}, "stopped: trainer.should_stop was set at step 6 of 12"),
         ([AtStep(5, raising(KeyboardInterrupt()))], {}, "stopped: SIGINT at step 5 of 12"),
         ([AtStep(5, raising(SystemExit(128 + signal.SIGTERM)))], {}, "stopped: SIGTERM at step 5 of 12"),
-        ([AtStep(5, raising(RuntimeError("no more\nlines")))], {}, "failed: RuntimeError at step 5 of 12: no more"),
+        ([AtStep(5, raising(RuntimeError("no more. Or\nlines")))], {}, "failed: RuntimeError at step 5 of 12: no more"),
         ([AtStep(2, stop)], {"accumulate_grad_batches": 2}, "stopped: trainer.should_stop was set at step 2 of 6"),
     ],
 )

@@ -28,7 +28,8 @@ def how_it_broke_off(trainer: Trainer, exception: BaseException) -> str:
     if isinstance(exception, (KeyboardInterrupt, SystemExit)):
         return f"stopped: {_signal_name(exception)} {_where(trainer)}"
     first_line = next(iter(str(exception).splitlines()), "")
-    return f"failed: {type(exception).__name__} {_where(trainer)}: {first_line}"
+    first_sentence = first_line.partition(". ")[0]
+    return f"failed: {type(exception).__name__} {_where(trainer)}: {first_sentence}"
 
 
 def _reached_its_end(trainer: Trainer) -> bool:
