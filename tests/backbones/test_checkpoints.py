@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from vidssl.backbones.checkpoints import read_checkpoint
+from vidssl.backbones.checkpoints import CHECKSUM, checksum_of, read_checkpoint
 from vidssl.errors import VidsslError
 
 WEIGHTS = {f"layer{number}.weight": torch.arange(40.0).reshape(5, 8) + number for number in range(12)}
@@ -62,3 +63,13 @@ def test_files_that_were_written_without_checksums_are_read(tmp_path):
     finally:
         torch.serialization.set_crc32_options(True)
     assert read_checkpoint(tmp_path / "x.ckpt").tensors.keys() == WEIGHTS.keys()
+
+
+def test_no_flipped_bit_changes_an_exported_backbone(tmp_path):
+    provenance = {"backbone": "small", "epoch": "3"}
+    provenance[CHECKSUM] = checksum_of(WEIGHTS, provenance)
+    save_file(WEIGHTS, tmp_path / "x.safetensors", provenance)
+    assert read_checkpoint(tmp_path / "x.safetensors").values["epoch"] == "3"
+    told, changed = outcomes_of_flips(tmp_path / "x.safetensors", 400)
+    assert changed == 0
+    assert told > 390

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 import vidssl
 from vidssl.backbones import build_backbone, export
+from vidssl.backbones.checkpoints import CHECKSUM
 from vidssl.backbones.export import export_backbone, load_exported
 from vidssl.backbones.weights import load_weights
 from vidssl.cli.export import run_export
@@ -66,7 +67,9 @@ def test_the_file_says_where_it_comes_from(checkpoint, tmp_path):
     with safe_open(tmp_path / "backbone.safetensors", framework="pt") as file:
         assert file.metadata() == {"format": "pt", **provenance}
         assert not any(name.startswith(("backbone.", "head")) for name in file.keys())  # noqa: SIM118
+    assert len(provenance[CHECKSUM]) == 8
     assert provenance == {
+        CHECKSUM: provenance[CHECKSUM],
         "backbone": "small",
         "backbone_options": json.dumps(OPTIONS),
         "vidssl_version": vidssl.__version__,

@@ -148,6 +148,15 @@ def test_kinetics_names_folders_and_splits(tmp_path):
     assert listing.found_sentence() == "found 4 of 6 listed videos (33.3 % missing)"
 
 
+def test_kinetics_lists_without_labels_written_as_nan_or_numbers(tmp_path):
+    lines = ["NaN,a,0,10,test", "10,b,0,10,train", "2,c,0,10,train"]
+    (tmp_path / "k.csv").write_text("\n".join(["label,youtube_id,time_start,time_end,split", *lines]))
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    listing = read("kinetics", videos=tmp_path, lists=[tmp_path / "k.csv"])
+    assert [video.label for video in listing.videos] == [None, "10", "2"]
+    assert listing.classes == ["2", "10"]
+
+
 def test_kinetics_takes_the_file_in_the_class_folder_first(tmp_path):
     (tmp_path / "k.csv").write_text("label,youtube_id,time_start,time_end,split\nplaying violin,a,0,10,train\n")
     touch(tmp_path, "abseiling/a_000000_000010.mp4", "playing_violin/a_000000_000010.mp4")
@@ -200,6 +209,7 @@ def test_ssv2(tmp_path):
         ListedVideo("2.webm", None, None, ("test",)),
     ]
     assert listing.missing == [ListedVideo("13.webm", "Holding something", None, ("train",))]
+    assert listing.notes == ("1 videos are there that no list names (99.webm)",)
 
 
 @pytest.mark.parametrize(

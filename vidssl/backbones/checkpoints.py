@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse  # its Namespace lies in other people's checkpoints
+import json
 import pickle
 import zipfile
 import zlib
@@ -19,6 +20,8 @@ from vidssl.errors import VidsslError
 
 # Where training codes put the weights: Lightning, PyTorchVideo and SlowFast, MCL and MoCo forks, and others.
 _STATE_KEYS = ("state_dict", "model_state", "model_state_dict", "model", "module")
+CHECKSUM = "vidssl_checksum"
+"""Where files of ``vidssl export`` keep the checksum of all else."""
 # What torch raises for files that make no sense, beside errors of unpickling and of reading.
 _TOLD_BY_TORCH = (RuntimeError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
 
@@ -81,9 +84,24 @@ def check_averaged(content: Checkpoint) -> None:
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
-            return Checkpoint(path, {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            strings: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise VidsslError(f"Cannot read {path} as safetensors: {error}. Is it complete?") from error
+    if CHECKSUM in strings and strings[CHECKSUM] != checksum_of(tensors, strings):
+        raise VidsslError(f"{path} is damaged: it is not as it was written. Copy or make it again.")
+    return Checkpoint(path, tensors, strings)
+
+
+def checksum_of(tensors: Mapping[str, Tensor], strings: Mapping[str, str]) -> str:
+    """Return the CRC-32 of tensors, and of strings but for those that safetensors or this function adds."""
+    told = {key: strings[key] for key in sorted(strings) if key not in (CHECKSUM, "format")}
+    checksum = zlib.crc32(json.dumps(told).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        checksum = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), checksum)
+        checksum = zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data, checksum)
+    return f"{checksum:08x}"
 
 
 def _check_members(path: Path) -> None:

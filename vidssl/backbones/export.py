@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 import vidssl
 from vidssl.backbones import build_backbone
-from vidssl.backbones.checkpoints import Checkpoint, check_averaged, read_checkpoint
+from vidssl.backbones.checkpoints import CHECKSUM, Checkpoint, check_averaged, checksum_of, read_checkpoint
 from vidssl.backbones.contract import Backbone
 from vidssl.backbones.weights import compare, shapes_of
 from vidssl.data.training_history import KEY, history_as_text, training_history
@@ -56,6 +56,7 @@ def export_backbone(checkpoint: str | Path, output: str | Path) -> dict[str, str
     found = {key: content.tensors.get(_PREFIX + key, initial) for key, initial in own.items()}
     tensors = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in found.items()}
     provenance = _provenance(content, name, options)
+    provenance[CHECKSUM] = checksum_of(tensors, provenance)
     _write(tensors, provenance, output)
     return provenance
 
