@@ -169,7 +169,10 @@ class Registry:
 
     def _load_plugin(self, name: str, claim: Claim) -> Callable[..., Any]:
         what = f"The plug-in {claim} that provides the {self.kind} {name!r} cannot be"
-        remedy = f"Repair or uninstall it, or set {PLUGINS_SWITCH}=0."
+        if isinstance(claim.target, EntryPoint):
+            remedy = f"Repair or uninstall it, or set {PLUGINS_SWITCH}=0."
+        else:
+            remedy = "Repair the file, or leave it out (the flag --plugin, the key plugin)."
         try:
             factory = claim.target.load() if isinstance(claim.target, EntryPoint) else claim.target
         except (Exception, SystemExit) as error:  # a plug-in may fail in any way; the user must learn which one did
@@ -193,14 +196,19 @@ def failure_text(error: BaseException) -> str:
     """
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
     frames = frames[1:]  # the first frame is ours
-    frames = [frame for frame in frames if _is_the_users(frame.filename)] or frames
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    place = place_in_users_files(error) or (f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else "")
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({error.filename}, line {error.lineno})"
         return f"{type(error).__name__}: {error.msg}{place}"
     text = " ".join(str(error).split())
     text = text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} ..."
     return f"{type(error).__name__}: {text}{place}"
+
+
+def place_in_users_files(error: BaseException) -> str:
+    """Return the last line in files of the user that an exception passed, as `` (method.py, line 3)``, or nothing."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_the_users(frame.filename)]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 
 def _is_the_users(file: str) -> bool:

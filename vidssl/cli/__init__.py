@@ -1,4 +1,25 @@
 """The command line: one verb, one file. Nothing below this package knows it."""
 
+import argparse
+import re
+from typing import NoReturn
+
+from vidssl.errors import nearest
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+
+
+class VerbParser(argparse.ArgumentParser):
+    """A parser of a verb's own options that knows what was meant by a misspelt one."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message, the nearest choice or option behind it."""
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
+        if choice:
+            message += "." + nearest(choice[1], [known.strip("' ") for known in choice[2].split(",")])
+        elif unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            message += "." + nearest(unknown[1], options)
+        super().error(message)

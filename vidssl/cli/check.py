@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
 
 _USAGE = """vidssl check catalog FILE [--root DIR]
@@ -31,7 +33,8 @@ Train the objective for a few steps on random clips, on the CPU, and tell what i
   vidssl check objective MyMethod --plugin my_method.py
   vidssl check objective MyMethod --config my_method.yaml --model.temperature 0.2 --size 32
 
-Without --config the backbone is the small one and clips are small; with it, both are those of the file."""
+Without --config the backbone is the default of the method, or the small one where it has none of its own, and clips are
+small; with it, both are those of the file."""
 
 
 def run_check(args: Sequence[str]) -> int:
@@ -40,7 +43,7 @@ def run_check(args: Sequence[str]) -> int:
     Raises:
         VidsslError: an objective that cannot be used, or a mistake in a file or a flag.
     """
-    parser = argparse.ArgumentParser(prog="vidssl check", usage=_USAGE, allow_abbrev=False)
+    parser = VerbParser(prog="vidssl check", usage=_USAGE, allow_abbrev=False)
     add = parser.add_argument
     add("kind", choices=["objective", *_FILES], help="what to check")
     add("name", metavar="NAME", help="registered name, see vidssl list objectives, or a file")
@@ -146,15 +149,17 @@ def _settings(class_path: str, config_flags: Sequence[str], model_flags: Sequenc
     from vidssl.cli.config_errors import worded
     from vidssl.cli.data_group import partial_parser
     from vidssl.cli.objective_names import prepare_arguments
-    from vidssl.objectives.base import Objective
+    from vidssl.objectives.base import BackboneSpec, Objective
     from vidssl.objectives.contract_case import SMALL_BACKBONE
 
     parser = partial_parser("check", reads=("model",))
     parser.add_subclass_arguments(Objective, "model")
-    small = [] if config_flags else [f"--model.backbone.name={SMALL_BACKBONE['name']}"]
-    args = [*prepare_arguments(config_flags), f"--model={class_path}", *small, *model_flags]
+    args = [*prepare_arguments(config_flags), f"--model={class_path}", *model_flags]
     with worded(parser, "check", args):
-        return parser.parse_args(args).model.init_args.as_dict()
+        settings = parser.parse_args(args).model.init_args.as_dict()
+    if not config_flags and settings["backbone"] == asdict(BackboneSpec()):  # nobody chose it: a small one is faster
+        settings["backbone"] |= SMALL_BACKBONE
+    return settings
 
 
 def _data(config_flags: Sequence[str], data_flags: Sequence[str]) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
 from vidssl.reporting.compare.comparison import Comparison
 from vidssl.reporting.compare.files import to_csv, to_latex, to_markdown
@@ -32,7 +33,7 @@ alone; --label puts runs together, and names them.
 
 def compare_parser() -> argparse.ArgumentParser:
     """Return the parser of the verb; --help needs no torch."""
-    parser = argparse.ArgumentParser(prog="vidssl compare", usage=_USAGE, allow_abbrev=False)
+    parser = VerbParser(prog="vidssl compare", usage=_USAGE, allow_abbrev=False)
     add = parser.add_argument
     add("runs", nargs="*", type=Path, metavar="RUN", help="folder of a run")
     add(

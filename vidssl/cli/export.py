@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vidssl.data.training_history import TrainedSplit
+
+from vidssl.cli import VerbParser
 
 
 def run_export(args: Sequence[str]) -> int:
@@ -17,7 +18,7 @@ def run_export(args: Sequence[str]) -> int:
     Raises:
         VidsslError: see `vidssl.backbones.export.export_backbone`.
     """
-    parser = argparse.ArgumentParser(
+    parser = VerbParser(
         prog="vidssl export", description="Write the bare backbone of a checkpoint, with its provenance."
     )
     parser.add_argument("--checkpoint", required=True, type=Path, help="a checkpoint written by vidssl fit (*.ckpt)")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from collections.abc import Sequence
 
+from vidssl.cli import VerbParser
 from vidssl.registry import Registry
 
 # Imported when asked for: the answer needs neither torch nor a decoder.
@@ -20,7 +20,7 @@ _REGISTRIES = {
 
 def run_list(args: Sequence[str]) -> int:
     """Run ``vidssl list``; return the exit code."""
-    parser = argparse.ArgumentParser(prog="vidssl list", description="Names that a configuration may use.")
+    parser = VerbParser(prog="vidssl list", description="Names that a configuration may use.")
     parser.add_argument("kind", choices=list(_REGISTRIES))
     module, _, name = _REGISTRIES[parser.parse_args(args).kind].partition(":")
     registry: Registry = getattr(importlib.import_module(module), name)

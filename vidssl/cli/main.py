@@ -29,10 +29,14 @@ OWN_VERBS = {
     "compare": "lay methods side by side, from the folders of their runs: tables, curves, a page",
     "export": "write the bare backbone of a checkpoint, with its provenance",
     "list": "objectives, backbones, samplers, decoders or protocols, by name",
+    "doctor": "what this machine has: decoders, codecs, FFmpeg, shared memory, GPU, wandb",
     "new": "write a plug-in package that works, to begin a method of your own with",
     "check": "what every objective must do, tried on one: gradients, resuming, several processes",
 }
 INTERRUPTED = 130  # what shells make of a process that Ctrl-C ended
+NO_CONFIG = """vidssl {verb} needs a configuration (vidssl {verb} --help). The quick start:
+  vidssl prepare synthetic --output data/synthetic
+  vidssl fit --config configs/quickstart.yaml"""
 NO_PLUGINS = "--no-plugins"
 # What a full disk or a read-only folder looks like while running; anything else is our fault and shows its traceback.
 DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
@@ -66,6 +70,8 @@ def _help() -> str:
 def _run(verb: str, args: Sequence[str]) -> int:
     """Run a verb; its module is imported only now, so that help and lists answer at once."""
     say_lost_processes()
+    if verb in TRAINER_VERBS and not args:
+        raise VidsslError(NO_CONFIG.format(verb=verb))
     if verb in TRAINER_VERBS:
         from vidssl.cli.trainer_verbs import run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import keyword
 import re
@@ -13,6 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
 import vidssl
+from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
 from vidssl.objectives import OBJECTIVES
 from vidssl.storage.files import replacing
@@ -65,7 +65,7 @@ def run_new(args: Sequence[str]) -> int:
     Raises:
         VidsslError: a name that cannot be used, or a folder that is in use.
     """
-    parser = argparse.ArgumentParser(prog="vidssl new", usage=_USAGE, allow_abbrev=False)
+    parser = VerbParser(prog="vidssl new", usage=_USAGE, allow_abbrev=False)
     parser.add_argument("kind", choices=["objective"], help="what to write")
     parser.add_argument("name", metavar="NAME", help="of the class, such as MyMethod")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="the folder to write (NAME in small letters)")

@@ -21,7 +21,7 @@ from vidssl.catalogs.preparation import bad_path, journal_path, prepare
 from vidssl.catalogs.probing import ProbeOptions
 from vidssl.catalogs.summary import summarise
 from vidssl.catalogs.synthetic.videos import APPEARANCES, CLASSES, SyntheticSpec, contact_sheet, write_synthetic
-from vidssl.cli import INTERRUPTED
+from vidssl.cli import INTERRUPTED, VerbParser
 from vidssl.errors import VidsslError
 from vidssl.jobs.progress import show_progress
 from vidssl.video.decoding import DECODERS
@@ -47,7 +47,7 @@ def run_prepare(args: Sequence[str]) -> int:
     Raises:
         VidsslError: with what the user should know and do.
     """
-    parser = argparse.ArgumentParser(prog="vidssl prepare")
+    parser = VerbParser(prog="vidssl prepare")
     _add_arguments(parser)
     options = parser.parse_args(args)
     return options.run(options)

@@ -34,7 +34,7 @@ from vidssl.objectives.contract_runs import (
     train,
     train_killed_and_continued,
 )
-from vidssl.registry import failure_text
+from vidssl.registry import failure_text, place_in_users_files
 
 # A layer whose output is multiplied by a weight that begins with 0 learns from the second step on.
 STEPS_UNTIL_ALL_LEARN = 3
@@ -103,7 +103,7 @@ class Contract:
         except _NotClaimed as reason:
             return CheckResult(check, "not claimed", str(reason))
         except VidsslError as error:
-            return CheckResult(check, "failed", str(error))
+            return CheckResult(check, "failed", f"{error}{place_in_users_files(error)}")
         except Exception as error:  # of the objective, in any form
             return CheckResult(check, "failed", failure_text(error))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
 
 ALL_THAT_APPLY = "all"
@@ -32,7 +33,7 @@ the evaluation of the checkpoint's own run. Every number is kept, with all of th
 
 def evaluate_parser() -> argparse.ArgumentParser:
     """Return the parser of the verb."""
-    parser = argparse.ArgumentParser(prog="vidssl evaluate", usage=_USAGE, allow_abbrev=False)
+    parser = VerbParser(prog="vidssl evaluate", usage=_USAGE, allow_abbrev=False)
     add_network_arguments(parser.add_argument_group("the network").add_argument)
     _add_videos(parser.add_argument_group("the videos").add_argument)
     _add_measuring(parser.add_argument_group("how it is measured").add_argument)
@@ -44,7 +45,8 @@ def evaluate_parser() -> argparse.ArgumentParser:
 def add_network_arguments(add: Any) -> None:
     """Add the options that `load_subjects` takes."""
     told = (
-        "checkpoints of vidssl fit, files of vidssl export, or other weights (with --backbone); several make one table"
+        "checkpoints of vidssl fit or folders of its runs (their last checkpoint), files of vidssl export, or other "
+        "weights (with --backbone); several make one table"
     )
     add("--checkpoint", nargs="+", type=Path, default=[], metavar="FILE", help=told)
     add("--backbone", metavar="NAME", help="the network, where the file does not say (vidssl list backbones)")
@@ -74,7 +76,7 @@ def _add_videos(add: Any) -> None:
 
 def _add_measuring(add: Any) -> None:
     told = "names of vidssl list protocols, or 'all': all that apply to these videos"
-    add("--protocol", nargs="+", required=True, metavar="NAME", help=told)
+    add("--protocol", nargs="+", default=[], metavar="NAME", help=told)
     told = "settings of the protocols to change: num_frames=8 resize=128 c=10; records and tables say so"
     add("--set", nargs="+", type=_setting, default=[], metavar="KEY=VALUE", help=told)
 
@@ -127,6 +129,8 @@ def check_arguments(options: argparse.Namespace) -> None:
     """
     if not options.checkpoint and options.backbone is None:
         raise VidsslError("Say what to measure: --checkpoint FILE, or --backbone NAME for an untrained network.")
+    if not options.protocol:
+        raise VidsslError("Say how to measure: `vidssl list protocols` lists the names for --protocol NAME [NAME ...].")
     if options.splits and (options.gallery_split or options.query_split):
         raise VidsslError("--splits names both splits; leave --gallery-split and --query-split out.")
     if not options.checkpoint and options.data is None:

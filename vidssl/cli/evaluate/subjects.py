@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vidssl.data.settings import EvaluationClips, Loading
 from vidssl.errors import VidsslError
 from vidssl.evaluation.features.encoder import LoadedEncoder, OutsideWeights, load_encoder
-from vidssl.runs.run_directory import CONFIG_FILE
+from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT
 
 UNTRAINED = "untrained"
 
@@ -120,7 +120,7 @@ def load_subjects(options: argparse.Namespace) -> list[Subject]:
         VidsslError: see `load_encoder`.
     """
     outside = _outside(options)
-    files = list(dict.fromkeys(options.checkpoint))
+    files = list(dict.fromkeys(map(_checkpoint_of, options.checkpoint)))
     configs = [RunConfig.of(file) for file in files]
     trained = [load_encoder(file, outside) for file in files]
     if not files:
@@ -132,6 +132,16 @@ def load_subjects(options: argparse.Namespace) -> list[Subject]:
         for name, method, file, config, loaded in named
     ]
     return [*(_before_training(subjects, options) if options.untrained else []), *subjects]
+
+
+def _checkpoint_of(named: Path) -> Path:
+    """Return the file that is meant; of a run's folder that is its last checkpoint."""
+    if not named.is_dir():
+        return named
+    last = named / LAST_CHECKPOINT
+    if not last.is_file():
+        raise VidsslError(f"--checkpoint: {named} is a folder without {LAST_CHECKPOINT}; name a file or a run.")
+    return last
 
 
 def _outside(options: argparse.Namespace) -> OutsideWeights:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from vidssl.catalogs.catalog import Catalog
-from vidssl.cli import INTERRUPTED
+from vidssl.cli import INTERRUPTED, VerbParser
 from vidssl.cli.motion.comparison import compare_estimators, settings_of_each
 from vidssl.errors import VidsslError
 from vidssl.jobs.progress import duration_text, show_progress
@@ -68,7 +68,7 @@ which estimator
 
 def motion_parser() -> argparse.ArgumentParser:
     """Return the parser of the verb's own options; --help needs neither torch nor OpenCV."""
-    parser = argparse.ArgumentParser(
+    parser = VerbParser(
         prog="vidssl motion",
         usage=_USAGE,
         epilog=_EPILOG.format(settings=_settings_help()),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ With --checkpoint it shows trained networks instead, what they look at and where
 
 def show_parser() -> argparse.ArgumentParser:
     """Return the parser of the verb's own options; --help needs no torch."""
-    parser = argparse.ArgumentParser(prog="vidssl show", usage=_USAGE, allow_abbrev=False)
+    parser = VerbParser(prog="vidssl show", usage=_USAGE, allow_abbrev=False)
     add = parser.add_argument
     add("-c", "--config", action="append", default=[], metavar="FILE", help="configuration of the training")
     add("--videos", type=int, default=4, metavar="N", help="how many, spread over the training split (%(default)s)")
@@ -50,7 +51,7 @@ def run_show(args: Sequence[str]) -> int:
         VidsslError: with what the user should know and do.
     """
     if any(arg.split("=")[0] in ("--checkpoint", "--backbone") for arg in args):
-        from vidssl.cli.show_networks import show_networks
+        from vidssl.cli.show.networks import show_networks
 
         return show_networks([arg for arg in args if arg != "--checkpoint"] if "--help" in args else args)
     options, rest = show_parser().parse_known_args(args)

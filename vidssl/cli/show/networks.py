@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
 from vidssl.reporting.percent import percent
 
@@ -40,7 +41,7 @@ def networks_parser() -> argparse.ArgumentParser:
     """Return the parser of the verb with networks; --help needs no torch."""
     from vidssl.cli.evaluate.arguments import add_network_arguments
 
-    parser = argparse.ArgumentParser(prog="vidssl show", usage=USAGE, allow_abbrev=False)
+    parser = VerbParser(prog="vidssl show", usage=USAGE, allow_abbrev=False)
     add_network_arguments(parser.add_argument_group("the networks").add_argument)
     add = parser.add_argument_group("the videos").add_argument
     add("--data", type=Path, metavar="CATALOG", help="catalog of vidssl prepare (that of the first checkpoint's run)")
