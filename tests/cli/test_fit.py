@@ -49,6 +49,7 @@ def test_a_killed_run_continues_exactly_in_mid_epoch(small_config):
     assert resumed["global_step"] == 8
     continued = read_run(runs / "killed")
     assert (continued["finished"], continued["starts"], continued["steps"]) == (True, 2, 8)
+    assert (broken_off["ended"], continued["ended"]) == (None, "completed")
     assert continued["wall_seconds"] > broken_off["wall_seconds"]
     assert continued["started"] == broken_off["started"]
     assert_same_weights(whole, resumed, rtol=0, atol=0)
