@@ -8,13 +8,13 @@ import pytest
 
 from vidssl.errors import VidsslError
 from vidssl.motion import flow as flow_module
-from vidssl.motion import packets as packets_module
 from vidssl.motion.block_grid import BlockGrid, reduced, regularise, splat, texture
+from vidssl.motion.coded import packets as packets_module
+from vidssl.motion.coded.vectors import VectorStream
 from vidssl.motion.extract import video_motion
 from vidssl.motion.flow import video_flows
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
-from vidssl.motion.vectors import VectorStream
 from vidssl.video.decoders.kept_frames import KeptFrames
 from vidssl.video.decoding import DecodingError, frames_to_keep, probe, read_frames
 

@@ -14,6 +14,8 @@ from functools import cached_property, lru_cache
 import cv2
 import numpy as np
 
+from vidssl.motion.coded.references import spans_agreed_on
+
 # Half the smallest block that H.264 and MPEG-4 tell apart: 8 pixels in videos up to 360 high, more in larger ones.
 SMALLEST_CELL = 8
 CELLS_ON_SHORT_SIDE = 30
@@ -53,7 +55,13 @@ class BlockGrid:
 
 
 def splat(
-    grid: BlockGrid, vectors: list[np.ndarray], factors: np.ndarray, planes: np.ndarray, *, max_speed: float
+    grid: BlockGrid,
+    vectors: list[np.ndarray],
+    factors: np.ndarray,
+    planes: np.ndarray,
+    *,
+    max_speed: float,
+    windows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Add up the motion vectors of frames over the cells of a grid.
 
@@ -64,6 +72,8 @@ def splat(
             distance in frames.
         planes: int n: frames of the same number, ascending from 0, are added up.
         max_speed: clip the flow to ± this many pixels a frame.
+        windows: int n, if vectors may span other distances than `factors` say: frames of the same number, ascending
+            from 0, decide together, see `vidssl.motion.coded.references`.
 
     Returns:
         float32 planes x 3 x rows x columns, up to the last of `planes`: flow times coverage (u, v), and coverage: 1 for
@@ -80,7 +90,13 @@ def splat(
     places = lattice.places(found)
     places += np.repeat(planes * lattice.size, lengths)
     num_places = (int(planes[-1]) + 1) * lattice.size
-    flow = (np.clip(found[f"motion_{axis}"] * factor, -max_speed, max_speed) for axis in "xy")
+    motion = np.stack([found["motion_x"], found["motion_y"]]).astype(np.float64)
+    flow = motion * factor
+    if windows is not None:
+        signed = motion * (np.sign(factor) / np.maximum(found["motion_scale"], 1))
+        centres = np.stack([found["dst_x"], found["dst_y"]])
+        flow = spans_agreed_on(grid, centres, np.repeat(windows, lengths), signed, flow)
+    flow = np.clip(flow, -max_speed, max_speed)
     return lattice.on_cells(
         [*(np.bincount(places, values, num_places) for values in flow), np.bincount(places, minlength=num_places)]
     )

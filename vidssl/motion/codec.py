@@ -12,9 +12,10 @@ import numpy as np
 from vidssl.errors import VidsslError
 from vidssl.motion.block_grid import BlockGrid, regularise, splat, texture
 from vidssl.motion.boundary import clipped_window, window_around
+from vidssl.motion.coded.packets import PACKETS
+from vidssl.motion.coded.references import WINDOW
+from vidssl.motion.coded.vectors import CodedFrame, VectorStream
 from vidssl.motion.estimator import MAX_SPEED, FlowEstimator
-from vidssl.motion.packets import PACKETS
-from vidssl.motion.vectors import CodedFrame, VectorStream
 
 _CHUNK_FRAMES = 64  # whose vectors are added up together
 _FLOWS_AT_ONCE = 32  # regularised together, if as many are wanted
@@ -41,7 +42,7 @@ class CodecFlow(FlowEstimator):
     def flows(self, path: str, short_side: int | None) -> Iterator[np.ndarray]:
         """See `FlowEstimator.flows`; at key frames the flow before is repeated. `short_side` is not used."""
         with closing(VectorStream(path, packets=self.packets, kept=self.kept)) as stream:
-            held = _Held(1, self.max_speed)
+            held = _Held(1, self.max_speed, stream.spans_are_unknown)
             known: np.ndarray | None = None
             for chunk, end in _chunks(stream, _CHUNK_FRAMES):
                 held.add(stream.grid, chunk, end)
@@ -58,7 +59,7 @@ class CodecFlow(FlowEstimator):
         """See `FlowEstimator.mean_flows`; vectors are averaged before they are regularised."""
         group = math.gcd(stride, *window_around(0, window))  # every window is made of whole groups
         with closing(VectorStream(path, packets=self.packets, kept=self.kept)) as stream:
-            held = _Held(group, self.max_speed)
+            held = _Held(group, self.max_speed, stream.spans_are_unknown)
             frame = 0
             for chunk, end in _chunks(stream, group * max(1, _CHUNK_FRAMES // group)):
                 held.add(stream.grid, chunk, end)
@@ -92,6 +93,7 @@ class _Held:
     Args:
         group: frames summed up to one.
         max_speed: see `CodecFlow`.
+        spans_are_unknown: see `VectorStream`.
 
     Attributes:
         first: number of the first flow held, a multiple of `group`.
@@ -99,8 +101,8 @@ class _Held:
         sums: float32 groups x 3 x rows x columns, see `vidssl.motion.block_grid.splat`.
     """
 
-    def __init__(self, group: int, max_speed: float) -> None:
-        self.group, self.max_speed = group, max_speed
+    def __init__(self, group: int, max_speed: float, spans_are_unknown: bool) -> None:
+        self.group, self.max_speed, self.spans_are_unknown = group, max_speed, spans_are_unknown
         self.first = self.count = 0
         self.sums = np.zeros((0, 3, 0, 0), np.float32)
         self._textures: list[np.ndarray] = []
@@ -120,7 +122,9 @@ class _Held:
         if frames:
             factors = np.array([frame.factors for frame in frames])
             planes = (np.array([frame.number for frame in frames]) - 1 - self.count) // self.group
-            known = splat(grid, vectors, factors, planes, max_speed=self.max_speed)
+            numbers = np.array([frame.number for frame in frames])
+            windows = (numbers - numbers[0]) // WINDOW if self.spans_are_unknown else None
+            known = splat(grid, vectors, factors, planes, max_speed=self.max_speed, windows=windows)
             sums[: len(known)] = known
         self.sums = np.concatenate([self.sums, sums]) if len(self.sums) else sums
         self.count = end

@@ -37,7 +37,7 @@ FrameNumbers = Iterator[tuple[int, av.VideoFrame | None]]
 
 
 class Inexact(Exception):
-    """Frames cannot be told apart without decoding all; never leaves `vidssl.motion.vectors`."""
+    """Frames cannot be told apart without decoding all; never leaves `vidssl.motion.coded.vectors`."""
 
 
 class Shortcut(NamedTuple):

@@ -12,8 +12,8 @@ from av.sidedata.motionvectors import MotionVectors
 from av.video.frame import PictureType
 
 from vidssl.motion.block_grid import BlockGrid, reduced
+from vidssl.motion.coded.packets import Inexact, shortcut_for
 from vidssl.motion.estimator import NoMotionVectors
-from vidssl.motion.packets import Inexact, shortcut_for
 from vidssl.motion.stream import FrameStream
 from vidssl.video.decoders.kept_frames import KeptFrames
 from vidssl.video.decoders.reader import DecodingError
@@ -49,13 +49,14 @@ class VectorStream:
 
     Args:
         path: the video.
-        packets: which are read, one of `vidssl.motion.packets.PACKETS`.
+        packets: which are read, one of `vidssl.motion.coded.packets.PACKETS`.
         kept: gets all frames where most of them are decoded for their vectors; the vectors yielded are the same.
 
     Attributes:
         grid: of the stored frame; known with the first frame.
         quarter_turns: counterclockwise, from the stored frame to the displayed one; known with the first frame.
         num_frames: counted so far, whether read or not.
+        spans_are_unknown: whether vectors may refer to others than the nearest frame that B-frames do not depend on.
 
     Raises:
         DecodingError: the file cannot be read.
@@ -72,6 +73,7 @@ class VectorStream:
         if not self._codec.startswith(_VECTOR_CODECS):
             self.close()
             raise NoMotionVectors(self._codec)
+        self.spans_are_unknown = self._codec == "h264"
         self._shortcut = shortcut_for(self._stream, packets)
         if kept is not None and (self._shortcut is None or self._shortcut.can_keep) and self._would_fit(kept):
             self._keep_in(kept)
