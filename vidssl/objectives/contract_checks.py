@@ -41,6 +41,7 @@ STEPS_UNTIL_ALL_LEARN = 3
 LEARNING_RATE = 0.01
 # Sums in another order differ in float32: share of a gradient's norm, or of the largest's where it is next to nothing.
 RELATIVE_TOLERANCE = 1e-3
+WORKERS = (0, 2)
 
 
 class ContractError(VidsslError):
@@ -235,17 +236,20 @@ def check_training(contract: Contract) -> str:
 
 
 def check_resuming(contract: Contract) -> str:
-    """Killed in mid-epoch and continued, a run ends as if nothing had happened, bit by bit."""
-    whole, continued = contract.trained, train_killed_and_continued(contract.case)
-    different = _differences(whole.state, continued.state)
-    if different:
-        raise ContractError(
-            f"a run that was killed and continued ends with another {_listed(different, whole.state)}: what a step "
-            "depends on must be in the state dict, draws must come from torch's global generator"
-        )
-    if _differences({"": whole.optimizer}, {"": continued.optimizer}):
-        raise ContractError("a run that was killed and continued ends with another state of the optimiser")
-    return "a run that was killed and continued ends with the same weights, bit by bit"
+    """Killed in mid-epoch and continued, a run ends as if nothing had happened, bit by bit, with loader workers too."""
+    whole = contract.trained
+    for num_workers in WORKERS:
+        continued = train_killed_and_continued(contract.case, num_workers)
+        run = f"a run with {num_workers} loader workers that was killed and continued ends with another"
+        different = _differences(whole.state, continued.state)
+        if different:
+            raise ContractError(
+                f"{run} {_listed(different, whole.state)}: what a step depends on must be in the state dict, draws "
+                "must come from torch's global generator"
+            )
+        if _differences({"": whole.optimizer}, {"": continued.optimizer}):
+            raise ContractError(f"{run} state of the optimiser")
+    return "a run that was killed and continued ends with the same weights, bit by bit, with 0 and 2 loader workers"
 
 
 CHECKS: dict[str, Callable[[Contract], str]] = {

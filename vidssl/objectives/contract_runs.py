@@ -10,14 +10,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import spawn
+from torch.utils.data import DataLoader, Dataset, Sampler
 
+from vidssl.data.workers import prepare_worker, worker_context
 from vidssl.objectives.base import Objective
 from vidssl.objectives.contract_case import Case
 from vidssl.types import ClipBatch
@@ -72,20 +74,34 @@ class _Watch(Callback):
         self.losses.append(float(outputs["loss"]))
 
 
-class _Batches:
-    """Batches 0, 1, 2, ... of a case, an epoch at a time, from one on."""
+class _Numbers(Sampler[int]):
+    """Numbers of batches, an epoch at a time, from one on."""
 
-    def __init__(self, case: Case, objective: Objective, first: int, per_epoch: int = STEPS_PER_EPOCH) -> None:
-        self.case, self.objective, self.next, self.per_epoch = case, objective, first, per_epoch
+    def __init__(self, first: int, per_epoch: int) -> None:
+        self.first, self.per_epoch = first, per_epoch
+        self.epoch = first // per_epoch  # workers fetch before Lightning says which epoch it is
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return self.per_epoch
 
-    def __iter__(self) -> Iterator[ClipBatch]:
-        end = (self.next // self.per_epoch + 1) * self.per_epoch
-        while self.next < end:
-            self.next += 1
-            yield self.case.batch(self.objective, self.next - 1)
+    def __iter__(self) -> Iterator[int]:
+        begin = self.epoch * self.per_epoch
+        return iter(range(max(begin, self.first), begin + self.per_epoch))
+
+
+def _loader(batches: list[ClipBatch], order: Sampler[int] | None = None, num_workers: int = 0) -> DataLoader[ClipBatch]:
+    return DataLoader(
+        cast(Dataset[ClipBatch], batches),  # a list is all that a loader asks for
+        batch_size=None,
+        sampler=order,
+        num_workers=num_workers,
+        multiprocessing_context=worker_context() if num_workers else None,
+        worker_init_fn=prepare_worker if num_workers else None,
+        persistent_workers=num_workers > 0,
+    )
 
 
 def train(case: Case) -> TrainedRun:
@@ -94,20 +110,27 @@ def train(case: Case) -> TrainedRun:
         return _fit(case, folder, case.build())
 
 
-def train_killed_and_continued(case: Case) -> TrainedRun:
-    """Do the same, killed in the second epoch and continued from the last checkpoint by another instance."""
+def train_killed_and_continued(case: Case, num_workers: int = 0) -> TrainedRun:
+    """Do the same, killed in the second epoch and continued from the last checkpoint by another instance.
+
+    Args:
+        case: what is trained.
+        num_workers: processes that load the batches.
+    """
     with tempfile.TemporaryDirectory() as folder:
         with suppress(_Killed):  # as it is meant
-            _fit(case, folder, case.build(), kill_before=STEPS_BEFORE_KILL)
+            _fit(case, folder, case.build(), num_workers, kill_before=STEPS_BEFORE_KILL)
         # other weights than the first began with: what is not in the checkpoint is not right by chance
         objective = case.build(seed=1)
-        return _fit(case, folder, objective, resume_from=Path(folder) / "newest.ckpt", first=STEPS_BEFORE_KILL)
+        newest = Path(folder) / "newest.ckpt"
+        return _fit(case, folder, objective, num_workers, resume_from=newest, first=STEPS_BEFORE_KILL)
 
 
 def _fit(
     case: Case,
     folder: str,
     objective: Objective,
+    num_workers: int = 0,
     *,
     kill_before: int | None = None,
     resume_from: Path | None = None,
@@ -120,6 +143,7 @@ def _fit(
             folder, filename="newest", every_n_train_steps=STEPS_BEFORE_KILL, enable_version_counter=False
         )
         callbacks.append(keep)
+    batches = [case.batch(objective, number) for number in range(EPOCHS * STEPS_PER_EPOCH)]
     with _quiet():
         torch.manual_seed(SEED)
         trainer = Trainer(
@@ -138,8 +162,8 @@ def _fit(
         )
         trainer.fit(
             objective,
-            train_dataloaders=_Batches(case, objective, first),
-            val_dataloaders=_Batches(case, objective, 0, per_epoch=1),
+            train_dataloaders=_loader(batches, _Numbers(first, STEPS_PER_EPOCH), num_workers),
+            val_dataloaders=_loader([case.batch(objective)]),
             ckpt_path=resume_from,
             weights_only=True,
         )
