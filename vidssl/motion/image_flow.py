@@ -54,11 +54,10 @@ class ImageFlow(FlowEstimator):
                 flow = self.between(previous, following)
                 scale = np.array([stream.width / flow.shape[1], stream.height / flow.shape[0]], np.float32)
                 flow = self._clipped(flow * scale)
-                if self.mask:
-                    flow = self._clipped(trusted(flow, previous, following, BlockGrid(stream.height, stream.width)))
+                masked = trusted(flow, previous, following, BlockGrid(stream.height, stream.width))
                 if self.evidence is not None:
-                    self.evidence.add(flow, previous, following, scale)
-                yield flow
+                    self.evidence.add(masked, previous, following, scale)
+                yield self._clipped(masked) if self.mask else flow
 
     def _clipped(self, flow: np.ndarray) -> np.ndarray:
         return np.clip(flow, -self.max_speed, self.max_speed)
