@@ -76,7 +76,8 @@ class RunConfig:
 def _resolved(content: dict[str, Any], key: str) -> Mapping[str, Any]:
     """A section of a configuration with the references to the environment that it keeps."""
     section = OmegaConf.create(content).get(key)
-    return OmegaConf.to_container(section, resolve=True) if OmegaConf.is_dict(section) else section or {}
+    resolved: Any = OmegaConf.to_container(section, resolve=True) if OmegaConf.is_dict(section) else section
+    return resolved or {}
 
 
 def _known(kind: type, section: Any) -> dict[str, Any]:
