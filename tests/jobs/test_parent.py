@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from whole_runs import COMMAND
+from whole_runs import WITH_EXTRAS
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 
@@ -76,7 +76,7 @@ def test_a_killed_run_leaves_no_process(small_config, tmp_path, num_processes, d
         run += ["--trainer.devices", num_processes, "--trainer.strategy", "ddp"]
     killer = {"training": "KillBeforeStep", "evaluation": "KillInEvaluation"}[during]
     killer = [f"--trainer.callbacks+={killer}", "--trainer.callbacks.step=4"]
-    assert killed([COMMAND, *run, *killer], tmp_path) == []
+    assert killed([WITH_EXTRAS, *run, *killer], tmp_path) == []
 
 
 def test_killed_work_on_videos_leaves_no_process(tmp_path):
