@@ -48,8 +48,8 @@ class Interruption(Checkpoint):
 
     SIGTERM and SIGINT (Ctrl-C) let all processes finish their step, save ``checkpoints/last.ckpt`` and end; a second
     SIGINT ends at once. The signal by which SLURM announces that the time is up lets them finish their step before
-    Lightning saves a checkpoint and requeues the job. An evaluation is broken off after a batch, and made again when
-    the run continues.
+    Lightning saves a checkpoint and requeues the job. An evaluation is broken off after a batch; the
+    run continues from the checkpoint before it.
 
     Args:
         run_dir: folder of the run.
@@ -60,7 +60,7 @@ class Interruption(Checkpoint):
         self._trainer: Trainer | None = None
         self._number = 0
         self._wish = NOTHING
-        self._in_steps = self._ended = False
+        self._in_steps = self._saved = self._ended = False
         self._requeue: Any = None
 
     @contextmanager
@@ -111,13 +111,26 @@ class Interruption(Checkpoint):
         self._in_steps = True
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Do what was asked for during the step."""
-        self._follow(trainer)
+        """Save what was asked for during the step; Lightning logs the step's numbers after this."""
+        wish = self._wish_of_all(trainer)
+        if wish == END:
+            trainer.save_checkpoint(self._run_dir / LAST_CHECKPOINT)
+            self._saved = True
+        elif wish == REQUEUE:
+            self._wish = NOTHING
+            self._requeue(signal.SIGUSR1, None)
+
+    def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
+        """End the run after a step whose numbers are logged."""
+        if self._saved:
+            self._end()
+
+    on_train_epoch_end = on_validation_start = on_train_batch_start
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Do what was asked for during the evaluation of a batch."""
-        if self._in_steps:
-            self._follow(trainer)
+        """End the run in an evaluation."""
+        if self._in_steps and self._wish_of_all(trainer) == END:
+            self._end()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let signals end the process at once again."""
@@ -142,15 +155,6 @@ class Interruption(Checkpoint):
             announcing = environment.requeue_signal or signal.SIGUSR1
             self._requeue = signal.getsignal(announcing)
             signal.signal(announcing, self._receive_requeue)
-
-    def _follow(self, trainer: Trainer) -> None:
-        wish = self._wish_of_all(trainer)
-        if wish == END:
-            trainer.save_checkpoint(self._run_dir / LAST_CHECKPOINT)
-            self._end()
-        elif wish == REQUEUE:
-            self._wish = NOTHING
-            self._requeue(signal.SIGUSR1, None)
 
     def _wish_of_all(self, trainer: Trainer) -> int:
         """What any process was asked for, so that all do it after the same batch."""
