@@ -116,8 +116,7 @@ def _keys(parser: ArgumentParser) -> list[str]:
     """Every key, those of the objectives included."""
     keys = [str(key) for key in parser.get_defaults(skip_validation=True).keys(branches=True)]
     for objective in _subclasses(Objective):
-        # mypy takes classes for unhashable
-        keys += [f"model.{key}" for key in _keys_of_class(objective)]  # type: ignore[arg-type]
+        keys += [f"model.{key}" for key in _keys_of_class(objective)]  # type: ignore[arg-type] # a class is hashable
     return keys
 
 
