@@ -6,13 +6,15 @@ import os
 import pickle
 import shutil
 import subprocess
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 
-from vidssl.catalogs.catalog import Catalog
+from vidssl.catalogs.catalog import Catalog, write_catalog
+from vidssl.catalogs.file_state import FileState
 from vidssl.cli.main import main, worker_message
 from vidssl.errors import VidsslError
 from vidssl.runs.checkpoint_io import AtomicCheckpointIO
@@ -41,6 +43,11 @@ def damaged_config(small_config, synthetic_catalog, real_videos, tmp_path):
     catalog = Catalog.open(tmp_path / "videos" / synthetic_catalog.name)
     for file, row in zip(damaged, catalog.split("train"), strict=False):
         shutil.copyfile(file, catalog.root / catalog.path(int(row)))
+    # as if they had rotted on the disk unseen: what the catalog knows of their files is what is there
+    rows = [replace(row, **asdict(FileState.of(catalog.root / row.path))) for row in catalog]
+    splits = {name: catalog.split(name).copy() for name in catalog.split_names}
+    contents = {"classes": catalog.classes, "group_names": [], "splits": splits, "root": ".", "source": {}}
+    write_catalog(catalog.file, rows, **contents)
     config = yaml.safe_load(small_config.read_text())
     config["data"]["catalog"] = str(tmp_path / "videos" / synthetic_catalog.name)
     small_config.write_text(yaml.safe_dump(config))
