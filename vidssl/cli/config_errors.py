@@ -55,7 +55,7 @@ def worded(parser: ArgumentParser, verb: str, args: Sequence[str]) -> Iterator[N
 
 def _check_named_files(args: Sequence[str], parser: ArgumentParser, message: str) -> None:
     """Refuse a file that is no configuration behind a flag that takes one: ``--data``, ``--model``, ``--trainer``."""
-    for word, following in zip(args, [*args[1:], ""], strict=True):
+    for word, following in zip(args, [*args[1:], ""], strict=False):
         flag, equals, value = word.partition("=")
         value = value if equals else following
         key = flag.removeprefix("--")
