@@ -109,7 +109,6 @@ def test_a_configuration_trains_resumes_and_evaluates(name, synthetic_catalog, t
     last = run / "checkpoints" / "last.ckpt"
     whole = torch.load(last, weights_only=True)
     last.unlink()
-    monkeypatch.delenv("VIDSSL_RUN_DIR")
     middle = run / "checkpoints" / "step=5.ckpt"
     assert main(["fit", *flags(name, synthetic_catalog, tmp_path), "--ckpt_path", str(middle)]) == 0
     continued = torch.load(last, weights_only=True)

@@ -30,6 +30,7 @@ MOVED = {
     "vidssl.data.synthetic": "vidssl.catalogs.synthetic.videos",
     "vidssl.data.synthetic_scene": "vidssl.catalogs.synthetic.scene",
     "vidssl.data.synthetic_texture": "vidssl.catalogs.synthetic.texture",
+    "vidssl.data.workers": "vidssl.data.shared_memory",
     "vidssl.data.video_processes": "vidssl.jobs.video_processes",
     "vidssl.evaluation.candidates": "vidssl.evaluation.neighbours.candidates",
     "vidssl.evaluation.collection": "vidssl.evaluation.features.collection",

@@ -114,7 +114,7 @@ def test_videos_that_would_find_themselves_are_told_before_training(small_config
 
 
 def test_too_little_shared_memory_is_one_message(small_config, capsys, monkeypatch):
-    monkeypatch.setattr("vidssl.data.workers.disk_usage", lambda folder: SimpleNamespace(free=64_000))
+    monkeypatch.setattr("vidssl.data.shared_memory.disk_usage", lambda folder: SimpleNamespace(free=64_000))
     workers = ["--data.loading.num_workers", "1"]
     told = message(capsys, "fit", "--config", small_config, *QUIET, *NO_EVALUATION, *workers)
     assert told.startswith("Too little shared memory: 1 processes x 3 batches x 8 videos")

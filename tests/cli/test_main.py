@@ -117,7 +117,7 @@ def test_interpolation_sees_overrides_and_the_environment(small_config, monkeypa
     assert cli.datamodule.catalog.root == small_config.parent
 
 
-def test_the_saved_configuration_is_complete_and_parses_to_the_same_values(small_config, tmp_path, monkeypatch):
+def test_the_saved_configuration_is_complete_and_parses_to_the_same_values(small_config, tmp_path):
     cli = built("fit", "--config", small_config, "--seed_everything", 7, "--data.batch_size", 4)
     saved = tmp_path / "saved.yaml"
     cli.parser.save(cli.config, saved, skip_none=False)
@@ -125,7 +125,6 @@ def test_the_saved_configuration_is_complete_and_parses_to_the_same_values(small
     assert content["model"]["init_args"]["backbone"]["pixel_std"] == [0.225] * 3  # a default, written out
     assert content["data"]["augmentations"][1]["temporally_consistent"] is True
     assert content["data"]["batch_size"] == 4
-    monkeypatch.delenv("VIDSSL_RUN_DIR")
     again = built("fit", "--config", saved)
     assert again.datamodule.seed == 7
     first, second = (one.config.clone().as_dict() for one in (cli, again))
@@ -147,11 +146,10 @@ def test_warm_up_lasts_its_epochs_where_steps_end_the_run(small_config, max_epoc
 
 
 @pytest.fixture
-def run_dir(small_config, monkeypatch):
+def run_dir(small_config):
     """A run of one step without evaluation."""
     short = ["--trainer.max_steps", "1", "--trainer.limit_val_batches", "0", "--wandb.mode", "disabled"]
     assert main(["fit", "--config", str(small_config), *short]) == 0
-    monkeypatch.delenv("VIDSSL_RUN_DIR")
     return small_config.parent / "runs" / "small"
 
 

@@ -170,7 +170,7 @@ def test_too_little_shared_memory_is_told_before_anything_is_loaded(synthetic_ca
     module = data_module(synthetic_catalog, loading=Loading(num_workers=2))
     module.train_dataloader()
     module.val_dataloader()
-    monkeypatch.setattr("vidssl.data.workers.disk_usage", lambda folder: SimpleNamespace(free=64_000))
+    monkeypatch.setattr("vidssl.data.shared_memory.disk_usage", lambda folder: SimpleNamespace(free=64_000))
     with pytest.raises(
         VidsslError, match=r"1 processes x 5 batches x 8 videos x 0\.0 MB .* --shm-size.* data\.batch_size or"
     ):

@@ -144,7 +144,6 @@ def train_ours(small_config, tmp_path):
     folders["mcl"] = short_config(small_config, tmp_path, objective="MCL", model=model, data=data)
     for folder, config in folders.items():
         assert main(["fit", "--config", config, "--run_dir", str(tmp_path / folder), *once]) == 0
-        os.environ.pop("VIDSSL_RUN_DIR")  # by which a run's other processes find its folder
         os.environ.pop("VIDSSL_PLUGINS")
     return [tmp_path / folder for folder in folders]
 
@@ -175,7 +174,6 @@ def test_an_installed_package_is_listed_trained_evaluated_and_compared(
     assert saved["model"]["class_path"] == "two_clips_agree.objective.TwoClipsAgree"
     assert {"train/loss", "train/similarity", "eval/synthetic/knn/top1"} <= metric_names(run)
 
-    monkeypatch.delenv("VIDSSL_RUN_DIR")
     catalog = str(saved["data"]["catalog"])
     clips = ["num_frames=4", "num_clips=1", "resize=32", "crop_size=32"]
     args = ["--checkpoint", str(run / "checkpoints" / "last.ckpt"), "--data", catalog, "--protocol", "knn"]

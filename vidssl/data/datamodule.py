@@ -24,9 +24,10 @@ from vidssl.data.motion_source import MotionData
 from vidssl.data.order import GlobalBatchSampler, OrderKey, whole_batches
 from vidssl.data.sampling import ClipSampler, IntervalSampler, clip_span
 from vidssl.data.settings import AugmentedViews, EvaluationClips, Loading
+from vidssl.data.shared_memory import PREFETCH_BATCHES, check_shared_memory
 from vidssl.data.training_history import KEY, TrainedSplit, history_of, merged
-from vidssl.data.workers import PREFETCH_BATCHES, check_shared_memory, prepare_worker, worker_context
 from vidssl.errors import VidsslError
+from vidssl.jobs.loader_workers import prepare_worker, worker_context
 from vidssl.types import ClipBatch
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import spawn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vidssl.data.workers import prepare_worker, worker_context
+from vidssl.jobs.loader_workers import prepare_worker, worker_context
 from vidssl.objectives.base import Objective
 from vidssl.objectives.contract_case import Case
 from vidssl.types import ClipBatch

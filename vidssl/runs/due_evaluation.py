@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -15,34 +14,12 @@ class DueEvaluation(Callback):
     before the evaluation of that epoch, which would be missing for good.
     """
 
-    def __init__(self) -> None:
-        self._running = False
-        self._broken_off = False
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that what is saved from now on is saved within an evaluation."""
-        self._running = True
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that the evaluation is done; callbacks that write checkpoints come later."""
-        self._running = False
-
-    def state_dict(self) -> dict[str, Any]:
-        """Whether the checkpoint is written within an evaluation."""
-        return {"running": self._running}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Remember whether the checkpoint was written within an evaluation."""
-        self._broken_off = state_dict["running"]
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the evaluation that is due."""
         batches: Any = trainer.fit_loop.epoch_loop.batch_progress.total  # annotated as something more general
         # a step counts as completed when all callbacks had their turn after it
-        just_after_a_step = batches.completed == batches.processed - 1
-        if not (self._broken_off or just_after_a_step):
+        if batches.completed != batches.processed - 1:
             return
-        self._broken_off = False
         epochs = trainer.fit_loop.epoch_progress.current
         now = epochs.completed
         epochs.completed = (batches.processed - 1) // max(int(trainer.num_training_batches), 1)
