@@ -11,7 +11,7 @@ import importlib
 import os
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -196,7 +196,7 @@ def failure_text(error: BaseException) -> str:
     """
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
     frames = frames[1:]  # the first frame is ours
-    place = place_in_users_files(error) or (f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else "")
+    place = _last_place([frame for frame in frames if _is_the_users(frame.filename)] or frames)
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({error.filename}, line {error.lineno})"
         return f"{type(error).__name__}: {error.msg}{place}"
@@ -207,7 +207,10 @@ def failure_text(error: BaseException) -> str:
 
 def place_in_users_files(error: BaseException) -> str:
     """Return the last line in files of the user that an exception passed, as `` (method.py, line 3)``, or nothing."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_the_users(frame.filename)]
+    return _last_place([frame for frame in traceback.extract_tb(error.__traceback__) if _is_the_users(frame.filename)])
+
+
+def _last_place(frames: Sequence[traceback.FrameSummary]) -> str:
     return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 

@@ -158,9 +158,7 @@ def checkpoint(synthetic_catalog, tmp_path_factory):
     config["trainer"]["callbacks"] = [{"class_path": "ModelCheckpoint", "init_args": {"save_last": True}}]
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config))
-    os.environ.pop("VIDSSL_RUN_DIR", None)  # before the environment of a single test is put in order
     assert main(["fit", "--config", str(file)]) == 0
-    os.environ.pop("VIDSSL_RUN_DIR")
     return folder / "run" / "checkpoints" / "last.ckpt", file
 
 

@@ -170,7 +170,8 @@ def test_a_file_that_is_no_configuration_is_named(small_config, tmp_path, capsys
 def test_missing_files_and_keys_are_named(tmp_path, small_config, capsys):
     assert message(capsys, "fit", "--config", tmp_path / "no.yaml") == f"--config: {tmp_path / 'no.yaml'} is not there."
     assert message(capsys, "fit", "-c", tmp_path) == f"--config: {tmp_path} is a folder, not a file."
-    assert message(capsys, "fit") == "Missing key: data.catalog, model."
+    assert message(capsys, "fit", "--run_dir", tmp_path / "x") == "Missing key: data.catalog, model."
+    assert "--config configs/quickstart.yaml" in message(capsys, "fit")
 
 
 def test_a_fault_of_a_class_is_no_mistake_of_the_user(small_config, monkeypatch):

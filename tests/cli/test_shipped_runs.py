@@ -19,6 +19,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 def test_a_run_that_dies_in_its_second_epoch_goes_on_from_the_end_of_the_first(name, synthetic_catalog, tmp_path):
     flags = ["--config", CONFIGS / f"{name}.yaml", "--data.catalog", synthetic_catalog, "--wandb.mode", "disabled"]
     flags += ["--data.batch_size", "8", "--trainer.max_epochs", "3", "--trainer.num_sanity_val_steps", "0"]
+    flags += ["--trainer.check_val_every_n_epoch", "1"]
     if name.startswith("finetune"):
         flags += ["--model.backbone.weights", "null", "--model.backbone.name", "small"]
     killer = ["--trainer.callbacks+=dying_runs.SignalInStep", "--trainer.callbacks.number=9"]

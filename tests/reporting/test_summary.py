@@ -5,6 +5,7 @@ from rich.console import Console
 from vidssl.reporting.summary import print_metrics, print_summary, start_and_end
 from vidssl.reporting.wandb import RUN_ID_FILE, WandbSpec, build_wandb_logger
 from vidssl.runs.metrics_csv import MetricsCSV
+from vidssl.runs.run_directory import CONFIG_FILE
 
 
 def printed(function, *args, **kwargs):
@@ -86,8 +87,11 @@ def test_training_on_continues_the_same_wandb_run(tmp_path, monkeypatch):
     assert build_wandb_logger(spec, tmp_path).id == "fresh"
     assert (tmp_path / RUN_ID_FILE).read_text() == "fresh\n"
     (tmp_path / RUN_ID_FILE).write_text("kept\n")
+    assert build_wandb_logger(spec, tmp_path).id == "fresh"  # of a start that failed before it kept its configuration
+    (tmp_path / RUN_ID_FILE).write_text("kept\n")
+    (tmp_path / CONFIG_FILE).touch()
     assert build_wandb_logger(spec, tmp_path).id == "kept"
-    assert [settings["id"] for settings in started] == [None, "kept"]
+    assert [settings["id"] for settings in started] == [None, None, "kept"]
     assert all(settings["mode"] == "offline" and settings["group"] == "seeds" for settings in started)
     assert build_wandb_logger(WandbSpec(mode="disabled"), tmp_path) is None
 

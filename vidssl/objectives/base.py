@@ -46,6 +46,8 @@ class BackboneSpec:
     pixel_std: tuple[float, float, float] = (0.225, 0.225, 0.225)
 
     def __post_init__(self) -> None:
+        if self.weights == "None":  # what the configurations that 0.1 wrote have for null
+            object.__setattr__(self, "weights", None)
         if min(self.pixel_std) <= 0:
             raise VidsslError(f"model.backbone.pixel_std divides the pixels and must be above 0, got {self.pixel_std}.")
 
