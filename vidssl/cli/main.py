@@ -31,7 +31,7 @@ OWN_VERBS = {
     "list": "objectives, backbones, samplers, decoders or protocols, by name",
     "doctor": "what this machine has: decoders, codecs, FFmpeg, shared memory, GPU, wandb",
     "new": "write a plug-in package that works, to begin a method of your own with",
-    "check": "what every objective must do, tried on one: gradients, resuming, several processes",
+    "check": "whether an objective keeps its contract, and a catalog or stored motion is undamaged",
 }
 INTERRUPTED = 130  # what shells make of a process that Ctrl-C ended
 NO_CONFIG = """vidssl {verb} needs a configuration (vidssl {verb} --help). The quick start:
