@@ -34,17 +34,21 @@ def test_a_value_of_the_environment_is_in_no_file_of_the_run_and_the_run_can_be_
 def test_only_what_holds_the_value_of_a_variable_becomes_a_reference(tmp_path, monkeypatch):
     file = tmp_path / "a.yaml"
     file.write_text(
-        "model: {token: '${oc.env:TOKEN}'}\nname: '${oc.env:TOKEN}-x'\nother: '${name}'\n"
+        "model: {token: '${oc.env:TOKEN}'}\nname: '${oc.env:TOKEN}-x'\nother: '${run_dir}'\n"
+        "seed: '${oc.env:SEED}'\nroot: '${oc.env:TOKEN}'\n"
         "width: '${size}'\nsize: 3\nunset: '${oc.env:UNSET,7}'\n"
     )
     monkeypatch.setenv("TOKEN", "abc")
+    monkeypatch.setenv("SEED", "1")
     monkeypatch.delenv("UNSET", raising=False)
     written = written_references(["--config", str(file), "--run_dir", "runs/${oc.env:TOKEN}", "--name=mine"])
     resolved = {
         "model": {"class_path": "M", "init_args": {"token": "abc"}},
         "run_dir": "runs/abc",
         "name": "mine",
-        "other": "abc-x",
+        "other": "runs/abc",
+        "seed": 12,  # flags that win over the file, and hold the value of a variable by chance
+        "root": "abc/subset",
         "width": 3,
         "size": 3,
         "unset": 7,
@@ -52,5 +56,5 @@ def test_only_what_holds_the_value_of_a_variable_becomes_a_reference(tmp_path, m
     assert keep_references(resolved, written) == resolved | {
         "model": {"class_path": "M", "init_args": {"token": "${oc.env:TOKEN}"}},
         "run_dir": "runs/${oc.env:TOKEN}",
-        "other": "${name}",
+        "other": "${run_dir}",
     }

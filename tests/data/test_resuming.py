@@ -129,6 +129,27 @@ def test_another_order_is_refused(whole_run, synthetic_catalog, tmp_path, change
     assert told in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"batch_size": 4}, "an epoch would have 8 batches and had 4. data.batch_size was 8 and is 4."),
+        ({"batch_size": 16}, "an epoch would have 2 batches and had 4"),
+    ],
+)
+def test_between_epochs_another_number_of_batches_is_refused(whole_run, synthetic_catalog, tmp_path, changes, told):
+    _, folder, _ = whole_run
+    with pytest.raises(VidsslError) as error:
+        fit(tmp_path, data_module(synthetic_catalog, 0, **changes), ckpt_path=folder / "step=8.ckpt")
+    assert told in str(error.value)
+
+
+def test_a_data_module_that_continued_a_run_begins_the_next_one_anew(whole_run, synthetic_catalog, tmp_path):
+    steps, folder, num_workers = whole_run
+    data = data_module(synthetic_catalog, num_workers)
+    fit(tmp_path, data, ckpt_path=folder / "step=10.ckpt", validate=False)
+    assert fit(tmp_path, data, validate=False) == steps
+
+
 def test_at_an_epochs_end_it_continues_with_any_order(whole_run, synthetic_catalog, tmp_path):
     _, folder, num_workers = whole_run
     data = data_module(synthetic_catalog, num_workers, seed=1)

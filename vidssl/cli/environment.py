@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from vidssl.cli.config_files import read_config_files
 from vidssl.storage.files import replacing
 
 NAME = re.compile(r"\$\{oc\.env:\s*([^},\s]+)")
-REFERENCE = re.compile(r"\$\{(?:[^{}]|\{[^{}]*\})*\}")
+_RESOLVED = "what the text comes to"
 
 Place = tuple[str | int, ...]
 
@@ -62,11 +64,18 @@ def keep_references(config: dict[str, Any], written: Sequence[tuple[Place, str]]
         holder, key = _find(kept, place)
         if holder is None:
             continue
-        told = str(holder[key])
-        pattern = ".*".join(map(re.escape, REFERENCE.split(text)))
-        if any(secret in told for secret in secrets) and re.fullmatch(pattern, told, re.DOTALL):
+        if any(secret in str(holder[key]) for secret in secrets) and holder[key] in _values(text, config):
             holder[key] = text
     return kept
+
+
+def _values(text: str, config: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a text with references comes to, as it is and as YAML reads it; nothing where it comes to nothing."""
+    try:
+        value = OmegaConf.create({**config, _RESOLVED: text})[_RESOLVED]
+        return value, yaml.safe_load(str(value))
+    except (OmegaConfBaseException, yaml.YAMLError):
+        return ()
 
 
 def _find(config: Any, place: Place) -> tuple[Any, Any]:

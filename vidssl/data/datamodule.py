@@ -98,6 +98,7 @@ class VideoDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Check before training that the clips can be built, and that there is something to evaluate on if wanted."""
         if stage == "fit":
+            self._continued = {}  # a checkpoint to continue from is loaded after this
             self.train_dataset()
             self._tell_of_short_videos()
         if stage == "fit" and self.trainer is not None and self.trainer.limit_val_batches:
@@ -264,7 +265,8 @@ class VideoDataModule(LightningDataModule):
 
     def _order_key(self) -> OrderKey:
         videos = hashlib.sha256(self.catalog.digest.encode() + self.train_rows.tobytes()).hexdigest()[:16]
-        return OrderKey(self.seed, self.batch_size, len(self.train_rows), videos)
+        limit = str(self.trainer.limit_train_batches) if self.trainer else "None"
+        return OrderKey(self.seed, self.batch_size, len(self.train_rows), videos, limit)
 
     def state_dict(self) -> dict[str, Any]:
         """How far the run got and what it trained on, for its checkpoint."""

@@ -87,12 +87,14 @@ class OrderKey:
         batch_size: videos in a global batch.
         num_videos: how many are trained on.
         videos: digest of which they are.
+        limit: the trainer's `limit_train_batches`, as a text.
     """
 
     seed: int
     batch_size: int
     num_videos: int
     videos: str
+    limit: str = "None"
 
     def place_after(self, state: Mapping[str, Any]) -> tuple[int, int]:
         """Say where training goes on after a checkpoint.
@@ -105,7 +107,8 @@ class OrderKey:
 
         Raises:
             VidsslError: in mid-epoch, the videos would come in another order than before, so that some would be seen
-                twice in this epoch and others not at all; the message names what changed.
+                twice in this epoch and others not at all; between epochs, an epoch would have another number of
+                batches, by which Lightning counts. The message names what changed.
         """
         if not state:
             return 0, 0
@@ -113,28 +116,38 @@ class OrderKey:
             per_epoch = self.num_videos // self.batch_size
             epochs, batches = divmod(state["batches"], per_epoch)
             return state["epoch"] + epochs, batches * self.batch_size
-        if state["videos"] == 0:  # between two epochs any order will do
+        before = OrderKey(**state["order"])
+        between_epochs = state["videos"] == 0
+        if between_epochs and (self._batches, self.limit) == (before._batches, before.limit):
             return state["epoch"], 0
-        before = state["order"]
         changed = [
-            f"{told} was {before[name]} and is {getattr(self, name)}"
+            f"{told} was {getattr(before, name)} and is {getattr(self, name)}"
             for name, told in _TOLD.items()
-            if before[name] != getattr(self, name)
+            if getattr(before, name) != getattr(self, name)
         ]
         if changed:
+            why = (
+                f"an epoch would have {self._batches} batches and had {before._batches}"
+                if between_epochs
+                else f"it was written after {state['videos']} of the {before.num_videos} videos of an epoch, and the "
+                "rest would come in another order"
+            )
             raise VidsslError(
-                f"The run cannot go on from this checkpoint: it was written after {state['videos']} of the "
-                f"{before['num_videos']} videos of an epoch, and the rest would come in another order. "
-                f"{'; '.join(changed)}. Set it as it was, go on from a checkpoint at an epoch's end, or start a new "
-                "run from the weights (model.backbone.weights)."
+                f"The run cannot go on from this checkpoint: {why}. {'; '.join(changed)}. Set it as it was, or start a "
+                "new run from the weights (model.backbone.weights)."
             )
         return state["epoch"], state["videos"]
+
+    @property
+    def _batches(self) -> int:
+        return self.num_videos // self.batch_size
 
 
 _TOLD = {
     "seed": "seed_everything",
     "batch_size": "data.batch_size",
     "num_videos": "the number of training videos (data.catalog, data.train_split, data.labelled)",
+    "limit": "trainer.limit_train_batches",
     "videos": "the digest of the training videos (data.catalog, data.train_split, data.labelled)",
 }
 

@@ -110,8 +110,12 @@ class Interruption(Checkpoint):
         self._take_signals(trainer)
         self._in_steps = True
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Save what was asked for during the step; Lightning logs the step's numbers after this."""
+        if not _is_a_step(trainer, batch_idx + 1):
+            return
         wish = self._wish_of_all(trainer)
         if wish == END:
             trainer.save_checkpoint(self._run_dir / LAST_CHECKPOINT)
@@ -140,6 +144,7 @@ class Interruption(Checkpoint):
         """Save a checkpoint where the signal ended the loader workers before the next step began."""
         progress = trainer.fit_loop.epoch_loop.batch_progress.current
         between_steps = self._in_steps and not trainer.validating and progress.ready == progress.completed
+        between_steps = between_steps and _is_a_step(trainer, progress.completed)
         if self._wish == END and not self._ended and between_steps and trainer.world_size == 1:
             trainer.save_checkpoint(self._run_dir / LAST_CHECKPOINT)
 
@@ -176,3 +181,8 @@ class Interruption(Checkpoint):
             return f"{ended} It has no {LAST_CHECKPOINT} to continue from."
         command = shlex.join(["vidssl", "fit", "--config", str(config), "--ckpt_path", str(last)])
         return f"{ended} It continues with:\n{command}"
+
+
+def _is_a_step(trainer: Trainer, num_batches: int) -> bool:
+    """Whether so many batches of an epoch end with a step of the optimiser; checkpoints hold no gradients."""
+    return num_batches % trainer.accumulate_grad_batches == 0 or num_batches >= trainer.num_training_batches

@@ -140,7 +140,9 @@ def _unwritable(folder: Path, error: OSError) -> VidsslError:
 
 def _run_around(ckpt_path: str) -> Path | None:
     """The run whose checkpoint this is: ModelCheckpoint's lie in a folder of their own, those for a requeue do not."""
-    folders = Path(ckpt_path).resolve().parents[:2]
+    file = Path(ckpt_path)
+    # the folder of checkpoints may be a link to another disk
+    folders = [*file.absolute().parents[:2], *file.resolve().parents[:2]]
     return next((folder for folder in folders if (folder / CONFIG_FILE).exists()), None)
 
 

@@ -89,7 +89,7 @@ def test_training_on_and_starting_from_weights_keep_what_was_trained_on_before(s
         "--data.train_split",
         "test",
         "--data.batch_size",
-        "8",
+        "4",
         "--trainer.max_epochs",
         "3",
     ]
