@@ -265,7 +265,7 @@ class VideoDataModule(LightningDataModule):
 
     def _order_key(self) -> OrderKey:
         videos = hashlib.sha256(self.catalog.digest.encode() + self.train_rows.tobytes()).hexdigest()[:16]
-        limit = str(self.trainer.limit_train_batches) if self.trainer else "None"
+        limit = str(self.trainer.limit_train_batches if self.trainer else 1.0)
         return OrderKey(self.seed, self.batch_size, len(self.train_rows), videos, limit)
 
     def state_dict(self) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class OrderKey:
     batch_size: int
     num_videos: int
     videos: str
-    limit: str = "None"
+    limit: str = "1.0"
 
     def place_after(self, state: Mapping[str, Any]) -> tuple[int, int]:
         """Say where training goes on after a checkpoint.
