@@ -90,25 +90,38 @@ def test_two_processes_end_together(fit):
     assert_same_run(runs / "whole", runs / "ended")
 
 
+KILLS = [("SignalInEvaluation", 4), ("SignalInStep", 6), ("SignalInEvaluation", 8)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["CVRL", "MoCo"])
-@pytest.mark.parametrize("processes", [1, 2])
-def test_kills_at_random_moments_change_nothing_and_leave_no_process(fit, objective, processes):
+def test_a_run_that_is_killed_again_and_again_is_the_whole_run(fit, objective):
     run, runs = fit
-    flags = ["--objective", objective, "--trainer.devices", processes, "--trainer.strategy", "auto"]
-    if processes > 1:
-        flags[-1] = "ddp"
+    run("whole", "--objective", objective)
+    for kind, step in KILLS:  # at the end of an epoch, within the next one, and at the end of all
+        killed = run("killed", "--objective", objective, *sends(kind, signal.SIGKILL, step), check=False)
+        assert killed.returncode == -9, (kind, step)
+        assert_no_process_left(runs)
+        assert last_checkpoint(runs / "killed")["global_step"] == step
+    run("killed", "--objective", objective)
+    assert_same_run(runs / "whole", runs / "killed")
+    assert_no_process_left(runs)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing_and_leave_no_process(fit):
+    run, runs = fit
+    flags = ["--objective", "CVRL"]
     started = time.monotonic()
     run("whole", *flags)
     whole_seconds = time.monotonic() - started
-    moments = random.Random(f"{objective} {processes}")
+    moments = random.Random("moments")
     for _ in range(8):
         run("killed", *flags, kill_after=moments.uniform(0.2, 1.0) * whole_seconds)
         assert_no_process_left(runs)
     run("killed", *flags)
     assert_no_process_left(runs)
-    killed = max(runs.glob("killed*"), key=lambda folder: read_run(folder)["steps"])
-    assert_same_run(runs / "whole", killed)
+    assert_same_run(runs / "whole", runs / "killed")
 
 
 def assert_no_process_left(runs, within_seconds=10):

@@ -15,7 +15,8 @@ class DueEvaluation(Callback):
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the evaluation that is due."""
+        """Count the epoch that begins, and make the evaluation that is due."""
+        _count_epoch(trainer)
         batches: Any = trainer.fit_loop.epoch_loop.batch_progress.total  # annotated as something more general
         # a step counts as completed when all callbacks had their turn after it
         if batches.completed != batches.processed - 1:
@@ -27,6 +28,20 @@ class DueEvaluation(Callback):
             _validate_if_due(trainer)
         finally:
             epochs.completed = now
+
+
+def _count_epoch(trainer: Trainer) -> None:
+    """Count the next epoch as begun, where the checkpoint was written at the end of one.
+
+    Lightning 2.6 does not, and takes a checkpoint of that epoch for one between two epochs: killed again and continued,
+    the run would train on beyond its end.
+    """
+    loop = trainer.fit_loop
+    epochs: Any = loop.epoch_progress  # its counts are annotated as something more general
+    is_forgotten = loop.restarted_mid_epoch or loop.restarted_on_epoch_end
+    if is_forgotten and epochs.current.ready == epochs.current.processed and not loop.done:
+        epochs.increment_ready()
+        epochs.increment_started()
 
 
 def _validate_if_due(trainer: Trainer) -> None:
