@@ -117,10 +117,12 @@ def test_kills_at_random_moments_change_nothing_and_leave_no_process(fit):
     whole_seconds = time.monotonic() - started
     moments = random.Random("moments")
     for _ in range(8):
-        run("killed", *flags, kill_after=moments.uniform(0.2, 1.0) * whole_seconds)
+        done = run("killed", *flags, kill_after=moments.uniform(0.2, 0.9) * whole_seconds)
         assert_no_process_left(runs)
-    run("killed", *flags)
-    assert_no_process_left(runs)
+        if done.returncode == 0:
+            break  # it was through before its moment came
+    else:
+        run("killed", *flags)
     assert_same_run(runs / "whole", runs / "killed")
 
 
