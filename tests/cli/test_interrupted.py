@@ -1,6 +1,5 @@
 """Runs that a signal ends, and one command that starts them and continues them."""
 
-import random
 import signal
 import time
 from pathlib import Path
@@ -106,24 +105,6 @@ def test_a_run_that_is_killed_again_and_again_is_the_whole_run(fit, objective):
     run("killed", "--objective", objective)
     assert_same_run(runs / "whole", runs / "killed")
     assert_no_process_left(runs)
-
-
-@pytest.mark.slow
-def test_kills_at_random_moments_change_nothing_and_leave_no_process(fit):
-    run, runs = fit
-    flags = ["--objective", "CVRL"]
-    started = time.monotonic()
-    run("whole", *flags)
-    whole_seconds = time.monotonic() - started
-    moments = random.Random("moments")
-    for _ in range(8):
-        done = run("killed", *flags, kill_after=moments.uniform(0.2, 0.9) * whole_seconds)
-        assert_no_process_left(runs)
-        if done.returncode == 0:
-            break  # it was through before its moment came
-    else:
-        run("killed", *flags)
-    assert_same_run(runs / "whole", runs / "killed")
 
 
 def assert_no_process_left(runs, within_seconds=10):
