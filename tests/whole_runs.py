@@ -16,7 +16,7 @@ SECONDS = 300
 WITH_EXTRAS = Path(__file__).with_name("vidssl_with_extras.py")
 
 
-def vidssl(*args, check=True, command=WITH_EXTRAS, kill_after=None, **variables):
+def vidssl(*args, check=True, command=WITH_EXTRAS, **variables):
     environment = {
         **os.environ,
         "WANDB_MODE": "offline",
@@ -27,14 +27,7 @@ def vidssl(*args, check=True, command=WITH_EXTRAS, kill_after=None, **variables)
     # left by a test that used wandb in this process: its service would outlive a killed run, and hold it
     environment.pop("WANDB_SERVICE", None)
     line = [sys.executable, str(command), *map(str, args)]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    try:
-        output = process.communicate(timeout=kill_after or SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output = process.communicate(timeout=SECONDS)
-        check = check and kill_after is None
-    done = subprocess.CompletedProcess(line, process.returncode, *output)
+    done = subprocess.run(line, capture_output=True, text=True, env=environment, timeout=SECONDS)
     if check and done.returncode:
         pytest.fail(f"vidssl {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
