@@ -6,9 +6,6 @@ from typing import NoReturn
 
 from vidssl.errors import nearest
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
-
 
 class VerbParser(argparse.ArgumentParser):
     """A parser of a verb's own options that knows what was meant by a misspelt one."""

@@ -13,6 +13,7 @@ from io import TextIOWrapper
 import vidssl
 from vidssl.cli.lost_process import connection_message, say_lost_processes
 from vidssl.errors import VidsslError, nearest
+from vidssl.jobs.signals import INTERRUPTED
 from vidssl.registry import PLUGINS_SWITCH
 
 TRAINER_VERBS = {
@@ -33,7 +34,6 @@ OWN_VERBS = {
     "new": "write a plug-in package that works, to begin a method of your own with",
     "check": "whether an objective keeps its contract, and a catalog or stored motion is undamaged",
 }
-INTERRUPTED = 130  # what shells make of a process that Ctrl-C ended
 NO_CONFIG = """vidssl {verb} needs a configuration (vidssl {verb} --help). The quick start:
   vidssl prepare synthetic --output data/synthetic
   vidssl fit --config configs/quickstart.yaml"""

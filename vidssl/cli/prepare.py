@@ -21,9 +21,10 @@ from vidssl.catalogs.preparation import bad_path, journal_path, prepare
 from vidssl.catalogs.probing import ProbeOptions
 from vidssl.catalogs.summary import summarise
 from vidssl.catalogs.synthetic.videos import APPEARANCES, CLASSES, SyntheticSpec, contact_sheet, write_synthetic
-from vidssl.cli import INTERRUPTED, VerbParser
+from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
 from vidssl.jobs.progress import show_progress
+from vidssl.jobs.signals import INTERRUPTED
 from vidssl.video.decoding import DECODERS
 
 _ABOUT = """Probe every video of a data set and write a catalog: frames that really decode, size, length, labels and

@@ -9,9 +9,8 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import EarlyStopping, Timer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from vidssl.jobs.signals import SHELL_CODE
 from vidssl.runs.run_file import COMPLETED
-
-SHELL_CODE = 128  # what is added to the number of the signal that ended a process
 
 
 def how_it_ended(trainer: Trainer) -> str:

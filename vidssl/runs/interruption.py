@@ -17,10 +17,9 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_only
 
+from vidssl.jobs.signals import ENDING_SIGNALS, SHELL_CODE
 from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT
 
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-SHELL_CODE = 128  # what shells add to the number of the signal that ended a process
 NOTHING, REQUEUE, END = range(3)
 
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from multiprocessing import active_children
 from types import FrameType
 
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-SHELL_CODE = 128  # what shells add to the number of the signal that ended a process
+from vidssl.jobs.signals import ENDING_SIGNALS, SHELL_CODE
+
 GRACE_SECONDS = 3.0  # in which what runs may give its files back; a clip of a large network takes longer on a CPU
 MOMENT_SECONDS = 0.5  # within which a signal to all processes reaches this one, too
 

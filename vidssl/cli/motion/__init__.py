@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from vidssl.catalogs.catalog import Catalog
-from vidssl.cli import INTERRUPTED, VerbParser
+from vidssl.cli import VerbParser
 from vidssl.cli.motion.comparison import compare_estimators, settings_of_each
 from vidssl.errors import VidsslError
 from vidssl.jobs.progress import duration_text, show_progress
 from vidssl.jobs.shares import Share
+from vidssl.jobs.signals import INTERRUPTED
 from vidssl.jobs.video_processes import Processes, usable_cores
 from vidssl.motion.quantisation import QUANTISATIONS
 from vidssl.motion.settings import MotionSettings
