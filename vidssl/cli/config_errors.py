@@ -17,7 +17,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback
 
-from vidssl.cli.config_files import read_config_file
+from vidssl.cli.config_files import flags_with_values, read_config_file
 from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError, nearest
 from vidssl.objectives import OBJECTIVES
@@ -55,9 +55,7 @@ def worded(parser: ArgumentParser, verb: str, args: Sequence[str]) -> Iterator[N
 
 def _check_named_files(args: Sequence[str], parser: ArgumentParser, message: str) -> None:
     """Refuse a file that is no configuration behind a flag that takes one: ``--data``, ``--model``, ``--trainer``."""
-    for word, following in zip(args, [*args[1:], ""], strict=False):
-        flag, equals, value = word.partition("=")
-        value = value if equals else following
+    for flag, value in flags_with_values(args):
         key = flag.removeprefix("--")
         unread = f"val='{value}'" in message or ("codec can't" in message and f'Parser key "{key}"' in message)
         if flag != key and Path(value).is_file() and (unread or _children(_keys(parser), key)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def read_config_file(name: str, flag: str = "--config") -> dict[str, Any]:
         what = "is empty" if content is None else f"holds a {type(content).__name__}"
         raise VidsslError(f"{flag}: {name} {what}; it must hold keys and values (`run_dir: runs/mine`).")
     return content
+
+
+def flags_with_values(args: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each word of a command line, which may be a flag, and its value: what follows ``=``, or the next word."""
+    for word, following in zip_longest(args, args[1:], fillvalue=""):
+        flag, equals, value = word.partition("=")
+        yield flag, value if equals else following
 
 
 def named_plugins(name: str, content: dict[str, Any]) -> list[str]:

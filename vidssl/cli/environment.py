@@ -13,7 +13,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vidssl.cli.config_files import read_config_files
+from vidssl.cli.config_files import flags_with_values, read_config_files
 from vidssl.storage.files import replacing
 
 NAME = re.compile(r"\$\{oc\.env:\s*([^},\s]+)")
@@ -31,9 +31,7 @@ def written_references(args: Sequence[str]) -> list[tuple[Place, str]]:
     found: list[tuple[Place, str]] = []
     for _, content in read_config_files(args).values():
         found += _references(content, ())
-    for word, following in zip(args, [*args[1:], ""], strict=True):
-        flag, equals, value = word.partition("=")
-        value = value if equals else following
+    for flag, value in flags_with_values(args):
         if flag.startswith("--") and "${" in value:
             found.append((tuple(flag.removeprefix("--").split(".")), value))
     return found
