@@ -1,7 +1,7 @@
 """What a package offers to users: names that are imported when they are first asked for.
 
 Importing ``vidssl.losses`` then costs nothing, and ``from vidssl.losses import info_nce`` imports what it needs. The
-names are the public surface of vidssl; `docs/layout.md` lists them.
+names are the public surface of vidssl; `docs/public_names.md` lists them.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def offer(package: str, **modules: Sequence[str]) -> None:
 
     Args:
         package: its ``__name__``.
-        modules: module below the package (``a__b`` for ``a.b``) -> the names that it defines.
+        modules: module of the package -> the names that it defines.
     """
     owner = sys.modules[package]
-    offered = {name: f"{package}.{module.replace('__', '.')}" for module, names in modules.items() for name in names}
+    offered = {name: f"{package}.{module}" for module, names in modules.items() for name in names}
     vars(owner)[_OFFERED] = offered
     vars(owner)["__all__"] = [*vars(owner).get("__all__", ()), *offered]
     owner.__class__ = _OfferingPackage

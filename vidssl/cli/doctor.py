@@ -14,8 +14,8 @@ from pathlib import Path
 
 import vidssl
 from vidssl.cli import VerbParser
+from vidssl.data.shared_memory import SHARED_MEMORY
 
-SHARED_MEMORY = Path("/dev/shm")
 SCARCE_BYTES = 1e9
 CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg")
 ENDING = "What is marked with ! may need a look; nothing else does."

@@ -82,20 +82,19 @@ def announce(steps: Sequence[Step], accelerator: str) -> None:
 
 def _warnings(steps: Sequence[Step]) -> list[str]:
     """Say which clips are larger than the videos they are cut out of."""
-    found: dict[int, set[str]] = {}
-    side = 0
+    found: dict[tuple[int, int], set[str]] = {}
     for step in steps:
         catalog = step.work.data.catalog
         for request in step.requests():
             rows = step.work.data.evaluation_rows(request.split)
             side = int(np.median(np.minimum(catalog.widths[rows], catalog.heights[rows])))
             if request.clips.resize > side and request.clips.crop_size > side:
-                found.setdefault(request.clips.crop_size, set()).add(step.task.named.name)
+                found.setdefault((request.clips.crop_size, side), set()).add(step.task.named.name)
     return [
         f"vidssl: warning: {', '.join(sorted(names))}: clips of {size} x {size} pixels, and half of the videos are "
         f"{side} or less on their shorter side: they are enlarged, as the protocol says, at "
         f"{(size / side) ** 2:.0f} times the cost. --set resize={side} crop_size={side} does not enlarge them."
-        for size, names in found.items()
+        for (size, side), names in found.items()
     ]
 
 
@@ -108,9 +107,9 @@ def _seconds(steps: Sequence[Step], accelerator: str) -> float:
         encoder = step.work.subject.loaded.encoder
         for request in step.requests():
             much = amount(step, request)
-            rate = seconds_a_pixel.setdefault(id(encoder), 0.0) or _seconds_a_pixel(encoder, much, on_gpu)
-            seconds_a_pixel[id(encoder)] = rate
-            passes[f"{id(encoder)} {request.described()}"] = rate * much.pixels
+            if id(encoder) not in seconds_a_pixel:
+                seconds_a_pixel[id(encoder)] = _seconds_a_pixel(encoder, much, on_gpu)
+            passes[f"{id(encoder)} {request.described()}"] = seconds_a_pixel[id(encoder)] * much.pixels
     return sum(passes.values())
 
 
