@@ -109,10 +109,11 @@ def wanted_frames(
             container.seek(decoding_time + delay, stream=stream, backward=True)
         packets = _from_key_frame(container.demux(stream), decoding_time)
         if stream.codec_context.has_b_frames:
-            numbered = _numbered(packets, start, keys.max_reorder_packets)
-            yield from _pick_by_time(stream.codec_context, numbered, start, wanted)
+            ranked = _ranked(packets, start, keys.max_reorder_packets)
+            frames = _numbered_by_time(stream.codec_context, ranked, start, wanted)
         else:
-            yield from _pick_by_count(stream.codec_context, packets, start, wanted)
+            frames = _numbered_by_count(stream.codec_context, packets, start)
+        yield from _pick(frames, wanted)
 
 
 def _from_key_frame(
@@ -127,14 +128,11 @@ def _from_key_frame(
         yield packet
 
 
-def _pick_by_count(
-    context: av.VideoCodecContext, packets: Iterator[av.Packet[av.VideoStream]], start: int, wanted: list[int]
-) -> Iterator[av.VideoFrame]:
-    """Decode from the key frame `start` on, count what comes out, and yield the frames wanted."""
-    context.skip_frame = "DEFAULT"
+def _pick(numbered: Iterator[tuple[int, av.VideoFrame]], wanted: list[int]) -> Iterator[av.VideoFrame]:
+    """Yield the frames wanted of those that come out, with their ascending numbers."""
     remaining = deque(wanted)
-    for number, frame in enumerate(_decode_all(context, packets), start):
-        if number == start and not _starts_well(frame):
+    for number, frame in numbered:
+        if number > remaining[0]:
             raise Inexact
         if number == remaining[0]:
             yield frame
@@ -142,6 +140,17 @@ def _pick_by_count(
         if not remaining:
             return
     raise Inexact  # the video ends before the last wanted frame
+
+
+def _numbered_by_count(
+    context: av.VideoCodecContext, packets: Iterator[av.Packet[av.VideoStream]], start: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decode from the key frame `start` on, and count what comes out."""
+    context.skip_frame = "DEFAULT"
+    for number, frame in enumerate(_decode_all(context, packets), start):
+        if number == start and not _starts_well(frame):
+            raise Inexact
+        yield number, frame
 
 
 def _decode_all(context: av.VideoCodecContext, packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.VideoFrame]:
@@ -157,7 +166,7 @@ def _starts_well(frame: av.VideoFrame) -> bool:
     return bool(frame.key_frame) and not frame.is_corrupt
 
 
-def _numbered(
+def _ranked(
     packets: Iterator[av.Packet[av.VideoStream]], start: int, max_reorder_packets: int
 ) -> Iterator[tuple[av.Packet[av.VideoStream], int]]:
     """Pair each packet with its frame's number: its rank by presentation time, from the key frame `start` on."""
@@ -177,28 +186,23 @@ def _numbered(
         yield ready, start + bisect_left(times, time)
 
 
-def _pick_by_time(
+def _numbered_by_time(
     context: av.VideoCodecContext,
     packets: Iterator[tuple[av.Packet[av.VideoStream], int]],
     start: int,
     wanted: list[int],
-) -> Iterator[av.VideoFrame]:
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decode the frames wanted and the key frame `start`; their numbers go by presentation times."""
     numbers: dict[int | None, int] = {}
     keep = {start, *wanted}
-    remaining = deque(wanted)
     previous = start - 1
     for frame in _decode_only(context, packets, keep, numbers):
         number = numbers.get(frame.pts, -1)
         starts_well = previous >= start or (number == start and _starts_well(frame))
-        if not starts_well or number <= previous or number > remaining[0]:
+        if not starts_well or number <= previous:
             raise Inexact
         previous = number
-        if number == remaining[0]:
-            yield frame
-            remaining.popleft()
-        if not remaining:
-            return
-    raise Inexact  # the video ends before the last wanted frame
+        yield number, frame
 
 
 def _decode_only(
