@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(autouse=True)
 def _no_chosen_run_folder(monkeypatch):
-    """A run in a test leaves its folder in the environment, where the next one would take it for its own."""
+    """A command that a test builds and does not run leaves its folder in the environment, for the next one to take."""
     monkeypatch.setenv("VIDSSL_RUN_DIR", "set, so that it is removed again afterwards")
     monkeypatch.delenv("VIDSSL_RUN_DIR")
 

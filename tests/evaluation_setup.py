@@ -15,6 +15,7 @@ from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 CLIPS = EvaluationClips(num_frames=4, num_clips=2, resize=36, crop_size=32, batch_size=5)
 NUM_GROUPS = 4
 QUIET = {"accelerator": "cpu", "devices": 1, "enable_progress_bar": False}
+BARE = {**QUIET, "logger": False, "enable_checkpointing": False, "enable_model_summary": False}
 
 
 def grouped_catalog(source, folder, num_train=23, num_test=13):

@@ -205,7 +205,8 @@ def test_a_read_only_output_folder_is_told_before_training(small_config, capsys,
     assert told.startswith("run_dir: cannot write to")
 
 
-def test_a_disk_that_fills_up_is_one_message_and_leaves_no_half_checkpoint(small_config, capsys, monkeypatch, tmp_path):
+def fill_the_disk(monkeypatch):
+    """No checkpoint fits on the disk any more."""
     sync = os.fsync
 
     def full(file):
@@ -214,6 +215,10 @@ def test_a_disk_that_fills_up_is_one_message_and_leaves_no_half_checkpoint(small
         sync(file)
 
     monkeypatch.setattr("vidssl.storage.files.os.fsync", full)
+
+
+def test_a_disk_that_fills_up_is_one_message_and_leaves_no_half_checkpoint(small_config, capsys, monkeypatch, tmp_path):
+    fill_the_disk(monkeypatch)
     told = message(capsys, "fit", "--config", small_config, *QUIET, *NO_EVALUATION)
     assert told.startswith("No space left on device: where the run writes. Nothing more was written; make room")
     assert list((tmp_path / "runs" / "small" / "checkpoints").iterdir()) == []
@@ -247,14 +252,7 @@ def test_a_checkpoint_replaces_the_last_one_whole_or_not_at_all(tmp_path, monkey
     file = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"step": 1}, file)
 
-    sync = os.fsync
-
-    def full(file):
-        if ".ckpt" in os.readlink(f"/proc/self/fd/{file}"):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        sync(file)
-
-    monkeypatch.setattr("vidssl.storage.files.os.fsync", full)
+    fill_the_disk(monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         AtomicCheckpointIO().save_checkpoint({"step": 2}, file)
     assert torch.load(file, weights_only=True) == {"step": 1}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from evaluation_setup import BARE
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
@@ -54,15 +55,10 @@ def data_module(catalog, num_workers, **changes):
 def fit(folder, data, ckpt_path=None, callbacks=(), validate=True):
     notes = Notes()
     trainer = Trainer(
-        accelerator="cpu",
-        devices=1,
+        **BARE | {"enable_checkpointing": bool(callbacks)},
         max_epochs=EPOCHS,
         default_root_dir=folder,
-        logger=False,
         callbacks=list(callbacks),
-        enable_checkpointing=bool(callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
         limit_val_batches=1 if validate else 0,
         use_distributed_sampler=False,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from evaluation_setup import CLIPS, QUIET, as_torchrun, data_of, drawing, grouped_catalog
+from evaluation_setup import BARE, CLIPS, QUIET, as_torchrun, data_of, drawing, grouped_catalog
 from processes import run_on_processes
 from pytorch_lightning import Callback, Trainer
 from safetensors.numpy import load_file
@@ -50,7 +50,7 @@ def one_thread():
 
 
 def trainer_of(folder, *callbacks, **settings):
-    quiet = {**QUIET, "logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    quiet = BARE
     quiet |= {"use_distributed_sampler": False, "num_sanity_val_steps": 0, "default_root_dir": str(folder)}
     return Trainer(**{**quiet, **settings}, callbacks=list(callbacks))
 

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+from evaluation_setup import BARE
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, Timer
 from torch.utils.data import DataLoader
@@ -50,14 +51,8 @@ class Noting(Callback):
 def ended(*callbacks, **settings):
     noting = Noting()
     trainer = Trainer(
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         callbacks=[*callbacks, noting],
-        **{"max_epochs": 3, **settings},
+        **{**BARE, "max_epochs": 3, **settings},
     )
     with contextlib.suppress(RuntimeError, SystemExit):
         trainer.fit(Flat(), DataLoader(torch.zeros(4, 1)))
