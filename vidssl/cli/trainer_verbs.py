@@ -41,7 +41,7 @@ from vidssl.reporting.summary import print_metrics
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
 from vidssl.reporting.wandb_records import WandbRecords
 from vidssl.runs.checkpoint_io import AtomicCheckpointIO
-from vidssl.runs.due_evaluation import DueEvaluation
+from vidssl.runs.continuation import Continuation
 from vidssl.runs.interruption import Interrupted, Interruption
 from vidssl.runs.metrics_csv import MetricsCSV
 from vidssl.runs.resuming import check_checkpoint, history_of_weights
@@ -189,7 +189,7 @@ class VidsslCLI(LightningCLI):
             callbacks = _listed(self.config_init.trainer.get("callbacks"))
             kwargs["callbacks"] = [
                 *callbacks,
-                DueEvaluation(),
+                Continuation(),
                 StepWatch(),
                 RunRecord(),
                 WandbRecords(),

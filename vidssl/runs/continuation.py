@@ -1,4 +1,4 @@
-"""An evaluation that a run was killed in, or just before, is made when the run continues."""
+"""What Lightning leaves out when a run continues: the evaluation that it was killed in, and the count of an epoch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 
-class DueEvaluation(Callback):
-    """Evaluates before a continued run trains on, where the checkpoint is older than the evaluation of its step.
+class Continuation(Callback):
+    """Makes up for both before a continued run trains on.
 
-    Lightning goes on with the next step instead: a checkpoint that is written after the last step of an epoch comes
-    before the evaluation of that epoch, which would be missing for good.
+    A checkpoint that is written after the last step of an epoch comes before the evaluation of that epoch. Lightning
+    goes on with the next step, and the evaluation would be missing for good; it is made first.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
