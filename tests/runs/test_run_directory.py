@@ -100,3 +100,13 @@ def test_a_nearly_full_disk_is_told(tmp_path):
     check_writable(tmp_path, min_free_bytes=1)
     with pytest.raises(VidsslError, match=r"run_dir: only \d+ MB are free"):
         check_writable(tmp_path, min_free_bytes=1 << 62)
+
+
+@pytest.mark.parametrize("other", ["0", "1-old", "seed-1", "10"])
+def test_a_run_whose_name_is_a_number_is_not_taken_for_another(tmp_path, other):
+    run = make_run(tmp_path / other)
+    write_checkpoint(run / "checkpoints" / "last.ckpt", 100)
+    wanted = str(tmp_path / "1")
+    assert resolve_checkpoint(wanted, "auto") is None
+    with pytest.raises(VidsslError, match=r"no checkpoints/last\.ckpt below"):
+        resolve_checkpoint(wanted, "last")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -160,9 +161,9 @@ def _numbered(wanted: Path) -> list[Path]:
     """Folders of this name, numbered or not, that hold a run."""
     if not wanted.parent.is_dir():
         return []
+    own_name = re.compile(rf"{re.escape(wanted.name)}(-\d+)?")
     return [
         folder
         for folder in wanted.parent.iterdir()
-        if (folder.name == wanted.name or folder.name.removeprefix(f"{wanted.name}-").isdigit())
-        and (folder / CONFIG_FILE).exists()
+        if own_name.fullmatch(folder.name) and (folder / CONFIG_FILE).exists()
     ]
