@@ -50,7 +50,7 @@ def real_videos() -> Path:
 @pytest.fixture(scope="session")
 def synthetic_catalog(tmp_path_factory) -> Path:
     """The catalog of 32 training and 16 test videos, drawn once for the whole session."""
-    from vidssl.catalogs.synthetic.videos import SyntheticSpec, write_synthetic
+    from vidssl.catalogs.synthetic import SyntheticSpec, write_synthetic
 
     spec = SyntheticSpec(num_train=32, num_test=16, num_frames=24, height=48, width=48)
     return write_synthetic(tmp_path_factory.mktemp("synthetic"), spec)

@@ -8,12 +8,11 @@ import pytest
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.catalogs.synthetic import texture as textures
+from vidssl.catalogs.synthetic.contact_sheet import contact_sheet
+from vidssl.catalogs.synthetic.spec import CLASSES, SyntheticSpec
 from vidssl.catalogs.synthetic.videos import (
     CATALOG_NAME,
-    CLASSES,
     SHARED_TEXTURES,
-    SyntheticSpec,
-    contact_sheet,
     draw_appearance,
     draw_video,
     video_label,
@@ -23,6 +22,7 @@ from vidssl.cli.prepare import run_prepare
 from vidssl.errors import VidsslError
 from vidssl.evaluation.classifiers.linear import LogisticRegression
 from vidssl.evaluation.features.video_features import VideoFeatures
+from vidssl.motion.maps import block_means
 
 SMALL = SyntheticSpec(num_train=16, num_test=8, num_frames=12, height=48, width=64)
 
@@ -110,7 +110,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"appearance": "own"}, "Unknown appearance 'own'; choose from shared, unique"),
+        ({"appearance": "own"}, "Unknown appearance 'own'; choose from shared, unique, background"),
         ({"num_test": 7}, "num_test is 7"),
         ({"width": 81}, "width is 81: it must be even"),
         ({"height": 8}, "height is 8"),
@@ -126,7 +126,7 @@ def test_impossible_specifications_are_refused(change, message):
 @pytest.mark.parametrize("kind", textures.TEXTURES)
 def test_textures_repeat_without_a_seam(kind):
     style = textures.TextureStyle((kind,), repeats=(6, 10), hue=(0, 360), saturation=0.5, brightness=(0.2, 1.0))
-    texture = textures.draw_texture(style, np.random.default_rng(1)).astype(float)
+    texture = textures.draw_texture(style, np.random.default_rng(1), 128).astype(float)
     steps = np.abs(np.diff(texture, axis=0)).mean(axis=(1, 2))
     assert np.abs(texture[0] - texture[-1]).mean() <= steps.max() + 1e-9
     assert texture.std() > 20
@@ -141,6 +141,34 @@ def test_shared_textures_come_from_a_small_pool_and_unique_ones_do_not():
     for layer in ("background", "foreground"):
         assert count("shared", layer) == SHARED_TEXTURES
         assert count("unique", layer) == 40
+    assert count("background", "background") == 40
+    assert count("background", "foreground") == SHARED_TEXTURES
+
+
+# What version 0.1 drew: the means of the quarters of the last of 12 frames, red, green and blue.
+DRAWN_BEFORE = {
+    ("shared", "train", 7): [60.7, 107.8, 58.9, 67.6, 84.5, 96.6, 83.3, 85.3, 98.8, 81.5, 97.6, 93.8],
+    ("shared", "test", 2): [57.4, 58.0, 73.9, 59.3, 82.0, 82.5, 87.4, 83.2, 95.2, 96.2, 91.8, 96.7],
+    ("unique", "train", 7): [57.3, 55.9, 57.2, 57.4, 69.7, 71.2, 69.8, 84.2, 95.6, 101.5, 95.8, 136.4],
+    ("unique", "test", 2): [59.9, 56.7, 70.7, 57.3, 71.5, 67.0, 66.7, 67.0, 99.9, 94.5, 100.6, 94.9],
+}
+
+
+@pytest.mark.parametrize(("appearance", "split", "index"), DRAWN_BEFORE)
+def test_the_same_specification_gives_the_videos_of_earlier_versions(appearance, split, index):
+    last = draw_video(replace(SMALL, appearance=appearance), split, index)[-1]
+    quarters = block_means(np.moveaxis(last, -1, 0), 2, 2).ravel()
+    np.testing.assert_allclose(quarters, DRAWN_BEFORE[appearance, split, index], atol=0.1)
+
+
+def test_textures_grow_with_the_frame_and_never_repeat_inside_it():
+    small, large = (replace(SMALL, appearance="background", height=side, width=side) for side in (80, 160))
+    sizes = [draw_appearance(spec, np.random.default_rng(0)) for spec in (small, large)]
+    assert [len(one.background) for one in sizes] == [128, 256]
+    assert [one.sprite_size for one in sizes] == [64, 128]
+    # the textures of the pool, a plain pattern, are the same picture at both sizes
+    pictures = [cv2.resize(one.foreground, (128, 128), interpolation=cv2.INTER_AREA).astype(float) for one in sizes]
+    assert np.abs(pictures[0] - pictures[1]).mean() < 8
 
 
 @pytest.fixture(scope="module")

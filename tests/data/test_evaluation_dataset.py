@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vidssl.catalogs.catalog import Catalog
-from vidssl.catalogs.synthetic.videos import SyntheticSpec, write_synthetic
+from vidssl.catalogs.synthetic import SyntheticSpec, write_synthetic
 from vidssl.data import evaluation_dataset
 from vidssl.data.augmentation import apply, evaluation_plan
 from vidssl.data.evaluation_dataset import AugmentedClipDataset, EvaluationClipDataset

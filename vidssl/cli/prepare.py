@@ -20,7 +20,9 @@ from vidssl.catalogs.listing import LISTINGS
 from vidssl.catalogs.preparation import bad_path, journal_path, prepare
 from vidssl.catalogs.probing import ProbeOptions
 from vidssl.catalogs.summary import summarise
-from vidssl.catalogs.synthetic.videos import APPEARANCES, CLASSES, SyntheticSpec, contact_sheet, write_synthetic
+from vidssl.catalogs.synthetic.contact_sheet import contact_sheet
+from vidssl.catalogs.synthetic.spec import APPEARANCES, CLASSES, SyntheticSpec
+from vidssl.catalogs.synthetic.videos import write_synthetic
 from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
 from vidssl.jobs.progress import show_progress
@@ -145,7 +147,8 @@ def _add_synthetic_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``vidssl prepare synthetic``."""
     default = SyntheticSpec()
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for videos and catalog")
-    parser.add_argument("--appearance", choices=APPEARANCES, default=default.appearance, help="whose textures")
+    told = "whose textures: shared by all videos, unique to each, or unique backgrounds behind shared shapes"
+    parser.add_argument("--appearance", choices=APPEARANCES, default=default.appearance, help=told)
     for name in ("seed", "num_train", "num_test", "num_frames", "height", "width", "fps"):
         flag, value = "--" + name.replace("_", "-"), getattr(default, name)
         parser.add_argument(flag, type=int, default=value, metavar="N", help=f"default {value}")

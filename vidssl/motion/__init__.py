@@ -16,6 +16,11 @@ FLOW_ESTIMATORS.register("farneback", "vidssl.motion.image_flow:FarnebackFlow", 
 FLOW_ESTIMATORS.register(
     "tvl1", "vidssl.motion.image_flow:TVL1Flow", summary="TV-L1, the paper's; slow (needs opencv-contrib-python)"
 )
+FLOW_ESTIMATORS.register(
+    "exact",
+    "vidssl.motion.exact:ExactFlow",
+    summary="the motion that the embedded videos were drawn with, of these alone",
+)
 
 if TYPE_CHECKING:
     from vidssl.motion.estimator import FlowEstimator as FlowEstimator

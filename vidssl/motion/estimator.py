@@ -40,10 +40,12 @@ class MotionEvidence:
 
     Attributes:
         num_flows: taken in so far.
+        is_certain: the flow is known, not estimated: none of it is noise.
     """
 
     def __init__(self) -> None:
         self.num_flows = 0
+        self.is_certain = False
         self._recent: deque[np.ndarray] = deque(maxlen=_LAGS)
         self._products = np.zeros((1 + _LAGS, *_LASTING_GRID))
         self._changed = self._unexplained = 0.0
@@ -85,6 +87,8 @@ class MotionEvidence:
     @property
     def nothing_moves(self) -> bool:
         """Whether the flows so far are those of a still scene or of noise."""
+        if self.is_certain:
+            return False
         share, speed = self.lasting()
         by_chance = max(LASTING_SHARE, LASTING_BY_CHANCE / np.sqrt(max(1, self.num_flows)))
         return bool(share < by_chance or speed < LASTING_SPEED) and self.explained() < EXPLAINED_SHARE
@@ -111,7 +115,8 @@ class FlowEstimator(ABC):
 
     Attributes:
         kept: where an estimator that decodes all frames may put them, so that they are not decoded again; or None.
-        evidence: gets the flow between every two frames, from an estimator that compares their pixels; or None.
+        evidence: gets the flow between every two frames, from an estimator that compares their pixels, or the word of
+            one that is certain; or None.
     """
 
     kept: KeptFrames | None = None

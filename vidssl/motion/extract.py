@@ -59,7 +59,7 @@ def video_motion(path: str | os.PathLike[str], settings: MotionSettings, kept: K
 
 def _nothing_moves(path: str, maps: np.ndarray, evidence: MotionEvidence) -> bool:
     """Tell whether maps are those of noise: by the flows they come from, or by others where these hold no pixels."""
-    if evidence.num_flows:
+    if evidence.num_flows or evidence.is_certain:
         return evidence.nothing_moves
     if np.quantile(maps, _STRONG_QUANTILE) >= _BEYOND_NOISE:
         return False

@@ -20,10 +20,10 @@ class MotionSettings:
     """How motion maps are computed from a video.
 
     Attributes:
-        estimator: ``codec``, ``dis``, ``farneback``, ``tvl1`` or a plug-in's.
+        estimator: ``codec``, ``dis``, ``farneback``, ``tvl1``, ``exact`` (embedded videos alone) or a plug-in's.
         fallback: estimator for videos whose streams hold no motion vectors; used by ``codec`` alone.
         short_side: short side in pixels of the grey frames on which flow is computed; None keeps the video's own size.
-            Frames are never enlarged. ``codec`` does not use it.
+            Frames are never enlarged. ``codec`` and ``exact`` do not use it.
         options: arguments of the estimator, such as ``{preset: medium}`` for ``dis``.
         fallback_options: arguments of the fallback.
         grid: rows and columns of a map; its cells divide the whole frame evenly.

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 from vidssl.lazy_names import offer
 
 if TYPE_CHECKING:
-    from vidssl.catalogs.synthetic.videos import SyntheticSpec as SyntheticSpec
+    from vidssl.catalogs.synthetic.spec import SyntheticSpec as SyntheticSpec
     from vidssl.catalogs.synthetic.videos import write_synthetic as write_synthetic
 
 offer(
     __name__,
-    videos=["SyntheticSpec", "write_synthetic"],
+    spec=["SyntheticSpec"],
+    videos=["write_synthetic"],
 )

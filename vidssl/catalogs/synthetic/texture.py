@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-TILE_SIZE = 128  # pixels; a texture repeats after that many without a seam
 SECOND_HUE_DEGREES = (-40, 40)  # from the lighter shade to the darker one
 
 
@@ -30,10 +29,10 @@ class TextureStyle:
     brightness: tuple[float, float]
 
 
-def draw_texture(style: TextureStyle, rng: np.random.Generator) -> np.ndarray:
-    """Draw a seamless texture in two shades: uint8 (TILE_SIZE, TILE_SIZE, 3), RGB."""
+def draw_texture(style: TextureStyle, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw a seamless texture in two shades: uint8 (size, size, 3), RGB; it repeats after `size` pixels."""
     kind, repeats = rng.choice(style.kinds), int(rng.integers(*style.repeats, endpoint=True))
-    level = _TEXTURE_LEVELS[kind](repeats, rng)[..., None]
+    level = _TEXTURE_LEVELS[kind](repeats, rng, size)[..., None]
     hue, second_hue = rng.uniform(*style.hue), rng.uniform(*SECOND_HUE_DEGREES)
     dark = _rgb(hue + second_hue, style.saturation, style.brightness[0])
     light = _rgb(hue, style.saturation, style.brightness[1])
@@ -45,26 +44,26 @@ def _rgb(hue: float, saturation: float, brightness: float) -> np.ndarray:
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0]
 
 
-def _blobs(repeats: int, rng: np.random.Generator) -> np.ndarray:
-    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(TILE_SIZE), np.fft.fftfreq(TILE_SIZE))) * TILE_SIZE
-    noise = np.fft.fft2(rng.standard_normal((TILE_SIZE, TILE_SIZE)))
+def _blobs(repeats: int, rng: np.random.Generator, size: int) -> np.ndarray:
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size))) * size
+    noise = np.fft.fft2(rng.standard_normal((size, size)))
     field = np.fft.ifft2(noise * np.exp(-(((frequency - repeats) / 2) ** 2))).real
     return _soft_step(field / field.std())
 
 
-def _stripes(repeats: int, rng: np.random.Generator) -> np.ndarray:
-    x, y = _tile_angles()
+def _stripes(repeats: int, rng: np.random.Generator, size: int) -> np.ndarray:
+    x, y = _tile_angles(size)
     across = int(rng.integers(0, repeats + 1))  # whole numbers of repeats both ways keep the tile seamless
     return _soft_step(2 * np.sin((repeats - across) * x + across * y + rng.uniform(0, 2 * np.pi)))
 
 
-def _checks(repeats: int, rng: np.random.Generator) -> np.ndarray:
-    x, y = _tile_angles()
+def _checks(repeats: int, rng: np.random.Generator, size: int) -> np.ndarray:
+    x, y = _tile_angles(size)
     return _soft_step(4 * np.sin(repeats // 2 * x) * np.sin(repeats // 2 * y))
 
 
-def _dots(repeats: int, rng: np.random.Generator) -> np.ndarray:
-    x, y = _tile_angles()
+def _dots(repeats: int, rng: np.random.Generator, size: int) -> np.ndarray:
+    x, y = _tile_angles(size)
     return _soft_step(2 * (np.cos(repeats * x) + np.cos(repeats * y) - 0.7))
 
 
@@ -72,8 +71,8 @@ _TEXTURE_LEVELS = {"blobs": _blobs, "stripes": _stripes, "checks": _checks, "dot
 TEXTURES = tuple(_TEXTURE_LEVELS)
 
 
-def _tile_angles() -> tuple[np.ndarray, np.ndarray]:
-    once_round = 2 * np.pi * np.arange(TILE_SIZE) / TILE_SIZE
+def _tile_angles(size: int) -> tuple[np.ndarray, np.ndarray]:
+    once_round = 2 * np.pi * np.arange(size) / size
     return np.meshgrid(once_round, once_round)
 
 

@@ -1,0 +1,141 @@
+"""What is asked for of the embedded videos, and the file beside them that says so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vidssl.catalogs.synthetic.patterns import PATTERNS
+from vidssl.errors import VidsslError
+
+CLASSES = tuple(PATTERNS)
+APPEARANCES = ("shared", "unique", "background")
+SPEC_NAME = "spec.json"
+DRAWING_VERSION = 2  # raise it whenever the same specification would give other pixels
+TILE_SIZE, SPRITE_SIZE = (
+    128,
+    64,
+)  # pixels of a texture and of the shape in frames of REFERENCE_SIDE, and in smaller ones
+REFERENCE_SIDE = 80
+# Drawn with small tiles at every size by earlier versions, and still: the same specification gives the same pixels.
+_SMALL_TILES_ONLY = ("shared", "unique")
+
+
+@dataclass(frozen=True)
+class SyntheticSpec:
+    """What to write.
+
+    Attributes:
+        num_train: videos in the split "train".
+        num_test: videos in the split "test".
+        num_frames: frames of each video.
+        height: in pixels, even.
+        width: in pixels, even.
+        fps: frames per second.
+        appearance: "shared" (textures from a pool shared by all videos), "unique" (own textures for every video) or
+            "background" (own backgrounds, and shapes with textures from the pool).
+        seed: of all drawing. Video i of a split depends on the seed, the split and i, not on how many there are.
+
+    Raises:
+        VidsslError: a value out of its range; the message names it.
+    """
+
+    num_train: int = 480
+    num_test: int = 240
+    num_frames: int = 48
+    height: int = 80
+    width: int = 80
+    fps: int = 25
+    appearance: str = "shared"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.appearance not in APPEARANCES:
+            raise VidsslError(f"Unknown appearance {self.appearance!r}; choose from {', '.join(APPEARANCES)}.")
+        for name in ("num_train", "num_test"):
+            if getattr(self, name) < len(CLASSES):
+                raise VidsslError(f"{name} is {getattr(self, name)}: at least one video a class needs {len(CLASSES)}.")
+        for name in ("height", "width"):
+            if getattr(self, name) < 16 or getattr(self, name) % 2:
+                raise VidsslError(f"{name} is {getattr(self, name)}: it must be even and at least 16 pixels.")
+        if self.num_frames < 2 or self.fps < 1 or self.seed < 0:
+            raise VidsslError(
+                f"num_frames is {self.num_frames}, fps {self.fps}, seed {self.seed}: "
+                "at least 2 frames, 1 frame per second and a seed of 0 or more are needed."
+            )
+
+    @property
+    def scale(self) -> float:
+        """Pixels of a texture's tile, and of the shape, relative to `TILE_SIZE` and `SPRITE_SIZE`.
+
+        Textures grow with the frame, so that a larger frame shows the same picture more finely. Where they do not, they
+        repeat inside frames of more than `TILE_SIZE` pixels, and the shape is blurred.
+        """
+        grows = self.appearance not in _SMALL_TILES_ONLY
+        return max(1.0, min(self.height, self.width) / REFERENCE_SIDE) if grows else 1.0
+
+
+def read_spec(folder: Path) -> SyntheticSpec:
+    """Return what the embedded videos in a folder were drawn from.
+
+    Raises:
+        VidsslError: there is no `SPEC_NAME`, or it is not one of this version.
+    """
+    path = folder / SPEC_NAME
+    if not path.is_file():
+        raise VidsslError(f"There is no {SPEC_NAME} in {folder}: it holds no videos of `vidssl prepare synthetic`.")
+    present = _read(path)
+    version = present.pop("drawing_version", None)
+    if version != DRAWING_VERSION:
+        raise VidsslError(
+            f"{path} is of drawing version {version}, this vidssl draws {DRAWING_VERSION}; draw them anew."
+        )
+    try:
+        return SyntheticSpec(**present)
+    except TypeError as error:
+        raise VidsslError(f"{path} is of another version of vidssl ({error}); draw the videos anew.") from error
+
+
+def claim(folder: Path, spec: SyntheticSpec) -> bool:
+    """Return True when the folder was claimed for `spec` before; claim it when it is new."""
+    spec_path = folder / SPEC_NAME
+    if spec_path.is_file():
+        _refuse_other_spec(spec_path, spec)
+        return True
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise VidsslError(f"{folder} is not empty and holds no {SPEC_NAME}; choose a new folder for synthetic videos.")
+    spec_path.write_text(json.dumps(described(spec), indent=2) + "\n")
+    return False
+
+
+def _refuse_other_spec(spec_path: Path, spec: SyntheticSpec) -> None:
+    present, wanted = _read(spec_path), described(spec)
+    if present == wanted:
+        return
+    differing = [
+        f"{name} is {present.get(name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if present.get(name) != value
+    ]
+    raise VidsslError(
+        f"{spec_path.parent} already holds other synthetic videos ({'; '.join(differing)}). "
+        "Choose another folder, or delete this one to draw it anew."
+    )
+
+
+def described(spec: SyntheticSpec) -> dict[str, Any]:
+    """Return what spec.json holds."""
+    return {**asdict(spec), "drawing_version": DRAWING_VERSION}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise VidsslError(f"{path} is not readable as JSON ({error}); delete the folder and run again.") from error
+    if not isinstance(found, dict):
+        raise VidsslError(f"{path} is no specification of embedded videos; delete the folder and run again.")
+    return found
