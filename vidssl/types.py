@@ -20,9 +20,10 @@ class ClipBatch:
         views: one uint8 tensor a view, each B x 3 x T x H x W, RGB in [0, 255], not normalised.
         label: int64 (B,), class numbers, -1 where a video has none.
         index: int64 (B,), row numbers in the catalog.
-        motion: float32 B x T' x h x w, at least 0: ST-motion of what the first view shows, cropped and flipped like
-            its frames; the mean of both components of the motion boundary (`vidssl.motion.maps`). None without
-            motion.
+        motion: float32, at least 0: ST-motion, the mean of both components of the motion boundary
+            (`vidssl.motion.maps`), cropped and flipped like the frames that it belongs to. B x T' x h x w: of what the
+            first view shows (``data.motion.views: first``). B x V x T' x h x w: of what each of the V views shows
+            (``all``). None without motion.
         starts: int64 (B, views), number of the frame in its video with which each view begins, or None.
         failures: (row number, reason) of the videos that could not be read and were replaced.
 
@@ -47,13 +48,21 @@ class ClipBatch:
                 )
         if self.label.shape != self.index.shape:
             raise VidsslError(f"ClipBatch.label has shape {tuple(self.label.shape)} for {batch_size} videos.")
-        if self.motion is not None and (self.motion.ndim != 4 or self.motion.shape[0] != batch_size):
-            raise VidsslError(
-                f"ClipBatch.motion must be of shape {batch_size} x T' x h x w, got {tuple(self.motion.shape)}."
-            )
+        if self.motion is not None:
+            self._check_motion(self.motion)
         if self.starts is not None and self.starts.shape != (batch_size, len(self.views)):
             raise VidsslError(
                 f"ClipBatch.starts must be of shape {batch_size} x {len(self.views)}, got {tuple(self.starts.shape)}."
+            )
+
+    def _check_motion(self, motion: Tensor) -> None:
+        batch_size, num_views = len(self.index), len(self.views)
+        is_of_first = motion.ndim == 4 and motion.shape[0] == batch_size
+        is_of_all = motion.ndim == 5 and motion.shape[:2] == (batch_size, num_views)
+        if not (is_of_first or is_of_all):
+            raise VidsslError(
+                f"ClipBatch.motion must be of shape {batch_size} x T' x h x w (the first view's) or "
+                f"{batch_size} x {num_views} x T' x h x w (all views'), got {tuple(motion.shape)}."
             )
 
     def __len__(self) -> int:

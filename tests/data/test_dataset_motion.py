@@ -11,6 +11,7 @@ import torch
 from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import MCL_VIEW, MotionCrop, transform_motion
 from vidssl.data.datamodule import EvaluationClips, Loading, VideoDataModule
+from vidssl.data.dataset import collate
 from vidssl.data.motion_sampling import MotionSampler
 from vidssl.data.motion_source import MotionData, MotionSource
 from vidssl.data.sampling import UniformSampler
@@ -19,6 +20,7 @@ from vidssl.motion.maps import VideoMotion
 from vidssl.motion.quantisation import quantise
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.store import StoredVideo, write_store
+from vidssl.types import ClipBatch
 from vidssl.video.decoding import DecodingError
 
 SETTINGS = MotionSettings(grid=(14, 14), stride=4)
@@ -101,6 +103,47 @@ def test_a_batch_carries_starts_and_the_motion_of_the_first_view(synthetic_catal
     moved = batch.to(torch.device("cpu"))
     assert torch.equal(moved.motion, batch.motion)
     assert torch.equal(moved.starts, batch.starts)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_with_all_views_each_motion_follows_the_crop_and_the_flip_of_its_own_view(
+    synthetic_catalog, stored_motion, num_workers
+):
+    data = MotionData(SETTINGS, stored_motion, target_shape=(2, 7, 7), views="all")
+    loading = Loading(num_workers=num_workers)
+    module = data_module(synthetic_catalog, motion=data, loading=loading)
+    batch = epoch_of(module, epoch=3)[1]
+    assert batch.motion.shape == (8, 4, 2, 7, 7)
+    assert batch.motion.dtype == torch.float32
+    first = epoch_of(data_module(synthetic_catalog, motion=replace(data, views="first")), epoch=3)[1]
+    assert torch.equal(batch.motion[:, 0], first.motion)
+    dataset, source, flips = module.train_dataset(), MotionSource(module.catalog, data), set()
+    for place, row in enumerate(batch.index.tolist()):
+        drawn = dataset.draw_views(3, row)
+        for view, (indices, plan) in enumerate(zip(drawn.indices, drawn.plans, strict=True)):
+            expected = transform_motion(source(row).clip(indices, 2), plan, 7, 7)
+            np.testing.assert_array_equal(batch.motion[place, view], expected)
+            mirrored = replace(plan, frames=tuple(replace(step, flip=not step.flip) for step in plan.frames))
+            opposite = transform_motion(source(row).clip(indices, 2), mirrored, 7, 7)
+            np.testing.assert_array_equal(batch.motion[place, view], opposite[..., ::-1])
+            flips.add((view, plan.frames[0].flip))
+    assert flips == {(view, flip) for view in range(4) for flip in (False, True)}
+    assert torch.equal(batch.to(torch.device("cpu")).motion, batch.motion)
+
+
+def test_collated_samples_carry_the_motion_of_all_views(synthetic_catalog, stored_motion):
+    data = MotionData(SETTINGS, stored_motion, target_shape=(2, 7, 7), views="all")
+    dataset = data_module(synthetic_catalog, motion=data).train_dataset()
+    together = collate([dataset[0, place] for place in range(3)])
+    assert torch.equal(together.motion, dataset.__getitems__([(0, place) for place in range(3)]).motion)
+    assert together.motion.shape == (3, 4, 2, 7, 7)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 7, 7), (4, 2, 2, 7, 7), (4, 7, 7)])
+def test_a_batch_refuses_motion_of_other_videos_or_views(shape):
+    views = [torch.zeros(4, 3, 2, 8, 8, dtype=torch.uint8)] * 3
+    with pytest.raises(VidsslError, match=r"must be of shape 4 x T' x h x w .* or 4 x 3 x T' x h x w"):
+        ClipBatch(views, torch.zeros(4), torch.zeros(4), motion=torch.zeros(shape))
 
 
 def test_samples_with_motion_do_not_depend_on_the_number_of_workers(synthetic_catalog, stored_motion):
@@ -215,3 +258,5 @@ def test_evaluation_tells_starts_and_needs_no_motion(synthetic_catalog):
 def test_wrong_settings_name_their_key():
     with pytest.raises(VidsslError, match=r"data\.motion\.target_shape is .* got \[0, 7, 7\]"):
         MotionData(target_shape=(0, 7, 7))
+    with pytest.raises(VidsslError, match=r"data\.motion\.views is one of first, all; got 'al'\. Did you mean 'all'"):
+        MotionData(views="al")

@@ -32,7 +32,8 @@ class ClipSample:
         label: class number, -1 for none.
         index: row number in the catalog.
         starts: number of the first frame of each clip.
-        motion: float32 T' x h x w, ST-motion of what the first clip shows, or None.
+        motion: float32, ST-motion of what the first clip shows, T' x h x w, or of what each clip shows, clips x T' x h
+            x w; None without.
         failures: (row number, reason) of the videos that were tried before and could not be read.
     """
 
@@ -113,6 +114,7 @@ class ClipDataset(Dataset[ClipSample]):
         self.seed = seed
         self.decoder = decoder
         self.target_shape = None if motion is None else motion.target_shape
+        self.motion_of_all_views = motion is not None and motion.views == "all"
         # computing motion costs as much as decoding: only where something asks for it
         self.motion: MotionSource | None = None
         if motion is not None and (users or motion.target_shape):
@@ -186,11 +188,15 @@ class ClipDataset(Dataset[ClipSample]):
         return DrawnViews(indices, np.split(frames, len(indices)), plans, motion)
 
     def _target(self, views: DrawnViews) -> np.ndarray | None:
-        """Return the ST-motion of what the first view shows."""
+        """Return the ST-motion of what the first view shows, or of what each of them shows."""
         if self.target_shape is None or views.motion is None:
             return None
         steps, height, width = self.target_shape
-        return transform_motion(views.motion.clip(views.indices[0], steps), views.plans[0], height, width)
+        shown = (
+            transform_motion(views.motion.clip(indices, steps), plan, height, width)
+            for indices, plan in zip(views.indices, views.plans, strict=True)
+        )
+        return np.stack(list(shown)) if self.motion_of_all_views else next(shown)
 
 
 def _users_of_motion(sampler: ClipSampler, recipes: Sequence[AugmentationRecipe]) -> list[str]:

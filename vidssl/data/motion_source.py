@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.data.plan import MotionCrop
-from vidssl.errors import VidsslError
+from vidssl.errors import VidsslError, nearest
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
 from vidssl.video.decoding import DecodingError
 
 if TYPE_CHECKING:
     from vidssl.video.decoders.kept_frames import KeptFrames
+
+VIEWS = ("first", "all")
 
 
 @dataclass(frozen=True)
@@ -24,18 +26,21 @@ class MotionData:
         settings: how motion maps are computed.
         store: file that ``vidssl motion`` wrote for this catalog and these settings; None computes the maps in the
             workers, every time a video is loaded.
-        target_shape: time bins, rows and columns of `ClipBatch.motion`, the motion of view 0; None leaves it out,
-            for training that only samples or crops by motion.
+        target_shape: time bins, rows and columns of `ClipBatch.motion`; None leaves it out, for training that only
+            samples or crops by motion.
+        views: whose motion is in `ClipBatch.motion`: that of the ``first`` view, or that of ``all``, which adds a
+            dimension.
         crop: draw the crops of all views where most moves, but for recipes with a `motion_crop` of their own; None
             leaves it to the recipes.
 
     Raises:
-        VidsslError: a target without cells.
+        VidsslError: a target without cells, or unknown `views`.
     """
 
     settings: MotionSettings = field(default_factory=MotionSettings)
     store: str | None = None
     target_shape: tuple[int, int, int] | None = (8, 28, 28)
+    views: str = "first"
     crop: MotionCrop | None = None
 
     def __post_init__(self) -> None:
@@ -44,6 +49,9 @@ class MotionData:
             raise VidsslError(
                 f"data.motion.target_shape is [time bins, rows, columns], each at least 1, or null; got {list(shape)}."
             )
+        if self.views not in VIEWS:
+            hint = nearest(str(self.views), VIEWS)
+            raise VidsslError(f"data.motion.views is one of {', '.join(VIEWS)}; got {self.views!r}.{hint}")
 
 
 class MotionSource:
