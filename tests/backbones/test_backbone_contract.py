@@ -65,9 +65,9 @@ def test_training_is_repeatable_and_reaches_every_parameter(backbone, clips):
     assert all(torch.isfinite(gradient).all() and gradient.any() for gradient in gradients)
 
 
-def gradient_at_alignment(backbone, clips):
+def gradient_at_alignment(backbone, clips, layer="last"):
     """d(query . key) / dA of the MCL loss for a fixed random key, differentiable again; and A."""
-    features, aligned = backbone.forward_aligned(clips)
+    features, aligned = backbone.forward_aligned(clips, layer)
     query = normalize(features, dim=1)
     key = normalize(torch.randn(query.shape, generator=torch.Generator().manual_seed(3)), dim=1)
     (gradient,) = torch.autograd.grad((query * key).sum(), aligned, create_graph=True)
@@ -103,6 +103,48 @@ def test_nothing_writes_into_the_aligned_map(backbone, clips):
     handle.remove()
     assert torch.equal(aligned, backbone.aligned_maps(copies[0], len(clips))[0])
     assert not layer._forward_hooks
+
+
+@pytest.mark.parametrize("name", BACKBONES.names())
+def test_every_layer_that_is_listed_can_be_aligned(name):
+    with torch.device("meta"):
+        network = build_backbone(name)
+        clips = torch.empty(1, 3, 16, 64, 64)
+    grids = []
+    for layer in network.alignment_layers:
+        features, maps = network.forward_aligned(clips, layer)
+        assert features.shape == (1, network.feature_dim)
+        grids.append(maps.shape[2:])
+    assert len(grids) >= 3
+    assert grids == sorted(grids, reverse=True)  # finer ones come first
+    assert network.forward_aligned(clips)[1].shape[2:] == grids[-1] == network.output_grid(16, 64, 64)
+
+
+# One of each family; the others have the same layers.
+@pytest.mark.parametrize("name", ["small", "slow_r18", "p3d_a_r18", "r3d_18", "resnet2d_18", "s3d"])
+def test_second_derivatives_reach_what_lies_before_earlier_layers(name):
+    torch.manual_seed(0)
+    network = build_backbone(name)
+    first_weights = next(network.parameters())
+    clips = torch.randn(2, 3, *CLIP_SIZE, generator=torch.Generator().manual_seed(1))
+    for layer in network.earlier_layers:
+        before = []
+        handle = network.get_submodule(layer).register_forward_hook(
+            lambda module, inputs, output, seen=before: seen.append(output.detach().clone())
+        )
+        gradient, aligned = gradient_at_alignment(network, clips, layer)
+        handle.remove()
+        assert torch.equal(aligned, network.aligned_maps(before[0], len(clips))[0]), layer  # nobody wrote into it
+        (second,) = torch.autograd.grad(gradient.mean(dim=(2, 3, 4)).square().sum(), first_weights)
+        assert second.isfinite().all(), layer
+        assert second.any(), layer
+
+
+def test_a_layer_that_is_not_listed_is_told_with_those_that_are():
+    with pytest.raises(
+        VidsslError, match=r"no layer 'stages\.1\.con'.* Did you mean 'stages\.1\.conv'\? Known: last, st"
+    ):
+        build_backbone("small").forward_aligned(torch.zeros(1, 3, 4, 32, 32), "stages.1.con")
 
 
 @pytest.mark.parametrize(

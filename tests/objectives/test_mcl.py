@@ -41,6 +41,10 @@ def batch(num_videos=4, seed=0, size=16, num_frames=4):
     )
 
 
+def logged_by(objective):
+    return {name.removeprefix("train/"): value for name, value in objective.logged_terms.items()}
+
+
 def in_mid_run(objective, progress=0.25):
     """The order task has weight 0 at the start of a run."""
     objective.training_progress = lambda: progress
@@ -98,7 +102,7 @@ def _cosine(left, right):
     return np.sum(left * right) / np.sqrt(np.sum(left**2) * np.sum(right**2))
 
 
-def test_the_step_is_the_papers(monkeypatch):
+def test_the_step_is_the_papers():
     objective, clips = in_mid_run(mcl()), batch()
     rows = objective.queue.state_dict()["rows"].double().numpy().copy()
     features, maps = objective.backbone.forward_aligned(objective.network_input(clips.views[:1]))
@@ -110,13 +114,12 @@ def test_the_step_is_the_papers(monkeypatch):
     inter, intra = naive_contrast(queries.transpose(1, 0, 2)[:2], all_keys.transpose(2, 0, 1, 3)[:2], rows)
     order = naive_order(objective, queries[:, 2], all_keys[:, :, 2], clips.starts)
 
-    logged = {}
-    monkeypatch.setattr(objective, "log_training", lambda **metrics: logged.update(metrics))
     loss = objective.training_step(clips, 0)
+    logged = logged_by(objective)
     for name, value in {"inter": inter, "intra": intra, "order": order}.items():
         assert logged[f"{name}_loss"].item() == pytest.approx(value, rel=1e-4), name
     for term, value in expected.items():
-        assert logged[f"alignment_{term}_loss"].item() == pytest.approx(value, rel=1e-3), term
+        assert logged[f"alignment_{term}"].item() == pytest.approx(value, rel=1e-3), term
     # doubled in the first epochs
     assert loss.item() == pytest.approx(inter + intra + 0.25 * order + 2 * sum(expected.values()), rel=1e-4)
     assert logged["queue_fill"] == 12 / 50
@@ -127,14 +130,15 @@ def test_the_step_is_the_papers(monkeypatch):
 
 
 @pytest.mark.parametrize("terms", [(), ("t",), ("s", "st")])
-def test_terms_that_are_off_do_not_count(terms, monkeypatch):
-    objective, logged = mcl(tasks=("inter",), terms=terms), {}
-    monkeypatch.setattr(objective, "log_training", lambda **metrics: logged.update(metrics))
+def test_terms_that_are_off_do_not_count(terms):
+    objective = mcl(tasks=("inter",), terms=terms)
     loss = objective.training_step(batch(), 0)
-    assert {name for name in logged if name.startswith("alignment_")} - {"alignment_weight"} == {
-        f"alignment_{term}_loss" for term in terms
+    logged = logged_by(objective)
+    shared = {"alignment_weight", "alignment_target_distance"} if terms else set()
+    assert {name for name in logged if name.startswith("alignment_")} == shared | {
+        f"alignment_{term}{of}" for term in terms for of in ("", "_other")
     }
-    expected = logged["inter_loss"] + 2 * sum(logged[f"alignment_{term}_loss"] for term in terms)
+    expected = logged["inter_loss"] + 2 * sum(logged[f"alignment_{term}"] for term in terms)
     torch.testing.assert_close(loss.detach(), expected)
     assert objective.needs_motion == bool(terms)
 

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vidssl.errors import VidsslError
+from vidssl.errors import VidsslError, nearest
 
 
 class Backbone(nn.Module):
     """A network from clips to feature maps.
 
-    A subclass sets the four attributes in its constructor and implements `compute_maps`; everybody else calls
+    A subclass sets the first three attributes in its constructor and implements `compute_maps`; everybody else calls
     `forward` or `forward_maps`, which check the input first.
 
     Attributes:
         feature_dim: channels C of the feature maps.
-        alignment_layer: name (as in ``named_modules``) of the layer whose output MCL aligns: the last convolution of
-            the last stage, before its normalisation (where the last stage ends in parallel branches, a module through
-            which their outputs go together). Nothing may write into its output in place: the loss needs its gradient.
-            Later than that the gradient of the averaged features would be the same in every cell.
-        stride: input frames, rows and columns per cell of the feature maps.
+        alignment_layer: name (as in ``named_modules``) of the layer whose output is aligned with motion, unless an
+            earlier one is chosen: the last convolution of the last stage, before its normalisation (where the last
+            stage ends in parallel branches, a module through which their outputs go together). Nothing may write into
+            its output in place: the loss needs its gradient. Later than that the gradient of the averaged features
+            would be the same in every cell.
+        earlier_layers: names of other layers that can be aligned, in the order of the network: the last convolution of
+            each earlier stage. The same holds for their outputs.
         minimum_clip: the shortest, lowest and narrowest clip (frames, pixels, pixels) that the layers can take.
         inflated_frame: the frame of a temporal kernel that takes the whole 2D kernel when 2D weights are inflated, or
             None to spread it evenly (see `image_name`).
@@ -32,6 +35,7 @@ class Backbone(nn.Module):
     feature_dim: int
     alignment_layer: str
     stride: tuple[int, int, int]
+    earlier_layers: Sequence[str] = ()
     minimum_clip: tuple[int, int, int] = (1, 1, 1)
     inflated_frame: int | None = None
 
@@ -65,18 +69,39 @@ class Backbone(nn.Module):
         """
         return self.forward_maps(clips).mean(dim=(2, 3, 4))
 
-    def forward_aligned(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features, and the output of `alignment_layer` they were computed from, in the same graph.
+    @property
+    def alignment_layers(self) -> tuple[str, ...]:
+        """Names of the layers that can be aligned with motion, in the order of the network; the last is ``last``."""
+        return (*self.earlier_layers, self.alignment_layer)
+
+    def layer_named(self, layer: str) -> str:
+        """Return the name, as in ``named_modules``, of one of `alignment_layers`, or of ``last``.
+
+        Raises:
+            VidsslError: another name; the message has the right ones.
+        """
+        if layer != "last" and layer not in self.alignment_layers:
+            known = ("last", *self.alignment_layers)
+            raise VidsslError(
+                f"{type(self).__name__} has no layer {layer!r} to align with motion.{nearest(layer, known)} Known: "
+                f"{', '.join(known)}."
+            )
+        return self.alignment_layer if layer == "last" else layer
+
+    def forward_aligned(self, clips: Tensor, layer: str = "last") -> tuple[Tensor, Tensor]:
+        """Return the features, and the output of a layer that they were computed from, in the same graph.
 
         Args:
             clips: normalised clips, floating point, B x 3 x T x H x W.
+            layer: one of `alignment_layers`, or ``last``.
 
         Returns:
-            Features B x C, and maps B x C x T' x H' x W' (A in the equations of MCL): ``torch.autograd.grad`` of any
-            function of the first with respect to the second exists, with ``create_graph`` too.
+            Features B x C, and maps B x C' x T' x H' x W' (A in the equations of MCL; C' and the grid are the layer's
+            own): ``torch.autograd.grad`` of any function of the first with respect to the second exists, with
+            ``create_graph`` too.
 
         Raises:
-            VidsslError: see `forward_maps`.
+            VidsslError: see `forward_maps` and `layer_named`.
         """
         seen: list[Tensor] = []
 
@@ -85,7 +110,7 @@ class Backbone(nn.Module):
             seen.append(maps)
             return passed_on
 
-        handle = self.get_submodule(self.alignment_layer).register_forward_hook(keep)
+        handle = self.get_submodule(self.layer_named(layer)).register_forward_hook(keep)
         try:
             features = self(clips)
         finally:
@@ -93,7 +118,7 @@ class Backbone(nn.Module):
         return features, seen[-1]
 
     def aligned_maps(self, output: Tensor, num_clips: int) -> tuple[Tensor, Tensor]:
-        """Give the output of `alignment_layer` the layout of `forward_maps`; most backbones have it from the start.
+        """Give the output of an alignment layer the layout of `forward_maps`; most backbones have it from the start.
 
         Args:
             output: what the layer returned for `num_clips` clips.

@@ -56,7 +56,8 @@ class P3DBackbone(Backbone):
             self.add_module(f"layer{number + 1}", stage)
             channels = inner * block.expansion
         self.feature_dim = channels
-        self.alignment_layer = f"layer4.{_BLOCKS[depth][-1] - 1}.{last}"
+        last_blocks = [f"layer{number}.{blocks - 1}" for number, blocks in enumerate(_BLOCKS[depth], start=1)]
+        *self.earlier_layers, self.alignment_layer = (f"{block}.{last}" for block in last_blocks)
         self.stride = (_STEM_FRAMES, 32, 32)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):

@@ -20,13 +20,13 @@ class FrameResNet(Backbone):
 
     Args:
         network: one of torchvision's ResNets; its parts are used, its classifier is not.
-        alignment_layer: see `Backbone`; its own output is B T x C x H' x W', `forward_aligned` has the clips' layout.
+        last_convolution: its name within a block. Its own output is B T x C x H' x W', `forward_aligned` has the clips'
+            layout.
     """
 
-    def __init__(self, network: ResNet, alignment_layer: str) -> None:
+    def __init__(self, network: ResNet, last_convolution: str) -> None:
         super().__init__()
         self.feature_dim = network.fc.in_features
-        self.alignment_layer = alignment_layer
         self.stride = (1, 32, 32)
         self.conv1 = network.conv1
         self.bn1 = network.bn1
@@ -36,6 +36,10 @@ class FrameResNet(Backbone):
         self.layer2 = network.layer2
         self.layer3 = network.layer3
         self.layer4 = network.layer4
+        stages = (self.layer1, self.layer2, self.layer3, self.layer4)
+        *self.earlier_layers, self.alignment_layer = (
+            f"layer{number}.{len(stage) - 1}.{last_convolution}" for number, stage in enumerate(stages, start=1)
+        )
 
     def compute_maps(self, clips: Tensor) -> Tensor:
         """See `Backbone`."""
@@ -68,7 +72,7 @@ def resnet2d_18(weights: str | None = None) -> Backbone:
     Raises:
         VidsslError: the name is unknown, or the download failed.
     """
-    return FrameResNet(torchvision_network("resnet18", weights), "layer4.1.conv2")
+    return FrameResNet(torchvision_network("resnet18", weights), "conv2")
 
 
 def resnet2d_50(weights: str | None = None) -> Backbone:
@@ -80,4 +84,4 @@ def resnet2d_50(weights: str | None = None) -> Backbone:
     Raises:
         VidsslError: the name is unknown, or the download failed.
     """
-    return FrameResNet(torchvision_network("resnet50", weights), "layer4.2.conv3")
+    return FrameResNet(torchvision_network("resnet50", weights), "conv3")

@@ -86,7 +86,10 @@ class SlowBackbone(Backbone):
             self.blocks.append(_Stage(blocks))
         last = "conv_b" if shape.depth == 18 else "conv_c"
         self.feature_dim = channels
-        self.alignment_layer = f"blocks.4.res_blocks.{_BLOCKS[shape.depth][-1] - 1}.branch2.{last}"
+        *self.earlier_layers, self.alignment_layer = (
+            f"blocks.{number}.res_blocks.{num_blocks - 1}.branch2.{last}"
+            for number, num_blocks in enumerate(_BLOCKS[shape.depth], start=1)
+        )
         self.stride = (shape.stem_stride[0], 32, 32)
         self._initialise(shape.last_norm_weight)
 

@@ -38,7 +38,7 @@ class SmallBackbone(Backbone):
             self.stages.append(_Stage(channels, stage_channels * width, stride))
             channels = stage_channels * width
         self.feature_dim = channels
-        self.alignment_layer = f"stages.{len(_STAGES) - 1}.conv"
+        *self.earlier_layers, self.alignment_layer = (f"stages.{number}.conv" for number in range(len(_STAGES)))
         self.stride = (4, 16, 16)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):

@@ -35,14 +35,14 @@ class VideoResNet(Backbone):
 
     Args:
         network: a torchvision video ResNet; its parts are used, its classifier is not.
-        alignment_layer: see `Backbone`.
+        last_convolution: its name within the last block of a stage.
         stride: see `Backbone`.
     """
 
-    def __init__(self, network: video.VideoResNet, alignment_layer: str, stride: tuple[int, int, int]) -> None:
+    def __init__(self, network: video.VideoResNet, last_convolution: str, stride: tuple[int, int, int]) -> None:
         super().__init__()
         self.feature_dim = network.fc.in_features
-        self.alignment_layer = alignment_layer
+        *self.earlier_layers, self.alignment_layer = (f"layer{stage}.1.{last_convolution}" for stage in range(1, 5))
         self.stride = stride
         self.stem = network.stem
         self.layer1 = network.layer1
@@ -86,6 +86,9 @@ class S3D(Backbone):
         self.stride = (8, 32, 32)
         self.features = network.features
         self.convolved = nn.Identity()
+        # The blocks before the poolings: a convolution before its normalisation, and two of parallel branches, whose
+        # rectified outputs leave together. Layers follow on them, so that the gradient there says where, too.
+        self.earlier_layers = ("features.3.1.0", "features.6", "features.12")
         self.alignment_layer = "convolved"
 
     def compute_maps(self, clips: Tensor) -> Tensor:
@@ -125,7 +128,7 @@ def r3d_18(weights: str | None = None) -> Backbone:
     Raises:
         VidsslError: the name is unknown, or the download failed.
     """
-    return VideoResNet(torchvision_network("r3d_18", weights), "layer4.1.conv2.0", (8, 16, 16))
+    return VideoResNet(torchvision_network("r3d_18", weights), "conv2.0", (8, 16, 16))
 
 
 def mc3_18(weights: str | None = None) -> Backbone:
@@ -137,7 +140,7 @@ def mc3_18(weights: str | None = None) -> Backbone:
     Raises:
         VidsslError: see `r3d_18`.
     """
-    return VideoResNet(torchvision_network("mc3_18", weights), "layer4.1.conv2.0", (1, 16, 16))
+    return VideoResNet(torchvision_network("mc3_18", weights), "conv2.0", (1, 16, 16))
 
 
 def r2plus1d_18(weights: str | None = None) -> Backbone:
@@ -149,7 +152,7 @@ def r2plus1d_18(weights: str | None = None) -> Backbone:
     Raises:
         VidsslError: see `r3d_18`.
     """
-    return VideoResNet(torchvision_network("r2plus1d_18", weights), "layer4.1.conv2.0.3", (8, 16, 16))
+    return VideoResNet(torchvision_network("r2plus1d_18", weights), "conv2.0.3", (8, 16, 16))
 
 
 def s3d(weights: str | None = None) -> Backbone:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vidssl.losses.info_nce import uniformity as uniformity
     from vidssl.losses.motion_alignment import alignment_terms as alignment_terms
     from vidssl.losses.motion_alignment import motion_target as motion_target
+    from vidssl.losses.motion_alignment import positive_similarity as positive_similarity
     from vidssl.losses.motion_alignment import prediction_map as prediction_map
     from vidssl.losses.motion_alignment import similarity_gradient as similarity_gradient
     from vidssl.losses.prediction import negative_cosine as negative_cosine
@@ -31,7 +32,13 @@ offer(
     __name__,
     collapse=["embedding_std"],
     info_nce=["InfoNCEOutput", "alignment", "info_nce", "uniformity"],
-    motion_alignment=["alignment_terms", "motion_target", "prediction_map", "similarity_gradient"],
+    motion_alignment=[
+        "alignment_terms",
+        "motion_target",
+        "positive_similarity",
+        "prediction_map",
+        "similarity_gradient",
+    ],
     prediction=["negative_cosine", "normalised_regression"],
     queue_info_nce=["ContrastOutput", "clip_info_nce", "queue_info_nce"],
     swapped_assignment=["AssignmentOutput", "sinkhorn", "swapped_assignment"],

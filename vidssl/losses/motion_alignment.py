@@ -10,6 +10,9 @@ equations (3)-(8) and the authors' released code differ, this follows the code, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import permutations
+from operator import add
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +38,24 @@ def similarity_gradient(similarity: Tensor, maps: Tensor) -> Tensor:
     """
     with torch.autocast(maps.device.type, enabled=False):
         return torch.autograd.grad(similarity.sum(), maps, create_graph=True)[0]
+
+
+def positive_similarity(anchors: Sequence[Tensor], positives: Sequence[Tensor]) -> Tensor:
+    """Add up, for each video, the cosines of every view's embedding with those of the other views.
+
+    What the weighted forms differentiate for methods whose views are each other's positives.
+
+    Args:
+        anchors: V views, each float (B, D), of any length: embeddings, or predictions.
+        positives: the same embeddings, or what is predicted, detached where no gradient goes into it.
+
+    Returns:
+        float32 (B,) (float64 if the views are), the sum over ordered pairs of different views.
+    """
+    with torch.autocast(anchors[0].device.type, enabled=False):
+        anchors, positives = ([F.normalize(_exact(view), dim=1) for view in views] for views in (anchors, positives))
+        pairs = permutations(range(len(anchors)), 2)
+        return reduce(add, ((anchors[i] * positives[j]).sum(dim=1) for i, j in pairs))
 
 
 def prediction_map(form: str, maps: Tensor, gradients: Tensor | None = None) -> Tensor:
@@ -92,6 +113,41 @@ def motion_target(motion: Tensor, grid: tuple[int, int, int]) -> Tensor:
         M, float32 (float64 if `motion` is) B x T' x H' x W'.
     """
     return F.adaptive_avg_pool3d(_exact(motion)[:, None], grid)[:, 0]
+
+
+@torch.no_grad()
+def target_distance(targets: Tensor) -> Tensor:
+    """Return how different the motion of different videos is: how much there is to learn beyond where it mostly is.
+
+    Args:
+        targets: M, float V x B x T' x H' x W', at least 0, V views of B videos.
+
+    Returns:
+        A scalar from 0 to 1, the mean of 1 - cos(M_i, M_j) over pairs of videos in both of which something moves, each
+        view with its like; 0 where there is no such pair.
+    """
+    directions = F.normalize(_rescaled(targets.flatten(2)), dim=2)
+    num_moving = directions.any(dim=2).sum(dim=1)
+    num_pairs = (num_moving * (num_moving - 1)).sum()
+    # the square of a sum of unit vectors holds the cosines of all pairs, and of each with itself
+    cosines = (directions.sum(dim=1).square().sum(dim=1) - num_moving).sum()
+    return torch.where(num_pairs > 0, 1 - cosines / num_pairs.clamp(min=1), 0)
+
+
+@torch.no_grad()
+def map_contrast(prediction: Tensor) -> Tensor:
+    """Return the standard deviation of prediction maps over their mean, both over the cells of a map.
+
+    Args:
+        prediction: P, float B x T' x H' x W'.
+
+    Returns:
+        A scalar, the mean over the maps; a map that is zero counts 0. The cosine of a map with the constant one is
+        1 / sqrt(1 + its contrast squared).
+    """
+    cells = _rescaled(_exact(prediction).flatten(1))
+    means = cells.mean(dim=1).abs()
+    return torch.where(means > 0, cells.std(dim=1, correction=0) / means, 0).mean()
 
 
 def alignment_terms(

@@ -50,6 +50,7 @@ OBJECTIVES.register(
 )
 
 if TYPE_CHECKING:
+    from vidssl.objectives.alignment import MotionAlignment as MotionAlignment
     from vidssl.objectives.base import BackboneSpec as BackboneSpec
     from vidssl.objectives.base import Objective as Objective
     from vidssl.objectives.base import OptimizerSpec as OptimizerSpec
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 offer(
     __name__,
+    alignment=["MotionAlignment"],
     base=["BackboneSpec", "Objective", "OptimizerSpec"],
     byol=["BYOL"],
     cvrl=["CVRL"],

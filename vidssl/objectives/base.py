@@ -12,15 +12,17 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from torch import Tensor
 
 import vidssl
 from vidssl.backbones import build_backbone
 from vidssl.backbones.weights import load_weights
-from vidssl.errors import VidsslError, nearest
+from vidssl.errors import VidsslError
 from vidssl.nn.clip_input import ClipInput, frozen_features
-from vidssl.nn.lars import LARS
+from vidssl.nn.optimizers import OPTIMIZERS, parameter_groups
+from vidssl.nn.optimizers import OptimizerSpec as OptimizerSpec
 from vidssl.nn.schedules import warmup_cosine
+from vidssl.objectives.alignment import MotionAligner, MotionAlignment
 from vidssl.types import ClipBatch
 
 
@@ -52,48 +54,6 @@ class BackboneSpec:
             raise VidsslError(f"model.backbone.pixel_std divides the pixels and must be above 0, got {self.pixel_std}.")
 
 
-OPTIMIZERS = {
-    "sgd": lambda groups, spec: torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum),
-    "lars": lambda groups, spec: LARS(groups, lr=spec.learning_rate, momentum=spec.momentum),
-    "adamw": lambda groups, spec: torch.optim.AdamW(groups, lr=spec.learning_rate),
-}
-"""Name in a configuration -> optimiser of parameter groups and an `OptimizerSpec`."""
-
-
-@dataclass(frozen=True)
-class OptimizerSpec:
-    """How it learns: linear warm-up, then cosine decay to 0, stepped every optimiser step.
-
-    The defaults are CVRL's for a batch of 1024 (section 4.1); the learning rate scales linearly with the batch.
-
-    Attributes:
-        name: ``sgd``, ``lars`` (SGD for large batches) or ``adamw``.
-        learning_rate: the peak, after the warm-up.
-        momentum: of SGD and LARS (no Nesterov); AdamW keeps its own betas.
-        weight_decay: on kernels only, not on biases and normalisation.
-        warmup_epochs: length of the linear warm-up; a fraction of an epoch will do.
-
-    Raises:
-        VidsslError: an unknown name or a number out of its range; the message names the key.
-    """
-
-    name: str = "sgd"
-    learning_rate: float = 0.32
-    momentum: float = 0.9
-    weight_decay: float = 1e-6
-    warmup_epochs: float = 5.0
-
-    def __post_init__(self) -> None:
-        if self.name not in OPTIMIZERS:
-            hint = f"{nearest(self.name, OPTIMIZERS)} Known: {', '.join(OPTIMIZERS)}."
-            raise VidsslError(f"model.optimizer.name: unknown optimiser {self.name!r}.{hint}")
-        if not self.learning_rate > 0:
-            raise VidsslError(f"model.optimizer.learning_rate must be above 0, got {self.learning_rate}.")
-        for name in ("momentum", "weight_decay", "warmup_epochs"):
-            if not getattr(self, name) >= 0:
-                raise VidsslError(f"model.optimizer.{name} must be 0 or more, got {getattr(self, name)}.")
-
-
 class Objective(LightningModule):
     """Base of every method; a subclass owns its heads and its `training_step`.
 
@@ -103,11 +63,16 @@ class Objective(LightningModule):
     process with k * b, batch statistics aside, sets `exact_across_processes`, which the contract checks then verify.
     One that can learn from a single video at a time, since it compares nothing with other videos, sets `min_videos` to
     1; `min_videos_per_process` is the same for the share of each process (BatchNorm needs two rows to normalise). Each
-    is an attribute of the class, set in the constructor where it depends on settings; a property will do, too.
+    is an attribute of the class, set in the constructor where it depends on settings; a property will do, too. One that
+    takes `alignment` passes it on, encodes its clips by `encode`, and adds `alignment_loss` to its loss.
 
     Args:
         backbone: which network learns.
         optimizer: how it learns.
+        alignment: what is aligned with the motion of the clips; None aligns nothing.
+
+    Raises:
+        VidsslError: `alignment` names a layer that the backbone does not list.
     """
 
     num_views: int = 2
@@ -116,7 +81,9 @@ class Objective(LightningModule):
     min_videos: int = 2
     min_videos_per_process: int = 1
 
-    def __init__(self, backbone: BackboneSpec, optimizer: OptimizerSpec) -> None:
+    def __init__(
+        self, backbone: BackboneSpec, optimizer: OptimizerSpec, alignment: MotionAlignment | None = None
+    ) -> None:
         super().__init__()
         self.backbone_spec = backbone
         self.optimizer_spec = optimizer
@@ -125,6 +92,11 @@ class Objective(LightningModule):
             rank_zero_only(print)(load_weights(self.backbone, backbone.weights))
         self.clip_input = ClipInput(backbone.pixel_mean, backbone.pixel_std)
         self.logged_terms: dict[str, Tensor | float] = {}
+        self.aligner: MotionAligner | None = None
+        if alignment is not None and alignment.terms:
+            self.aligner = MotionAligner(alignment, self.backbone)
+            self.needs_motion = True
+        self._alignment_metrics: dict[str, Tensor | float] = {}
         # Plain values only: a checkpoint must load with weights_only=True and say how to build its backbone.
         self.save_hyperparameters(
             {
@@ -144,8 +116,35 @@ class Objective(LightningModule):
         """Concatenate uint8 views (B x 3 x T x H x W each) and normalise them: float, one view after the other."""
         return self.clip_input(views)
 
+    def encode(self, clips: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return features B x C of normalised clips, and the maps that `alignment_loss` takes (None without it)."""
+        return (self.backbone(clips), None) if self.aligner is None else self.aligner.encode(self.backbone, clips)
+
+    def alignment_loss(self, maps: Tensor | None, batch: ClipBatch, similarity: Tensor | None = None) -> Tensor | float:
+        """Return what motion alignment adds to the loss, 0 without it; `log_training` then logs its terms, too.
+
+        Args:
+            maps: what `encode` gave for the first views, one view after the other, as `network_input` puts them.
+            batch: of those views, with their motion.
+            similarity: of positives, float of any shape, in the graph of `maps`: its sum is what the weighted forms
+                differentiate, so that only its direction counts. The form ``feature`` needs none.
+
+        Raises:
+            VidsslError: a weighted form without similarity, no motion, or shapes that do not fit.
+        """
+        if self.aligner is None or maps is None:
+            return 0.0
+        output = self.aligner(maps, batch.motion, similarity)
+        weight = self.aligner.weight(self.current_epoch)
+        self._alignment_metrics = {**output.metrics, "alignment_weight": weight}
+        if self._trainer is not None:
+            self.aligner.report_first(output.prediction)
+        return weight * output.loss
+
     def log_training(self, **metrics: Tensor | float) -> None:
         """Log scalars of a training step as ``train/<name>``, means over the processes, and the learning rate."""
+        metrics |= self._alignment_metrics
+        self._alignment_metrics = {}
         named = {f"train/{name}": value for name, value in metrics.items()}
         # of this process and this step, to say which term it is when the loss is not finite
         self.logged_terms = {
@@ -196,7 +195,7 @@ class Objective(LightningModule):
             key = "data.motion" if motion is None else "data.motion.target_shape"
             raise VidsslError(
                 f"{type(self).__name__}, as it is set, learns from the motion of its clips, and {key} is null: set it "
-                "(data.motion {} takes the defaults), or switch off what needs it in the model."
+                "(data.motion {} takes the defaults), or switch off what needs it in the model (model.alignment null)."
             )
 
     def check_batch(self, batch_size: int, num_processes: int) -> None:
@@ -209,7 +208,8 @@ class Objective(LightningModule):
         Raises:
             VidsslError: fewer videos than `min_videos`, or than `min_videos_per_process` on each process.
         """
-        least = max(self.min_videos, self.min_videos_per_process * num_processes)
+        compared = self.min_videos if self.aligner is None else max(self.min_videos, self.aligner.min_videos)
+        least = max(compared, self.min_videos_per_process * num_processes)
         if batch_size < least:
             among = f" on {num_processes} processes" if num_processes > 1 else ""
             raise VidsslError(
@@ -239,8 +239,14 @@ class Objective(LightningModule):
             )
 
     def on_fit_start(self) -> None:
-        """Remember the run's seed, which keys every later draw."""
+        """Remember the run's seed, which keys every later draw.
+
+        Raises:
+            VidsslError: synchronised BatchNorm with a form of alignment that it cannot train.
+        """
         self._run_seed = torch.initial_seed() & 0xFFFFFFFF
+        if self.aligner is not None:
+            self.aligner.begin(self)
 
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
         """Key torch's generators by (seed, step, rank): a killed run draws on as if nothing had happened.
@@ -288,12 +294,3 @@ class Objective(LightningModule):
         schedule = partial(warmup_cosine, warmup_steps=warmup_steps, total_steps=int(total_steps))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split trainable parameters into kernels, which decay, and biases and normalisation, which do not."""
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]

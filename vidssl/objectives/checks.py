@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from vidssl.errors import VidsslError
+from collections.abc import Collection, Sequence
+
+from vidssl.errors import VidsslError, nearest
 
 
 def check_at_least(minimum: float, *, prefix: str = "model.", **settings: float) -> None:
@@ -37,6 +39,19 @@ def check_widths(**widths: int | tuple[int, ...]) -> None:
     for name, value in widths.items():
         if min(value if isinstance(value, (tuple, list)) else (value,), default=1) < 1:
             raise VidsslError(f"model.{name}: a layer must be at least 1 wide, got {value}.")
+
+
+def check_names(key: str, names: Sequence[str], known: Collection[str]) -> None:
+    """Refuse names that are not `known`, and a name that comes twice.
+
+    Raises:
+        VidsslError: naming the key and the name.
+    """
+    for name in names:
+        if name not in known:
+            raise VidsslError(f"{key}: unknown name {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
+    if len(set(names)) < len(names):
+        raise VidsslError(f"{key}: every name once, got {list(names)}.")
 
 
 def check_share(**settings: float) -> None:

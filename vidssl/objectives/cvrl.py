@@ -14,7 +14,9 @@ from torch import Tensor
 
 from vidssl.errors import VidsslError
 from vidssl.losses.info_nce import alignment, check_info_nce_settings, info_nce, uniformity
+from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.nn.heads import mlp_head
+from vidssl.objectives.alignment import MotionAlignment
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 from vidssl.types import ClipBatch
 
@@ -51,6 +53,8 @@ class CVRL(Objective):
         head: the projection head, discarded after training.
         temperature: tau of InfoNCE, 0.1 in the paper.
         reduction: ``sum`` of the two directions as in the released code, or their ``mean``.
+        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the cosine
+            of the embeddings of the two views. None aligns nothing.
 
     Raises:
         VidsslError: a temperature that is not positive, an unknown reduction; the message names the key.
@@ -66,9 +70,10 @@ class CVRL(Objective):
         head: CVRLHead = CVRLHead(),
         temperature: float = 0.1,
         reduction: str = "sum",
+        alignment: MotionAlignment | None = None,
     ) -> None:
         check_info_nce_settings(temperature, reduction, prefix="model.")
-        super().__init__(backbone, optimizer)
+        super().__init__(backbone, optimizer, alignment)
         self.projection = mlp_head(
             self.backbone.feature_dim, list(head.hidden_dims), head.embedding_dim, batch_norm=head.batch_norm
         )
@@ -77,14 +82,17 @@ class CVRL(Objective):
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with two views, each uint8 B x 3 x T x H x W."""
-        embeddings = F.normalize(self.projection(self.backbone(self.network_input(batch.views))).float(), dim=1)
+        features, maps = self.encode(self.network_input(batch.views))
+        embeddings = F.normalize(self.projection(features).float(), dim=1)
         view1, view2 = embeddings.chunk(2)
         output = info_nce(view1, view2, temperature=self.temperature, reduction=self.reduction)
+        similarity = positive_similarity((view1, view2), (view1, view2))
+        loss = output.loss + self.alignment_loss(maps, batch, similarity)
         self.log_training(
-            loss=output.loss.detach(),
+            loss=loss.detach(),
             contrastive_accuracy=output.contrastive_accuracy,
             entropy=output.entropy,
             alignment=alignment(view1, view2),
             uniformity=uniformity(torch.cat((view1, view2)).detach()),
         )
-        return output.loss
+        return loss

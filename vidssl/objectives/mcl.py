@@ -7,8 +7,6 @@ where things move (section 3.2) and delivers the motion of the query; here clips
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any
@@ -17,74 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidssl.errors import VidsslError, nearest
-from vidssl.losses.motion_alignment import (
-    FORMS,
-    GRADIENT_FORMS,
-    RELEASED_ATTENTION_SCALE,
-    TERMS,
-    alignment_terms,
-    motion_target,
-    prediction_map,
-    similarity_gradient,
-)
+from vidssl.errors import VidsslError
 from vidssl.losses.queue_info_nce import ContrastOutput, clip_info_nce, queue_info_nce
 from vidssl.losses.temporal_order import order_label, order_loss
 from vidssl.nn.key_queue import KeyQueue
 from vidssl.nn.momentum_encoder import MomentumEncoder
 from vidssl.nn.shuffled_norm import encode_shuffled
+from vidssl.objectives.alignment import MotionAlignment as MotionAlignment
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
+from vidssl.objectives.checks import check_names
 from vidssl.objectives.moco import DEFAULT_CONTRAST, DEFAULT_OPTIMIZER, MomentumContrast
 from vidssl.types import ClipBatch
 
 TASKS = ("inter", "intra", "order")
-
-
-def _check_names(key: str, names: Sequence[str], known: Collection[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise VidsslError(f"{key}: unknown name {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
-    if len(set(names)) < len(names):
-        raise VidsslError(f"{key}: every name once, got {list(names)}.")
-
-
-@dataclass(frozen=True)
-class MotionAlignment:
-    """The motion alignment loss (section 3.3); the defaults are those of the paper's best row and the released code.
-
-    Attributes:
-        form: what is aligned: ``feature`` (eq. 3), ``weighted-feature`` (eq. 4 and 5) or ``weighted-gradient`` (eq. 6).
-        terms: any of ``st`` (over time and space), ``s`` (space), ``t`` (time); none switches the loss off.
-        weight: factor of the loss.
-        warmup_factor: further factor during the first epochs.
-        warmup_epochs: how many those are.
-        attention_scale: sharpness of the attention over time in ``st``; 0 switches the attention off. The default
-            gives that of the released code.
-
-    Raises:
-        VidsslError: an unknown form or term, a number out of its range; the message names the key.
-    """
-
-    form: str = "weighted-gradient"
-    terms: tuple[str, ...] = ("st", "s", "t")
-    weight: float = 1.0
-    warmup_factor: float = 2.0
-    warmup_epochs: int = 5
-    attention_scale: float = RELEASED_ATTENTION_SCALE
-
-    def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            hint = f"{nearest(self.form, FORMS)} Known: {', '.join(FORMS)}."
-            raise VidsslError(f"model.alignment.form: unknown form {self.form!r}.{hint}")
-        _check_names("model.alignment.terms", self.terms, TERMS)
-        for name in ("weight", "warmup_factor", "warmup_epochs", "attention_scale"):
-            if not getattr(self, name) >= 0:
-                raise VidsslError(f"model.alignment.{name} must be 0 or more, got {getattr(self, name)}.")
-
-    @property
-    def needs_gradient(self) -> bool:
-        """Whether the loss trains through second derivatives."""
-        return bool(self.terms) and self.form in GRADIENT_FORMS
 
 
 PAPER_BACKBONE = BackboneSpec(name="p3d_a_r50", pixel_mean=(0.485, 0.456, 0.406), pixel_std=(0.229, 0.224, 0.225))
@@ -104,7 +47,8 @@ class MCL(Objective):
         tasks: any of ``inter`` (each key against the queue), ``intra`` (the key of the same clip against the other
             two) and ``order`` (whether the query came before or after both other clips; its weight grows from 0 to 1
             over the run). The paper uses ``order`` on UCF101 alone.
-        alignment: the motion alignment loss.
+        alignment: of the query with its motion; the weighted forms take the similarity of the query and the key of
+            the same clip, that of ``inter``. None aligns nothing.
 
     Raises:
         VidsslError: unknown tasks, none, or a form of alignment without the task it needs; the message names the key.
@@ -118,17 +62,16 @@ class MCL(Objective):
         optimizer: OptimizerSpec = DEFAULT_OPTIMIZER,
         contrast: MomentumContrast = DEFAULT_CONTRAST,
         tasks: tuple[str, ...] = ("inter", "intra"),
-        alignment: MotionAlignment = DEFAULT_ALIGNMENT,
+        alignment: MotionAlignment | None = DEFAULT_ALIGNMENT,
     ) -> None:
-        _check_names("model.tasks", tasks, TASKS)
-        if not tasks or (alignment.needs_gradient and "inter" not in tasks):
+        check_names("model.tasks", tasks, TASKS)
+        if not tasks or (alignment is not None and alignment.needs_gradient and "inter" not in tasks):
             raise VidsslError(
                 "model.tasks needs at least one task, and 'inter' where model.alignment.form is a weighted one, which "
                 f"aligns the gradient of that task's similarity. Got {list(tasks)}."
             )
-        super().__init__(backbone, optimizer)
-        self.contrast, self.tasks, self.alignment = contrast, tuple(tasks), alignment
-        self.needs_motion = bool(alignment.terms)
+        super().__init__(backbone, optimizer, alignment)
+        self.contrast, self.tasks = contrast, tuple(tasks)
         self.min_videos_per_process = 2 if contrast.batch_norm else 1
         # every other loss is a mean over all videos; that of order is over those in which it is defined
         self.exact_across_processes = "order" not in tasks
@@ -140,7 +83,7 @@ class MCL(Objective):
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with four views, each uint8 B x 3 x T x H x W, and the motion of the first."""
         query, *key_views = batch.views
-        features, maps = self.backbone.forward_aligned(self.network_input([query]))
+        features, maps = self.encode(self.network_input([query]))
         queries = dict(zip(self.tasks, self.heads(features).unbind(1), strict=True))
         encoded = encode_shuffled(lambda views: self.momentum_encoder(self.network_input(views)), key_views)
         keys = dict(zip(self.tasks, torch.stack(encoded, dim=1).unbind(2), strict=True))  # B x 3 x D each
@@ -148,13 +91,9 @@ class MCL(Objective):
         compare = {"inter": self._inter, "intra": self._intra, "order": self._order}
         outputs = {task: compare[task](queries[task], keys[task], batch) for task in self.tasks}
         loss = reduce(add, (self._task_weight(task) * output.loss for task, output in outputs.items()))
-        terms = {}
-        if self.alignment.terms:
-            similarity = (queries["inter"] * keys["inter"][:, 0]).sum(dim=1) if self.alignment.needs_gradient else None
-            assert batch.motion is not None  # needs_motion asks for it
-            terms = self._align(similarity, maps, batch.motion)
-            loss = loss + self._alignment_weight() * reduce(add, terms.values())
-        self._log(loss, outputs, terms)
+        similarity = (queries["inter"] * keys["inter"][:, 0]).sum(dim=1) if "inter" in queries else None
+        loss = loss + self.alignment_loss(maps, batch, similarity)
+        self._log(loss, outputs)
         return loss
 
     def _inter(self, queries: Tensor, keys: Tensor, batch: ClipBatch) -> ContrastOutput:
@@ -176,49 +115,19 @@ class MCL(Objective):
         logits = self.order_classifier(F.normalize(together, dim=1).to(self.order_classifier.weight.dtype))
         return order_loss(logits, order_label(batch.starts[:, 0], batch.starts[:, 2:]))
 
-    def _align(self, similarity: Tensor | None, maps: Tensor, motion: Tensor) -> dict[str, Tensor]:
-        """Return the terms of the alignment of maps B x C x T' x H' x W' with motion B x T x h x w."""
-        gradients = None if similarity is None else similarity_gradient(similarity, maps)
-        prediction = prediction_map(self.alignment.form, maps, gradients)
-        frames, rows, columns = maps.shape[2:]
-        target = motion_target(motion, (frames, rows, columns))
-        return alignment_terms(prediction, target, self.alignment.terms, attention_scale=self.alignment.attention_scale)
-
     def _task_weight(self, task: str) -> float:
         return self.training_progress() if task == "order" else 1.0
 
-    def _alignment_weight(self) -> float:
-        early = self.current_epoch < self.alignment.warmup_epochs
-        return self.alignment.weight * (self.alignment.warmup_factor if early else 1.0)
-
-    def _log(self, loss: Tensor, outputs: dict[str, ContrastOutput], terms: dict[str, Tensor]) -> None:
+    def _log(self, loss: Tensor, outputs: dict[str, ContrastOutput]) -> None:
         metrics: dict[str, Tensor | float] = {"loss": loss.detach()}
         for task, output in outputs.items():
             accuracy = "contrastive_accuracy" if task == "inter" else f"{task}_accuracy"
             metrics |= {f"{task}_loss": output.loss.detach(), accuracy: output.accuracy}
-        metrics |= {f"alignment_{term}_loss": value.detach() for term, value in terms.items()}
-        if terms:
-            metrics["alignment_weight"] = self._alignment_weight()
         if "order" in outputs:
             metrics["order_weight"] = self.training_progress()
         if self.queue is not None:
             metrics["queue_fill"] = self.queue.fill
         self.log_training(**metrics)
-
-    def on_fit_start(self) -> None:
-        """Refuse synchronised BatchNorm where the loss needs a second derivative; torch's has none.
-
-        Raises:
-            VidsslError: trainer.sync_batchnorm with a weighted form of alignment.
-        """
-        super().on_fit_start()
-        synchronised = [name for name, module in self.named_modules() if isinstance(module, nn.SyncBatchNorm)]
-        if synchronised and self.alignment.needs_gradient:
-            raise VidsslError(
-                f"model.alignment.form {self.alignment.form!r} trains through second derivatives, which "
-                f"torch.nn.SyncBatchNorm ({synchronised[0]}, ...) does not have: set trainer.sync_batchnorm to false, "
-                "model.alignment.form to 'feature' or model.alignment.terms to []."
-            )
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the key encoder follow: once for all batches that were accumulated."""

@@ -1,0 +1,62 @@
+"""Optimisers by name, with warm-up and decay, and which parameters decay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from vidssl.errors import VidsslError, nearest
+from vidssl.nn.lars import LARS
+
+OPTIMIZERS = {
+    "sgd": lambda groups, spec: torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum),
+    "lars": lambda groups, spec: LARS(groups, lr=spec.learning_rate, momentum=spec.momentum),
+    "adamw": lambda groups, spec: torch.optim.AdamW(groups, lr=spec.learning_rate),
+}
+"""Name in a configuration -> optimiser of parameter groups and an `OptimizerSpec`."""
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """How it learns: linear warm-up, then cosine decay to 0, stepped every optimiser step.
+
+    The defaults are CVRL's for a batch of 1024 (section 4.1); the learning rate scales linearly with the batch.
+
+    Attributes:
+        name: ``sgd``, ``lars`` (SGD for large batches) or ``adamw``.
+        learning_rate: the peak, after the warm-up.
+        momentum: of SGD and LARS (no Nesterov); AdamW keeps its own betas.
+        weight_decay: on kernels only, not on biases and normalisation.
+        warmup_epochs: length of the linear warm-up; a fraction of an epoch will do.
+
+    Raises:
+        VidsslError: an unknown name or a number out of its range; the message names the key.
+    """
+
+    name: str = "sgd"
+    learning_rate: float = 0.32
+    momentum: float = 0.9
+    weight_decay: float = 1e-6
+    warmup_epochs: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.name not in OPTIMIZERS:
+            hint = f"{nearest(self.name, OPTIMIZERS)} Known: {', '.join(OPTIMIZERS)}."
+            raise VidsslError(f"model.optimizer.name: unknown optimiser {self.name!r}.{hint}")
+        if not self.learning_rate > 0:
+            raise VidsslError(f"model.optimizer.learning_rate must be above 0, got {self.learning_rate}.")
+        for name in ("momentum", "weight_decay", "warmup_epochs"):
+            if not getattr(self, name) >= 0:
+                raise VidsslError(f"model.optimizer.{name} must be 0 or more, got {getattr(self, name)}.")
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split trainable parameters into kernels, which decay, and biases and normalisation, which do not."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
