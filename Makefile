@@ -10,9 +10,9 @@ IN_PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-CODE := vidssl tests tools
+CODE := vidssl tests tools docs/conf.py docs/_site
 
-.PHONY: help install constraints quickstart test lint format clean
+.PHONY: help install constraints quickstart test lint format docs clean
 
 help:
 	@echo "make quickstart   install, write the embedded videos, train on them, print what was learnt"
@@ -20,6 +20,7 @@ help:
 	@echo "make test         install, run the tests in parallel; TEST_ARGS=\"tests/data -x\" adds to pytest's"
 	@echo "make lint         install, check style, formatting and types"
 	@echo "make format       install, repair both where that can be done"
+	@echo "make docs         install, build the documentation as a site: build/docs/index.html"
 	@echo "make install      install into VENV (now: $(VENV)) with PYTHON (now: $(PYTHON), 3.11 or later)"
 	@echo "make constraints  write constraints.txt anew: the newest versions that setup.cfg allows; then run the tests"
 	@echo "make clean        remove caches and what a build leaves; data, runs and VENV stay"
@@ -50,6 +51,10 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+
+# warnings are errors: links and references that lead nowhere are among them
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -W --keep-going -n -q -d build/doctrees docs build/docs
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from vidssl.backbones.contract import Backbone as Backbone
     from vidssl.backbones.export import export_backbone as export_backbone
     from vidssl.backbones.export import load_exported as load_exported
+    from vidssl.backbones.weights import LoadReport as LoadReport
     from vidssl.backbones.weights import load_weights as load_weights
 
 __all__ = ["BACKBONES", "build_backbone"]
 
 BACKBONES = Registry("backbone", "vidssl.backbones", check="vidssl.backbones.contract:fault_of")
+"""Name -> factory of a backbone, whose keyword arguments are the options of `model.backbone.options`."""
 
 _SLOW = "vidssl.backbones.slow"
 _TORCHVISION = "vidssl.backbones.torchvision_video"
@@ -105,5 +107,5 @@ offer(
     __name__,
     contract=["Backbone"],
     export=["export_backbone", "load_exported"],
-    weights=["load_weights"],
+    weights=["LoadReport", "load_weights"],
 )

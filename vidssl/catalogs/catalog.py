@@ -173,7 +173,7 @@ class Catalog:
 
     @property
     def bad(self) -> list[tuple[str, str]]:
-        """Videos that are not in the catalog although they were listed: (relative path, reason)."""
+        """Return the videos that were listed but could not be read, each as (relative path, reason)."""
         return list(
             zip(unpack_strings(self._arrays, "bad_path"), unpack_strings(self._arrays, "bad_reason"), strict=True)
         )

@@ -77,7 +77,7 @@ class VideoRow:
 
     @property
     def name(self) -> str:
-        """The path as text that can be printed, drawn and written: file names need not be UTF-8."""
+        """Return the path as text that can be printed, drawn and written; file names need not be UTF-8."""
         return printable(self.path)
 
     @property

@@ -57,7 +57,7 @@ class EvaluationClips:
 
     @property
     def num_views(self) -> int:
-        """Views a video: every crop of every clip."""
+        """The number of views per video, every crop of every clip."""
         return self.num_clips * self.num_crops
 
 

@@ -8,6 +8,7 @@ from vidssl.registry import Registry
 __all__ = ["FLOW_ESTIMATORS"]
 
 FLOW_ESTIMATORS = Registry("flow estimator", "vidssl.flow_estimators")
+"""Name -> flow estimator, a class below `FlowEstimator`; `vidssl list` and `data.motion.settings.estimator` use it."""
 FLOW_ESTIMATORS.register(
     "codec", "vidssl.motion.codec:CodecFlow", summary="the motion vectors in the video file; costs less than decoding"
 )
@@ -24,6 +25,7 @@ FLOW_ESTIMATORS.register(
 
 if TYPE_CHECKING:
     from vidssl.motion.estimator import FlowEstimator as FlowEstimator
+    from vidssl.motion.estimator import MotionEvidence as MotionEvidence
     from vidssl.motion.estimator import NoMotionVectors as NoMotionVectors
     from vidssl.motion.extract import video_motion as video_motion
     from vidssl.motion.flow import video_flows as video_flows
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 offer(
     __name__,
-    estimator=["FlowEstimator", "NoMotionVectors"],
+    estimator=["FlowEstimator", "MotionEvidence", "NoMotionVectors"],
     extract=["video_motion"],
     flow=["video_flows"],
     maps=["VideoMotion"],

@@ -8,6 +8,7 @@ from vidssl.registry import Registry
 __all__ = ["OBJECTIVES"]
 
 OBJECTIVES = Registry("objective", "vidssl.objectives", check="vidssl.objectives.contract:fault_of")
+"""Name -> method, a class directly under `Objective`; `--objective NAME` looks it up."""
 OBJECTIVES.register(
     "CVRL",
     "vidssl.objectives.cvrl:CVRL",
@@ -56,23 +57,27 @@ if TYPE_CHECKING:
     from vidssl.objectives.base import OptimizerSpec as OptimizerSpec
     from vidssl.objectives.byol import BYOL as BYOL
     from vidssl.objectives.cvrl import CVRL as CVRL
+    from vidssl.objectives.cvrl import CVRLHead as CVRLHead
     from vidssl.objectives.mcl import MCL as MCL
     from vidssl.objectives.moco import MoCo as MoCo
+    from vidssl.objectives.moco import MomentumContrast as MomentumContrast
     from vidssl.objectives.simclr import SimCLR as SimCLR
     from vidssl.objectives.simsiam import SimSiam as SimSiam
+    from vidssl.objectives.swav import Clustering as Clustering
     from vidssl.objectives.swav import SwAV as SwAV
     from vidssl.objectives.vicreg import VICReg as VICReg
+    from vidssl.objectives.vicreg import VICRegWeights as VICRegWeights
 
 offer(
     __name__,
     alignment=["MotionAlignment"],
     base=["BackboneSpec", "Objective", "OptimizerSpec"],
     byol=["BYOL"],
-    cvrl=["CVRL"],
+    cvrl=["CVRL", "CVRLHead"],
     mcl=["MCL"],
-    moco=["MoCo"],
+    moco=["MoCo", "MomentumContrast"],
     simclr=["SimCLR"],
     simsiam=["SimSiam"],
-    swav=["SwAV"],
-    vicreg=["VICReg"],
+    swav=["Clustering", "SwAV"],
+    vicreg=["VICReg", "VICRegWeights"],
 )

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from vidssl.evaluation.protocols.contract import ProtocolClips as ProtocolClips
     from vidssl.evaluation.protocols.named import PROTOCOLS as PROTOCOLS
     from vidssl.evaluation.protocols.named import get_protocol as get_protocol
+    from vidssl.evaluation.protocols.outcome import Neighbours as Neighbours
     from vidssl.evaluation.protocols.outcome import Outcome as Outcome
     from vidssl.evaluation.protocols.records import read_records as read_records
 
@@ -16,6 +17,6 @@ offer(
     __name__,
     contract=["Protocol", "ProtocolClips"],
     named=["PROTOCOLS", "get_protocol"],
-    outcome=["Outcome"],
+    outcome=["Neighbours", "Outcome"],
     records=["read_records"],
 )
