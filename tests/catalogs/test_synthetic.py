@@ -9,7 +9,8 @@ import pytest
 from vidssl.catalogs.catalog import Catalog
 from vidssl.catalogs.synthetic import texture as textures
 from vidssl.catalogs.synthetic.contact_sheet import contact_sheet
-from vidssl.catalogs.synthetic.spec import CLASSES, SyntheticSpec
+from vidssl.catalogs.synthetic.spec import SyntheticSpec
+from vidssl.catalogs.synthetic.spec import described as described_spec
 from vidssl.catalogs.synthetic.videos import (
     CATALOG_NAME,
     SHARED_TEXTURES,
@@ -25,6 +26,7 @@ from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.motion.maps import block_means
 
 SMALL = SyntheticSpec(num_train=16, num_test=8, num_frames=12, height=48, width=64)
+CLASSES = SMALL.classes
 
 
 def decode(path) -> np.ndarray:
@@ -111,6 +113,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     ("change", "message"),
     [
         ({"appearance": "own"}, "Unknown appearance 'own'; choose from shared, unique, background"),
+        ({"placement": "off-center"}, "Unknown placement 'off-center'; .* Did you mean 'off-centre'"),
+        ({"activity": "some"}, "Unknown activity 'some'; choose from full, partial"),
+        ({"labels": "orders"}, "Unknown labels 'orders'; .* Did you mean 'order'"),
         ({"num_test": 7}, "num_test is 7"),
         ({"width": 81}, "width is 81: it must be even"),
         ({"height": 8}, "height is 8"),
@@ -161,6 +166,14 @@ def test_the_same_specification_gives_the_videos_of_earlier_versions(appearance,
     np.testing.assert_allclose(quarters, DRAWN_BEFORE[appearance, split, index], atol=0.1)
 
 
+def test_what_earlier_versions_could_draw_is_described_as_they_did():
+    keys = "num_train num_test num_frames height width fps appearance seed drawing_version".split()
+    assert list(described_spec(SMALL)) == keys
+    told = described_spec(replace(SMALL, placement="off-centre", labels="order"))
+    assert (told["placement"], told["labels"]) == ("off-centre", "order")
+    assert "activity" not in told
+
+
 def test_textures_grow_with_the_frame_and_never_repeat_inside_it():
     small, large = (replace(SMALL, appearance="background", height=side, width=side) for side in (80, 160))
     sizes = [draw_appearance(spec, np.random.default_rng(0)) for spec in (small, large)]
@@ -176,7 +189,10 @@ def drawn() -> dict[str, tuple[list[np.ndarray], np.ndarray]]:
     spec = SyntheticSpec(num_frames=24)
     counts = {"train": 240, "test": 120}
     return {
-        split: ([draw_video(spec, split, i) for i in range(count)], np.array([video_label(i) for i in range(count)]))
+        split: (
+            [draw_video(spec, split, i) for i in range(count)],
+            np.array([video_label(spec, i) for i in range(count)]),
+        )
         for split, count in counts.items()
     }
 

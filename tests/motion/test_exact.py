@@ -9,7 +9,7 @@ import pytest
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.catalogs.synthetic.rendering import flow_from, render
-from vidssl.catalogs.synthetic.spec import CLASSES, SyntheticSpec
+from vidssl.catalogs.synthetic.spec import SyntheticSpec
 from vidssl.catalogs.synthetic.videos import draw_scene, write_synthetic
 from vidssl.cli.motion import run_motion
 from vidssl.data.augmentation import MCL_VIEW
@@ -22,6 +22,7 @@ from vidssl.motion.flow import video_flows
 from vidssl.motion.settings import MotionSettings
 
 SPEC = SyntheticSpec(num_train=8, num_test=8, num_frames=16, height=80, width=96, appearance="background")
+CLASSES = SPEC.classes
 EXACT = MotionSettings(estimator="exact")
 
 

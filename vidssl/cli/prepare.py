@@ -21,7 +21,7 @@ from vidssl.catalogs.preparation import bad_path, journal_path, prepare
 from vidssl.catalogs.probing import ProbeOptions
 from vidssl.catalogs.summary import summarise
 from vidssl.catalogs.synthetic.contact_sheet import contact_sheet
-from vidssl.catalogs.synthetic.spec import APPEARANCES, CLASSES, SyntheticSpec
+from vidssl.catalogs.synthetic.spec import CHOICES, SyntheticSpec
 from vidssl.catalogs.synthetic.videos import write_synthetic
 from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
@@ -142,13 +142,24 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
 
 # --- synthetic videos ---
 
+_WHAT_FOR = {
+    "appearance": """whose textures. shared by all videos: motion alone tells videos apart; unique to each: appearance
+        does; background: backgrounds are unique, shapes shared: is what moves heeded? (default %(default)s)""",
+    "placement": """where the shape is. centre: large, in nearly every crop; off-centre: small and anywhere, so that it
+        matters where a crop lies (default %(default)s)""",
+    "activity": """when it moves. full: all the time; partial: about half of it, so that it matters when a clip begins
+        (default %(default)s)""",
+    "labels": """what the classes are. pattern: how the shape moves; order: what comes first, of frames that are alike
+        in all classes, so that their order alone tells (default %(default)s)""",
+}
+
 
 def _add_synthetic_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``vidssl prepare synthetic``."""
     default = SyntheticSpec()
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for videos and catalog")
-    told = "whose textures: shared by all videos, unique to each, or unique backgrounds behind shared shapes"
-    parser.add_argument("--appearance", choices=APPEARANCES, default=default.appearance, help=told)
+    for key, known in CHOICES.items():
+        parser.add_argument(f"--{key}", choices=known, default=getattr(default, key), help=_WHAT_FOR[key])
     for name in ("seed", "num_train", "num_test", "num_frames", "height", "width", "fps"):
         flag, value = "--" + name.replace("_", "-"), getattr(default, name)
         parser.add_argument(flag, type=int, default=value, metavar="N", help=f"default {value}")
@@ -160,7 +171,7 @@ def _run_synthetic(args: argparse.Namespace) -> int:
     wanted = {name: getattr(args, name) for name in asdict(SyntheticSpec())}
     spec = replace(SyntheticSpec(), **wanted)
     catalog_path = write_synthetic(args.output, spec)
-    print(f"{spec.num_train} training and {spec.num_test} test videos, {len(CLASSES)} motion patterns: {catalog_path}")
+    print(f"{spec.num_train} training and {spec.num_test} test videos, {len(spec.classes)} classes: {catalog_path}")
     if args.contact_sheet is not None:
         print(f"Contact sheet: {contact_sheet(args.output, args.contact_sheet)}")
     return 0

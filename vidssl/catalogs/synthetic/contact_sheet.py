@@ -30,9 +30,10 @@ def contact_sheet(folder_or_catalog: str | Path | Catalog, path: str | Path, *, 
 
     catalog = _open(folder_or_catalog)
     training = catalog.split("train")
-    canvas = FigureCanvasAgg(figure := Figure(figsize=(8.6, 8.0), dpi=100, facecolor="white"))
+    height = 0.32 + 0.96 * len(catalog.classes)
+    canvas = FigureCanvasAgg(figure := Figure(figsize=(8.6, height), dpi=100, facecolor="white"))
     axes = figure.subplots(len(catalog.classes), 8, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
-    figure.subplots_adjust(left=0.115, right=0.995, top=0.965, bottom=0.005)
+    figure.subplots_adjust(left=0.135, right=0.995, top=1 - 0.28 / height, bottom=0.04 / height)
     for label, (name, row_axes) in enumerate(zip(catalog.classes, axes, strict=True)):
         row = catalog[int(training[catalog.labels[training] == label][0])]
         indices = np.arange(8) * stride % row.num_frames

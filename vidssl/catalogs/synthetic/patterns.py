@@ -1,14 +1,19 @@
-"""How the shape of a synthetic video moves: the motion patterns, which are the labels."""
+"""How the shape of a synthetic video moves: the motion patterns, or the order of events, which are the labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 # A period fits into one clip of 8 frames at stride 2, so that every clip shows the whole pattern.
 PERIOD_FRAMES = (8.0, 16.0)
+# Which comes first takes more frames to see; such a clip still shows seven eighths of the longest period.
+ORDER_PERIOD_FRAMES = (12.0, 16.0)
+ORDER_STRETCH = 0.4  # the logarithm of how much the shape grows and shrinks
+# With partial activity: so many frames in a row the shape moves, and rests. About a clip each.
+MOVING_FRAMES, RESTING_FRAMES = (12, 20), (12, 20)
 AMPLITUDE = (0.14, 0.27)  # of the shorter side
 
 
@@ -47,11 +52,19 @@ class Poses:
     stretch_y: np.ndarray
     angle: np.ndarray
 
+    def at(self, moments: np.ndarray) -> Poses:
+        """Return the poses of these moments, int (T,)."""
+        return Poses(**{one.name: getattr(self, one.name)[moments] for one in fields(self)})
 
-def draw_motion(rng: np.random.Generator) -> Motion:
+
+Pattern = Callable[[np.ndarray, Motion, np.random.Generator], Poses]
+"""From moments (T,) in periods to poses."""
+
+
+def draw_motion(rng: np.random.Generator, labels: str) -> Motion:
     """Draw the motion parameters of one video; they do not depend on its class."""
     return Motion(
-        period_frames=rng.uniform(*PERIOD_FRAMES),
+        period_frames=rng.uniform(*(ORDER_PERIOD_FRAMES if labels == "order" else PERIOD_FRAMES)),
         phase=rng.uniform(),
         amplitude=rng.uniform(*AMPLITUDE),
         sense=int(rng.choice((-1, 1))),
@@ -103,7 +116,25 @@ def _shake(time: np.ndarray, motion: Motion, rng: np.random.Generator) -> Poses:
     return _poses(time, x=jolt[:, 0], y=jolt[:, 1], angle=2 * jolt[:, 2])
 
 
-PATTERNS: dict[str, Callable[[np.ndarray, Motion, np.random.Generator], Poses]] = {
+def _order(outward_above: int, outward_below: int) -> Pattern:
+    """Return a pattern that goes up from rest, back, down and back, while the shape grows and shrinks.
+
+    Above its resting place and below it, the shape is large on the way out and small on the way back (+1), or the other
+    way round (-1). All four patterns show the same poses, equally often: the mirror image of time within the upper half
+    of the path, or the lower one, leads from one pattern to another. All of it reversed in time, a pattern is the one
+    with both signs turned, begun elsewhere.
+    """
+
+    def poses(time: np.ndarray, motion: Motion, rng: np.random.Generator) -> Poses:
+        turn = 2 * np.pi * time
+        height = np.sin(turn)
+        stretch = np.exp(ORDER_STRETCH * np.sin(2 * turn) * np.where(height > 0, outward_above, outward_below))
+        return _poses(time, y=-motion.amplitude * height, stretch_x=stretch, stretch_y=stretch)
+
+    return poses
+
+
+PATTERNS: dict[str, Pattern] = {
     "left_right": _left_right,
     "up_down": _up_down,
     "circle": _circle,
@@ -114,8 +145,34 @@ PATTERNS: dict[str, Callable[[np.ndarray, Motion, np.random.Generator], Poses]] 
     "shake": _shake,
 }
 
+# Pairs, each the time reversal of its neighbour; single frames are the same in all four.
+ORDERS: dict[str, Pattern] = {
+    "rises_large": _order(1, -1),
+    "falls_large": _order(-1, 1),
+    "leaves_large": _order(1, 1),
+    "returns_large": _order(-1, -1),
+}
 
-def draw_poses(pattern: str, motion: Motion, num_frames: int, rng: np.random.Generator) -> Poses:
-    """Return where the shape is in each of `num_frames` frames."""
-    time = np.arange(num_frames) / motion.period_frames + motion.phase
-    return PATTERNS[pattern](time, motion, rng)
+LABELS = {"pattern": PATTERNS, "order": ORDERS}
+"""What the label can be: how the shape moves, or what of the same comes first."""
+
+
+def draw_poses(pattern: Pattern, motion: Motion, moments: np.ndarray, rng: np.random.Generator) -> Poses:
+    """Return where the shape is in each frame; `moments`, int (T,), says how often it has moved by then."""
+    time = np.arange(moments[-1] + 1) / motion.period_frames + motion.phase
+    return pattern(time, motion, rng).at(moments)
+
+
+def draw_moments(num_frames: int, activity: str, rng: np.random.Generator) -> np.ndarray:
+    """Return how often the shape has moved by each frame, int (T,): in all frames, or with rests in between.
+
+    Rests are all of one length, and so are the motions between; the video begins anywhere in them. So any part of a
+    video is as likely as any other, and as its reversal in time.
+    """
+    frames = np.arange(num_frames)
+    if activity == "full":
+        return frames
+    moving = rng.integers(*MOVING_FRAMES, endpoint=True)
+    cycle = moving + rng.integers(*RESTING_FRAMES, endpoint=True)
+    moves = (frames + rng.integers(cycle)) % cycle < moving
+    return np.cumsum(moves) - int(moves[0])

@@ -66,6 +66,6 @@ def _sprite_to_frame(scene: Scene, t: int) -> np.ndarray:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     # The stretch comes after the turn: a shape that bounces is squashed towards the floor however it is turned.
     matrix = np.diag([poses.stretch_x[t], poses.stretch_y[t]]) * scale @ turn
-    shift = np.array([placement.centre[0] + poses.x[t], placement.centre[1] + poses.y[t]])
+    shift = np.array(placement.centre) + placement.reach * np.array([poses.x[t], poses.y[t]])
     target = np.array([scene.width, scene.height]) / 2 + side * shift
     return np.column_stack([matrix, target - matrix @ np.full(2, scene.appearance.sprite_size / 2)])

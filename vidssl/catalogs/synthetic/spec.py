@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from vidssl.catalogs.synthetic.patterns import PATTERNS
-from vidssl.errors import VidsslError
+from vidssl.catalogs.synthetic.patterns import LABELS
+from vidssl.errors import VidsslError, nearest
 
-CLASSES = tuple(PATTERNS)
-APPEARANCES = ("shared", "unique", "background")
+CHOICES = {
+    "appearance": ("shared", "unique", "background"),
+    "placement": ("centre", "off-centre"),
+    "activity": ("full", "partial"),
+    "labels": tuple(LABELS),
+}
 SPEC_NAME = "spec.json"
 DRAWING_VERSION = 2  # raise it whenever the same specification would give other pixels
-TILE_SIZE, SPRITE_SIZE = (
-    128,
-    64,
-)  # pixels of a texture and of the shape in frames of REFERENCE_SIDE, and in smaller ones
-REFERENCE_SIDE = 80
-# Drawn with small tiles at every size by earlier versions, and still: the same specification gives the same pixels.
-_SMALL_TILES_ONLY = ("shared", "unique")
+# Pixels of a texture and of the picture of the shape, in frames of REFERENCE_SIDE and in smaller ones.
+TILE_SIZE, SPRITE_SIZE, REFERENCE_SIDE = 128, 64, 80
+# What earlier versions could draw is drawn as they did, and described as they did.
+_FIRST_APPEARANCES = ("shared", "unique")
+_LATER_KEYS = ("placement", "activity", "labels")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class SyntheticSpec:
         appearance: "shared" (textures from a pool shared by all videos), "unique" (own textures for every video) or
             "background" (own backgrounds, and shapes with textures from the pool).
         seed: of all drawing. Video i of a split depends on the seed, the split and i, not on how many there are.
+        placement: "centre" (the shape is large and near the middle) or "off-centre" (small and anywhere).
+        activity: "full" (the shape moves all the time) or "partial" (it rests about half of the time).
+        labels: "pattern" (how the shape moves) or "order" (what comes first; every class shows the same frames).
 
     Raises:
         VidsslError: a value out of its range; the message names it.
@@ -50,13 +55,20 @@ class SyntheticSpec:
     fps: int = 25
     appearance: str = "shared"
     seed: int = 0
+    placement: str = "centre"
+    activity: str = "full"
+    labels: str = "pattern"
 
     def __post_init__(self) -> None:
-        if self.appearance not in APPEARANCES:
-            raise VidsslError(f"Unknown appearance {self.appearance!r}; choose from {', '.join(APPEARANCES)}.")
+        for key, known in CHOICES.items():
+            value = getattr(self, key)
+            if value not in known:
+                hint = nearest(str(value), known)
+                raise VidsslError(f"Unknown {key} {value!r}; choose from {', '.join(known)}.{hint}")
         for name in ("num_train", "num_test"):
-            if getattr(self, name) < len(CLASSES):
-                raise VidsslError(f"{name} is {getattr(self, name)}: at least one video a class needs {len(CLASSES)}.")
+            value, least = getattr(self, name), len(self.classes)
+            if value < least:
+                raise VidsslError(f"{name} is {value}: at least one video a class needs {least}.")
         for name in ("height", "width"):
             if getattr(self, name) < 16 or getattr(self, name) % 2:
                 raise VidsslError(f"{name} is {getattr(self, name)}: it must be even and at least 16 pixels.")
@@ -67,14 +79,24 @@ class SyntheticSpec:
             )
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the labels."""
+        return tuple(LABELS[self.labels])
+
+    @property
     def scale(self) -> float:
         """Pixels of a texture's tile, and of the shape, relative to `TILE_SIZE` and `SPRITE_SIZE`.
 
         Textures grow with the frame, so that a larger frame shows the same picture more finely. Where they do not, they
         repeat inside frames of more than `TILE_SIZE` pixels, and the shape is blurred.
         """
-        grows = self.appearance not in _SMALL_TILES_ONLY
-        return max(1.0, min(self.height, self.width) / REFERENCE_SIDE) if grows else 1.0
+        is_of_old = self.appearance in _FIRST_APPEARANCES and not self._later_choices
+        return 1.0 if is_of_old else max(1.0, min(self.height, self.width) / REFERENCE_SIDE)
+
+    @property
+    def _later_choices(self) -> set[str]:
+        """The keys that earlier versions did not know and that are not at their defaults."""
+        return {one.name for one in fields(self) if one.name in _LATER_KEYS and getattr(self, one.name) != one.default}
 
 
 def read_spec(folder: Path) -> SyntheticSpec:
@@ -115,10 +137,11 @@ def _refuse_other_spec(spec_path: Path, spec: SyntheticSpec) -> None:
     present, wanted = _read(spec_path), described(spec)
     if present == wanted:
         return
+    defaults = {one.name: one.default for one in fields(SyntheticSpec)}
     differing = [
-        f"{name} is {present.get(name)!r}, not {value!r}"
-        for name, value in wanted.items()
-        if present.get(name) != value
+        f"{name} is {there!r}, not {here!r}"
+        for name in {**wanted, **present}
+        if (there := present.get(name, defaults.get(name))) != (here := wanted.get(name, defaults.get(name)))
     ]
     raise VidsslError(
         f"{spec_path.parent} already holds other synthetic videos ({'; '.join(differing)}). "
@@ -128,7 +151,8 @@ def _refuse_other_spec(spec_path: Path, spec: SyntheticSpec) -> None:
 
 def described(spec: SyntheticSpec) -> dict[str, Any]:
     """Return what spec.json holds."""
-    return {**asdict(spec), "drawing_version": DRAWING_VERSION}
+    told = {key: value for key, value in asdict(spec).items() if key not in _LATER_KEYS or key in spec._later_choices}
+    return {**told, "drawing_version": DRAWING_VERSION}
 
 
 def _read(path: Path) -> dict[str, Any]:

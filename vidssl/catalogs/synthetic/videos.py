@@ -19,9 +19,9 @@ import numpy as np
 from vidssl.catalogs.catalog import VideoRow, write_catalog
 from vidssl.catalogs.file_state import FileState
 from vidssl.catalogs.synthetic import patterns, scene, texture
+from vidssl.catalogs.synthetic.patterns import LABELS
 from vidssl.catalogs.synthetic.rendering import render
 from vidssl.catalogs.synthetic.spec import (
-    CLASSES,
     SPEC_NAME,
     SPRITE_SIZE,
     TILE_SIZE,
@@ -51,18 +51,25 @@ _SHARED_FOREGROUND = replace(_UNIQUE_FOREGROUND, kinds=("checks",), repeats=(8, 
 _POOL_STREAM, _SPLIT_STREAMS = 0, {"train": 1, "test": 2}
 
 
-def video_label(index: int) -> int:
+def video_label(spec: SyntheticSpec, index: int) -> int:
     """Return the class number of video `index` of a split; the classes take turns, so they are balanced."""
-    return index % len(CLASSES)
+    return index % len(spec.classes)
 
 
 def draw_scene(spec: SyntheticSpec, split: str, index: int) -> scene.Scene:
     """Draw all that one video shows."""
     rng = np.random.default_rng([spec.seed, _SPLIT_STREAMS[split], index])
-    motion, placement = patterns.draw_motion(rng), scene.draw_placement(rng)
+    motion = patterns.draw_motion(rng, spec.labels)
+    if spec.placement == "off-centre":
+        placement = scene.draw_off_centre(motion, spec.height, spec.width, rng)
+    else:
+        placement = scene.draw_placement(rng)
     appearance = draw_appearance(spec, rng)
-    pan = scene.draw_pan(spec.num_frames, rng)
-    poses = patterns.draw_poses(CLASSES[video_label(index)], motion, spec.num_frames, rng)
+    tile_side = len(appearance.background) / min(spec.height, spec.width)
+    pan = scene.draw_pan(spec.num_frames, rng, tile_side if spec.labels == "order" else 1.0)
+    moments = patterns.draw_moments(spec.num_frames, spec.activity, rng)
+    pattern = LABELS[spec.labels][spec.classes[video_label(spec, index)]]
+    poses = patterns.draw_poses(pattern, motion, moments, rng)
     return scene.Scene(appearance, placement, poses, pan, height=spec.height, width=spec.width)
 
 
@@ -83,7 +90,7 @@ def scene_of_file(path: str | Path) -> scene.Scene:
     split, stem = path.parent.parent.name, path.stem
     index = int(stem) if stem.isdecimal() else -1
     counts = dict(zip(SPLITS, (spec.num_train, spec.num_test), strict=True))
-    if not 0 <= index < counts.get(split, 0) or folder / _relative_path(split, index) != path:
+    if not 0 <= index < counts.get(split, 0) or folder / _relative_path(spec, split, index) != path:
         raise VidsslError(f"{path} is no video of the specification in {folder / SPEC_NAME}.")
     return draw_scene(spec, split, index)
 
@@ -93,6 +100,8 @@ def draw_appearance(spec: SyntheticSpec, rng: np.random.Generator) -> scene.Appe
     shape = scene.SHAPES[rng.integers(len(scene.SHAPES))]
     background, foreground = rng.integers(SHARED_TEXTURES, size=2).tolist()
     tile = round(TILE_SIZE * spec.scale)
+    # a small shape shows a smaller part of its texture, no finer one
+    part = scene.OFF_CENTRE_SCALE if spec.placement == "off-centre" else 1.0
     return scene.Appearance(
         background=texture.draw_texture(_UNIQUE_BACKGROUND, rng, tile)
         if spec.appearance in ("unique", "background")
@@ -101,7 +110,7 @@ def draw_appearance(spec: SyntheticSpec, rng: np.random.Generator) -> scene.Appe
         if spec.appearance == "unique"
         else _draw_shared(_SHARED_FOREGROUND, (spec.seed, _POOL_STREAM, 1, foreground), tile),
         shape=shape,
-        sprite_size=round(SPRITE_SIZE * spec.scale),
+        sprite_size=round(SPRITE_SIZE * spec.scale * part),
     )
 
 
@@ -133,7 +142,7 @@ def write_synthetic(folder: str | Path, spec: SyntheticSpec) -> Path:
     write_catalog(
         catalog_path,
         rows,
-        classes=list(CLASSES),
+        classes=list(spec.classes),
         group_names=[],
         splits={"train": range(spec.num_train), "test": range(spec.num_train, len(rows))},
         root=".",
@@ -148,19 +157,18 @@ def _videos(spec: SyntheticSpec) -> Iterator[tuple[str, int]]:
         yield from ((split, index) for index in range(count))
 
 
-def _relative_path(split: str, index: int) -> str:
-    return f"{split}/{CLASSES[video_label(index)]}/{index:05d}.mp4"
+def _relative_path(spec: SyntheticSpec, split: str, index: int) -> str:
+    return f"{split}/{spec.classes[video_label(spec, index)]}/{index:05d}.mp4"
 
 
 def _write_video(folder: Path, spec: SyntheticSpec, split: str, index: int) -> VideoRow:
-    label = video_label(index)
-    relative = _relative_path(split, index)
+    relative = _relative_path(spec, split, index)
     path = folder / relative
     path.parent.mkdir(parents=True, exist_ok=True)
     encode(path, draw_video(spec, split, index), spec.fps)
     return VideoRow(
         path=relative,
-        label=label,
+        label=video_label(spec, index),
         group=-1,
         num_frames=spec.num_frames,
         fps=float(spec.fps),
