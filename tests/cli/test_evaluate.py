@@ -19,6 +19,7 @@ from vidssl.runs.metrics_csv import read_metrics
 CHEAP = ["--accelerator", "cpu", "--num-workers", "0"]
 SMALL = ["--backbone", "small", "--set", "num_frames=4", "num_clips=2", "num_crops=1", "resize=36", "crop_size=32"]
 PROTOCOLS = ["knn", "linear", "svm", "linear-svm/mcl", "linear/grid", "retrieval/mean", "retrieval/coclr"]
+PROTOCOLS += ["temporal/queries", "temporal/both"]
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +206,11 @@ def test_a_network_that_diverged_is_told_with_its_name(catalog, tmp_path, capsys
         (["--protocol", "knn", "--batch-size", "0"], "--batch-size must be at least 1"),
         (["--protocol", "knn", "--set", "crop_size=300"], "crop_size (300) is larger than the resized short side"),
         (["--protocol", "knn", "--devices", "-7"], "trainer: "),
+        (["--protocol", "temporal/queries", "--set", "num_frames=3"], "Clips of 3 frames have no order worth changing"),
+        (
+            ["--protocol", "temporal/queries", "--set", "names=[unchanged, mirrored]"],
+            "Unknown change in time 'mirrored'",
+        ),
     ],
     ids=lambda value: " ".join(value[:4]) if isinstance(value, list) else "",
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from vidssl.evaluation.averaging import measured_weights
 from vidssl.evaluation.features.collection import FeaturePart, Processes, hold
 from vidssl.evaluation.features.encoder import sha256_of
 from vidssl.evaluation.features.video_features import VideoFeatures
+from vidssl.evaluation.needed_features import Needed, features_for, needed_features
 from vidssl.evaluation.protocols.named import get_protocol
 from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_record
+from vidssl.evaluation.temporal.encoding import features_under_changes
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +66,8 @@ class FrozenFeatureEvaluation(Callback):
         if every_n_epochs < 1:
             raise VidsslError(f"FrozenFeatureEvaluation.every_n_epochs must be at least 1, got {every_n_epochs}.")
         self.every_n_epochs = every_n_epochs
-        self._parts: dict[str, FeaturePart] = {}
+        self._parts: dict[Needed, FeaturePart] = {}
+        self._loaders: list[str] = []
         self._processes: Processes | None = None
         self._random_state = ExitStack()
 
@@ -71,8 +75,8 @@ class FrozenFeatureEvaluation(Callback):
         """Check that schedule and splits suit, before anything runs.
 
         Raises:
-            VidsslError: gallery and query share videos, so that each would find itself; or Lightning does not validate
-                when the schedule says so.
+            VidsslError: gallery and query share videos, so that each would find itself; clips are too short to be
+                changed in time; or Lightning does not validate when the schedule says so.
         """
         wanted = trainer.limit_test_batches if stage == "test" else trainer.limit_val_batches
         if stage == "predict" or not wanted:
@@ -84,6 +88,9 @@ class FrozenFeatureEvaluation(Callback):
                 f"trainer.check_val_every_n_epoch ({validates_every}), which is when there are features to measure."
             )
         check_disjoint(data_of(trainer), self.protocols)
+        for of in self._needed(("gallery", "query")):
+            if of.changes is not None:
+                of.changes.check(data_of(trainer).evaluation.num_frames)
 
     # --- collecting ---
 
@@ -100,10 +107,10 @@ class FrozenFeatureEvaluation(Callback):
             self._processes = Processes()
         loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
         assert loaders is not None  # they are being iterated
-        keep = self._views(loaders)
+        self._loaders = list(loaders)
         self._parts = {
-            name: FeaturePart(loader.dataset.share, keep[name], trainer.default_root_dir)
-            for name, loader in loaders.items()
+            of: FeaturePart(loaders[of.loader].dataset.share, of.keep, trainer.default_root_dir)
+            for of in self._needed(loaders)
         }
 
     def _is_due(self, trainer: Trainer) -> bool:
@@ -127,16 +134,8 @@ class FrozenFeatureEvaluation(Callback):
             )
         return False
 
-    def _views(self, loaders: dict[str, Any]) -> dict[str, str]:
-        """Whether the mean over the views of a video will do, for each loader."""
-        protocols = [get_protocol(name) for name in self.protocols]
-        needed = {
-            "gallery": {protocol.gallery_views for protocol in protocols},
-            "query": {protocol.query_views for protocol in protocols},
-        }
-        if "gallery" not in loaders:  # one set of videos is both
-            needed["query"] |= needed["gallery"]
-        return {name: "each" if "each" in needed[name] else "mean" for name in loaders}
+    def _needed(self, loaders: Collection[str]) -> list[Needed]:
+        return needed_features([get_protocol(name) for name in self.protocols], loaders)
 
     def on_validation_batch_end(
         self,
@@ -147,9 +146,19 @@ class FrozenFeatureEvaluation(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep what is measured of a batch, under the name of its loader."""
-        if self._parts:
-            list(self._parts.values())[dataloader_idx].add(self._measured_part(outputs))
+        """Keep what is measured of a batch; features of clips changed in time are computed here, from its frames."""
+        if not self._parts:
+            return
+        loader = self._loaders[dataloader_idx]
+        for of, part in self._parts.items():
+            if of.loader != loader:
+                continue
+            if of.changes is None:
+                part.add(self._measured_part(outputs))
+            else:
+                with trainer.precision_plugin.val_step_context():
+                    encode = partial(pl_module.validation_step, batch_idx=batch_idx, dataloader_idx=dataloader_idx)
+                    part.add(features_under_changes(encode, batch, outputs, of.changes))
 
     def _measured_part(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return `features` (B, V, D) and `index` (B,) of what the model's `validation_step` returned."""
@@ -188,16 +197,15 @@ class FrozenFeatureEvaluation(Callback):
     def _measure(self, trainer: Trainer, processes: Processes) -> dict[str, float]:
         """Return the metrics, on every process; what goes wrong in measuring is an error on every process."""
         gathered = {}
-        for name, part in self._parts.items():
+        for of, part in self._parts.items():
             features = _gather(part, processes, trainer)
             if features is not None:
-                gathered[name] = features
+                gathered[of] = features
         self._parts = {}
         told: tuple[dict[str, float], str | None] = ({}, None)
         if gathered:  # on the first process
-            query = gathered["query"]
             try:
-                told = self._measure_all(trainer, gathered.get("gallery", query), query), None
+                told = self._measure_all(trainer, gathered), None
             except VidsslError as error:  # the others wait for the metrics, and must hear of it
                 told = {}, str(error)
         metrics, mistake = processes.broadcast(told)
@@ -205,13 +213,15 @@ class FrozenFeatureEvaluation(Callback):
             raise VidsslError(mistake)
         return metrics
 
-    def _measure_all(self, trainer: Trainer, gallery: VideoFeatures, query: VideoFeatures) -> dict[str, float]:
+    def _measure_all(self, trainer: Trainer, gathered: Mapping[Needed, VideoFeatures]) -> dict[str, float]:
         """Measure by every protocol and record it, on the first process."""
-        data, circumstances = data_of(trainer), circumstances_of(trainer, query)
+        data = data_of(trainer)
+        circumstances = circumstances_of(trainer, data.evaluation_rows(data.evaluation.query_split))
         metrics: dict[str, float] = {}
         for name in self.protocols:
             protocol = get_protocol(name)
-            outcome = protocol.run(query if protocol.leaves_out_groups else gallery, query)
+            gallery, query = features_for(protocol, gathered)
+            outcome = protocol.run(gallery, query)
             measured = Measured(protocol, data.name, data.catalog, data.evaluation, gallery, query, outcome)
             record = measured.record(**circumstances)
             if protocol.training_views is not None:  # the loaders are those of all protocols: nothing is drawn
@@ -227,7 +237,7 @@ def _gather(part: FeaturePart, processes: Processes, trainer: Trainer) -> VideoF
     if gathered is None:
         return None
     views = hold(*gathered, trainer.default_root_dir)
-    return VideoFeatures.of(data_of(trainer).catalog, part.share.all_rows, views)
+    return VideoFeatures.of(data_of(trainer).catalog, part.share.all_rows, views, changed=part.keep == "changed")
 
 
 def data_of(trainer: Trainer) -> VideoDataModule:
@@ -235,10 +245,10 @@ def data_of(trainer: Trainer) -> VideoDataModule:
     return trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, and does not declare it
 
 
-def circumstances_of(trainer: Trainer, query: VideoFeatures) -> dict[str, Any]:
+def circumstances_of(trainer: Trainer, query_rows: np.ndarray) -> dict[str, Any]:
     """What a record says of the run, or of the checkpoint that is measured without one."""
     if trainer.state.fn == TrainerFn.FITTING:
-        seen = int(np.isin(query.index, data_of(trainer).train_rows).sum())
+        seen = int(np.isin(query_rows, data_of(trainer).train_rows).sum())
         weights = str(measured_weights(trainer))
         return {
             "step": trainer.global_step,

@@ -50,7 +50,12 @@ def _views(protocol: Mapping[str, Any]) -> str:
     drawn = protocol["training_views"]
     if drawn is not None:
         return f"training on {drawn['num_views']} drawn views a video ({_pairs(drawn)}), queries by each view"
-    return {"mean": "mean of their features", "each": "features of each view"}[protocol["query_views"]]
+    told = {
+        "mean": "mean of their features",
+        "each": "features of each view",
+        "changed": "mean of their features, under each change in time",
+    }
+    return told[protocol["query_views"]]
 
 
 def _settings(measure: Mapping[str, Any]) -> str:

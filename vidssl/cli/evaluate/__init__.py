@@ -126,7 +126,6 @@ def _report(done: Sequence[tuple[Result, Measured, Subject]], options: argparse.
 def _print_summary(results: Sequence[Result], summary: Summary, console: Console) -> None:
     """Print a column a split for one network, a column a method for several."""
     from vidssl.reporting.evaluation_tables import print_table
-    from vidssl.reporting.percent import percent
 
     splits = list(dict.fromkeys(result.split for result in results))
     one_network = len({result.subject for result in results}) == 1
@@ -136,8 +135,8 @@ def _print_summary(results: Sequence[Result], summary: Summary, console: Console
         return
     rows = []
     for cell in summary.cells:
-        (by_split,) = cell.by_run.values()
-        values = ["" if (value := by_split.get(split)) is None else percent(value) for split in splits]
+        (subject,) = cell.by_run
+        values = [cell.single(subject, split) for split in splits]
         rows.append([f"{cell.protocol}/{cell.metric}", *values, *([cell.text()] if len(splits) > 1 else [])])
     print_table([*splits, *(["mean ± deviation"] if len(splits) > 1 else [])], rows, console)
 

@@ -53,6 +53,8 @@ def amount(step: Step, request: FeatureRequest) -> Amount:
     """Return how much a request of a step asks for."""
     clips, drawn = request.clips, request.augmented_views
     views = clips.num_views if drawn is None else drawn.num_views
+    if request.time_changes is not None:
+        views *= len(request.time_changes.names)
     videos = len(step.work.data.evaluation_rows(request.split))
     return Amount(videos, views, clips.num_frames, clips.crop_size)
 

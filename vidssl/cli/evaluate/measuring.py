@@ -62,11 +62,13 @@ class Step:
 def _gallery_request(task: Task) -> FeatureRequest:
     protocol = task.protocol
     clips = task.clips if protocol.training_clips is None else protocol.training_clips.over(task.clips)
-    return FeatureRequest(task.pair.gallery, clips, protocol.gallery_views, protocol.training_views)
+    keep = protocol.gallery_views
+    return FeatureRequest(task.pair.gallery, clips, keep, protocol.training_views, protocol.changes_of(keep))
 
 
 def _query_request(task: Task) -> FeatureRequest:
-    return FeatureRequest(task.pair.query, task.clips, task.protocol.query_views)
+    keep = task.protocol.query_views
+    return FeatureRequest(task.pair.query, task.clips, keep, time_changes=task.protocol.changes_of(keep))
 
 
 def plan_work(subject: Subject, protocols: Sequence[Protocol], options: argparse.Namespace) -> Work:

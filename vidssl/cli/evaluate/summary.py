@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vidssl.reporting.foreign_text import markdown_code, markdown_text
@@ -42,12 +42,14 @@ class Cell:
         protocol: the protocol's name.
         metric: its name.
         by_run: of each network the value of each split, in [0, 1]; NaN is None.
+        intervals: of each network and split the 95 % interval over the videos, where the record has one.
     """
 
     method: str
     protocol: str
     metric: str
     by_run: dict[str, dict[str, float | None]]
+    intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def values(self) -> list[float]:
@@ -68,10 +70,21 @@ class Cell:
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     def text(self) -> str:
-        """Return mean and spread in %, as "71.3 ± 2.0"."""
+        """Return mean and spread in %, as "71.3 ± 2.0"; of a single value its interval, where there is one."""
         if self.mean is None:
             return "-"
+        if len(self.values) == 1 and len(self.by_run) == 1:
+            ((subject, splits),) = self.by_run.items()
+            return self.single(subject, next(iter(splits)))
         return percent(self.mean) + ("" if self.spread is None else f" ± {percent(self.spread)}")
+
+    def single(self, subject: str, split: str) -> str:
+        """Return a network's value on a split in %, as "71.3" or, with an interval, "71.3 [65.1, 77.0]"."""
+        value = self.by_run[subject].get(split)
+        if value is None:
+            return ""
+        ends = self.intervals.get(subject, {}).get(split)
+        return percent(value) + ("" if ends is None else f" [{percent(ends[0])}, {percent(ends[1])}]")
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,9 @@ class Summary:
                 key = (result.method, result.protocol, metric)
                 cell = cells.setdefault(key, Cell(*key, by_run={}))
                 cell.by_run.setdefault(result.subject, {})[result.split] = value
+                low, high = result.record["intervals"].get(metric, (None, None))
+                if low is not None:
+                    cell.intervals.setdefault(result.subject, {})[result.split] = (low, high)
         return cls(list(cells.values()))
 
     @property
@@ -134,6 +150,7 @@ class Summary:
                 "mean": cell.mean,
                 "spread": cell.spread,
                 "values": cell.by_run,
+                "intervals": cell.intervals,
             }
             for cell in self.cells
         ]

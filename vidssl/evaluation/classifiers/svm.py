@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -121,14 +122,25 @@ def _pooled(folds: dict[int, Outcome], videos: VideoFeatures, sizes: np.ndarray)
         metric: float(np.average([fold.metrics[metric] for fold in outcomes], weights=sizes)) for metric in shared
     }
     predicted = None
-    if all(fold.predicted is not None for fold in outcomes):
-        predicted = np.empty_like(videos.labels)
-        for name, fold in folds.items():
-            predicted[videos.groups == name] = fold.predicted
+    given = {name: fold.predicted for name, fold in folds.items() if fold.predicted is not None}
+    if len(given) == len(folds):
+        predicted = _whole(given, videos)
         if "mean_class" in metrics:
             metrics["mean_class"] = mean_class_accuracy(videos.labels, predicted)
     chosen = {"groups": {str(name): {**fold.metrics, **fold.chosen} for name, fold in folds.items()}}
-    return Outcome(metrics, predicted, _pooled_neighbours(folds, videos), chosen)
+    of_videos = {
+        metric: _whole({name: fold.of_videos[metric] for name, fold in folds.items()}, videos)
+        for metric in outcomes[0].of_videos
+    }
+    return Outcome(metrics, predicted, _pooled_neighbours(folds, videos), chosen, of_videos)
+
+
+def _whole(parts: Mapping[int, np.ndarray], videos: VideoFeatures) -> np.ndarray:
+    """Put the values of the videos of every group together, in the order of the videos."""
+    values = np.empty(len(videos), next(iter(parts.values())).dtype)
+    for name, part in parts.items():
+        values[videos.groups == name] = part
+    return values
 
 
 def _pooled_neighbours(folds: dict[int, Outcome], videos: VideoFeatures) -> Neighbours | None:

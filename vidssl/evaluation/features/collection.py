@@ -92,20 +92,22 @@ class FeaturePart:
 
     Args:
         share: which of the videos are its own.
-        keep: "each" view of a video, or the "mean" over them.
+        keep: "each" view of a video, the "mean" over them, or "changed": the mean under each change in time.
         folder: where a file may lie if they are many; made if need be.
     """
 
     def __init__(self, share: Share, keep: str, folder: str | Path) -> None:
         self.share = share
         self.keep = keep
-        self.view_shape = (0, 0)  # (V, D), known from the first batch on
+        self.view_shape = (0, 0)  # (V, D) of what is kept, known from the first batch on
         self.num_added = 0
         Path(folder).mkdir(parents=True, exist_ok=True)
         self._file = SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=str(folder))  # noqa: SIM115  (closed when sent)
 
     def add(self, outputs: dict[str, Tensor]) -> None:
-        """Keep the features of a batch: `features` (B, V, D), `index` (B,), in the order of the share.
+        """Keep the features of a batch: `features` (B, V, D), under C changes (B, C, V, D), and `index` (B,).
+
+        They come in the order of the share.
 
         Raises:
             VidsslError: they are not those of the next videos of the share.
@@ -119,6 +121,8 @@ class FeaturePart:
         views = outputs["features"].detach().float().cpu().numpy()
         if self.keep == "mean":
             views = views.mean(axis=1, keepdims=True)  # by NumPy, as `VideoFeatures.features`: the same bits
+        elif self.keep == "changed":
+            views = views.mean(axis=2)
         self.view_shape = views.shape[1:]
         if self.num_added < self.share.num_own:
             self._file.write(np.ascontiguousarray(views).data)

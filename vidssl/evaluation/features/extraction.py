@@ -14,6 +14,7 @@ request, and one batch at a time when they are sent and written; what is returne
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from vidssl.evaluation.features.collection import FeaturePart, Processes
 from vidssl.evaluation.features.encoder import LoadedEncoder
 from vidssl.evaluation.features.files import FeatureFile, FeatureRequest
 from vidssl.evaluation.features.video_features import VideoFeatures
+from vidssl.evaluation.temporal.encoding import features_under_changes
 from vidssl.nn.gather import world_size
 
 __all__ = ["FeatureRequest", "FeatureWriter", "extract_all", "extract_features"]
@@ -68,7 +70,12 @@ class FeatureWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the features of a batch."""
+        """Keep the features of a batch; those of changed clips are computed here, from the same frames."""
+        changes = self.files[dataloader_idx].request.time_changes
+        if changes is not None:
+            with trainer.precision_plugin.predict_step_context():
+                encode = partial(pl_module.predict_step, batch_idx=batch_idx, dataloader_idx=dataloader_idx)
+                outputs = features_under_changes(encode, batch, outputs, changes)
         self._parts[dataloader_idx].add(outputs)
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

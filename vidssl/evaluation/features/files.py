@@ -20,11 +20,12 @@ from vidssl.errors import VidsslError
 from vidssl.evaluation.features.collection import FeaturePart, Processes
 from vidssl.evaluation.features.encoder import LoadedEncoder
 from vidssl.evaluation.features.video_features import VideoFeatures
+from vidssl.evaluation.temporal.changes import TimeChanges
 from vidssl.storage.container import StreamedArray, cannot_write, map_arrays, stream_arrays
 
 FORMAT, FORMAT_VERSION = "vidssl-features", 1
 SUFFIX = ".features.safetensors"
-KEEP = ("mean", "each")
+KEEP = ("mean", "each", "changed")
 CLIP_KEYS = ("num_frames", "stride", "num_clips", "num_crops", "resize", "crop_size")
 
 logger = logging.getLogger(__name__)
@@ -37,28 +38,39 @@ class FeatureRequest:
     Attributes:
         split: whose labelled videos.
         clips: what is cut out of a video; its splits are not looked at.
-        keep: "each" view, or the "mean" over them.
+        keep: "each" view, the "mean" over them, or "changed": the mean under each of `time_changes`.
         augmented_views: draw views to train a classifier on, in place of evenly spaced clips and crops; None for the
             latter.
+        time_changes: of evenly spaced clips; the network sees them once under each, the frames being decoded once.
 
     Raises:
-        VidsslError: another word in `keep`.
+        VidsslError: another word in `keep`; changes in time without "changed", or the other way round; changes of drawn
+            views, or of clips that are too short.
     """
 
     split: str
     clips: EvaluationClips = field(default_factory=EvaluationClips)
     keep: str = "mean"
     augmented_views: AugmentedViews | None = None
+    time_changes: TimeChanges | None = None
 
     def __post_init__(self) -> None:
         if self.keep not in KEEP:
             raise VidsslError(f"keep is {self.keep!r}; it must be one of {', '.join(KEEP)}.")
+        if (self.keep == "changed") != (self.time_changes is not None):
+            raise VidsslError(f"keep is {self.keep!r} and time_changes {self.time_changes}: each needs the other.")
+        if self.time_changes is not None:
+            if self.augmented_views is not None:
+                raise VidsslError("time_changes are of evenly spaced clips; leave augmented_views out.")
+            self.time_changes.check(self.clips.num_frames)
 
     @property
     def num_views(self) -> int:
         """V, the vectors that are kept of a video."""
         if self.keep == "mean":
             return 1
+        if self.time_changes is not None:
+            return len(self.time_changes.names)
         return self.clips.num_views if self.augmented_views is None else self.augmented_views.num_views
 
     def described(self) -> dict[str, Any]:
@@ -67,7 +79,9 @@ class FeatureRequest:
         if self.augmented_views is not None:  # they take the place of clips and crops
             clips = {key: clips[key] for key in ("num_frames", "stride", "crop_size")}
         views = None if self.augmented_views is None else asdict(self.augmented_views)
-        return {"split": self.split, "clips": clips, "keep": self.keep, "augmented_views": views}
+        changes = None if self.time_changes is None else asdict(self.time_changes)
+        told = {"split": self.split, "clips": clips, "keep": self.keep}
+        return told | {"augmented_views": views, "time_changes": changes}
 
 
 @dataclass(frozen=True)
@@ -126,7 +140,8 @@ class FeatureFile:
         if not (arrays.keys() >= {"views", "label", "group", "index"} and np.array_equal(arrays["index"], rows)):
             return None
         views = arrays["views"].reshape(len(rows), self.request.num_views, -1)
-        return VideoFeatures(views, arrays["label"], arrays["group"], arrays["index"])
+        changed = self.request.time_changes is not None
+        return VideoFeatures(views, arrays["label"], arrays["group"], arrays["index"], changed)
 
     def write(self, part: FeaturePart, processes: Processes, data: VideoDataModule) -> None:
         """Bring the parts of all processes together in the file; all must call it, the first one writes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +15,7 @@ from torch import Tensor
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.evaluation.callbacks import FrozenFeatureEvaluation, circumstances_of, data_of
 from vidssl.evaluation.features.video_features import VideoFeatures
+from vidssl.evaluation.needed_features import Needed
 from vidssl.evaluation.protocols.leakage import seen_in_training
 from vidssl.evaluation.protocols.named import get_protocol
 from vidssl.evaluation.protocols.outcome import Outcome
@@ -45,14 +46,15 @@ class FineTuningEvaluation(FrozenFeatureEvaluation):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Nothing to check: the model checks its videos itself."""
 
-    def _views(self, loaders: dict[str, Any]) -> dict[str, str]:
-        return dict.fromkeys(loaders, "each")
+    def _needed(self, loaders: Collection[str]) -> list[Needed]:
+        return [Needed(loader, "each") for loader in loaders]
 
     def _measured_part(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"features": outputs["scores"], "index": outputs["index"]}
 
-    def _measure_all(self, trainer: Trainer, gallery: VideoFeatures, query: VideoFeatures) -> dict[str, float]:
+    def _measure_all(self, trainer: Trainer, gathered: Mapping[Needed, VideoFeatures]) -> dict[str, float]:
         data, model = data_of(trainer), cast("FineTuning", trainer.lightning_module)
+        query = gathered[Needed("query", "each")]
         named = get_protocol(self.protocol)
         outcome = replace(measure_scores(query), chosen=_chosen(data, model))
         clips = replace(data.evaluation, gallery_split=data.train_split)
@@ -60,7 +62,7 @@ class FineTuningEvaluation(FrozenFeatureEvaluation):
         used = replace(named, measure=model.recipe())
         seen = seen_in_training(model.pretrained_on, data.catalog, query.index)
         record = Measured(used, data.name, data.catalog, clips, gallery, query, outcome, named).record(
-            **{**circumstances_of(trainer, query), "seen_in_training": None if seen is None else len(seen)}
+            **{**circumstances_of(trainer, query.index), "seen_in_training": None if seen is None else len(seen)}
         )
         append_record(Path(trainer.default_root_dir) / RECORDS_FILE, record)
         return {f"eval/{data.name}/{self.protocol}/{metric}": value for metric, value in outcome.metrics.items()}

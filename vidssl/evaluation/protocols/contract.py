@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vidssl.data.settings import AugmentedViews, EvaluationClips
     from vidssl.evaluation.features.video_features import VideoFeatures
     from vidssl.evaluation.protocols.outcome import Measure, Outcome
+    from vidssl.evaluation.temporal.changes import TimeChanges
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Protocol:
         source: paper and section, or "vidssl".
         measure: ``measure(gallery, query) -> Outcome``, a frozen dataclass whose fields are its settings.
         clips: what it says about clips; None leaves all of it to ``data.evaluation``.
-        gallery_views: the features of a gallery video that the measure needs: "mean" over its views, or "each".
+        gallery_views: the features of a gallery video that the measure needs: "mean" over its views, "each", or
+            "changed": the mean under each change in time of the measure.
         query_views: likewise of a query video.
         training_views: how the views of gallery videos are drawn; None takes those that `clips` says.
         training_clips: what else is different about the views that are drawn.
@@ -83,6 +85,11 @@ class Protocol:
     def leaves_out_groups(self) -> bool:
         """Whether gallery and queries are the same videos, of which each group is held out in turn."""
         return getattr(self.measure, "leaves_out_groups", False)
+
+    def changes_of(self, views: str) -> TimeChanges | None:
+        """Return the changes in time of the measure where `views` are to be computed under them, else None."""
+        measure: Any = getattr(self.measure, "measure", self.measure)  # that of each group that is left out
+        return measure.changes if views == "changed" else None
 
     def fit_command(self) -> str:
         """Return the command that carries out a protocol which trains the network."""

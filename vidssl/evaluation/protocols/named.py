@@ -86,6 +86,27 @@ RETRIEVAL_COCLR = Protocol(
     source="Han et al., NeurIPS 2020 (CoCLR, arXiv 2010.09709), the evaluation in its released code",
     measure=MeasureSpec("neighbours.retrieval:Retrieval", {**_RECALL, "centring": "per-set"}),
 )
+TEMPORAL_QUERIES = Protocol(
+    name="temporal/queries",
+    version=1,
+    summary="query clips shuffled, reversed, one frame repeated, at other speed; gallery and classifier as they are",
+    source="vidssl",
+    measure=MeasureSpec(
+        "temporal.measure:ChangedClips",
+        {"changed": "queries", "nearest": NEAREST_NEIGHBOUR.measure, "linear": LINEAR.measure},
+    ),
+    query_views="changed",
+)
+TEMPORAL_BOTH = replace(
+    TEMPORAL_QUERIES,
+    name="temporal/both",
+    summary="clips of queries and gallery shuffled, reversed, one frame repeated, at other speed alike",
+    measure=MeasureSpec(
+        "temporal.measure:ChangedClips",
+        {"changed": "both", "nearest": NEAREST_NEIGHBOUR.measure, "linear": LINEAR.measure},
+    ),
+    gallery_views="changed",
+)
 
 FINETUNE_CVRL = Protocol(
     name="finetune/cvrl",
@@ -148,10 +169,13 @@ def _group_left_out(protocol: Protocol) -> Protocol:
         summary=f"{protocol.summary}; each group (person) held out in turn, mean over videos",
         measure=MeasureSpec("classifiers.svm:LeaveOneGroupOut", {"measure": protocol.measure}),
         # the measure takes gallery and queries from the same features
-        gallery_views="each" if "each" in (protocol.gallery_views, protocol.query_views) else "mean",
+        gallery_views=next(
+            kind for kind in ("changed", "each", "mean") if kind in (protocol.gallery_views, protocol.query_views)
+        ),
     )
 
 
+_TEMPORAL = (TEMPORAL_QUERIES, TEMPORAL_BOTH)
 _MEASURING = (
     KNN,
     NEAREST_NEIGHBOUR,
@@ -162,9 +186,10 @@ _MEASURING = (
     LINEAR_SVM_MCL,
     RETRIEVAL_MEAN,
     RETRIEVAL_COCLR,
+    *_TEMPORAL,
 )
 # A layer trained on augmented views needs videos that are training videos only; the grid holds out groups itself.
-_IN_GROUPS = (KNN, NEAREST_NEIGHBOUR, LINEAR, SVM, LINEAR_SVM_MCL, RETRIEVAL_MEAN, RETRIEVAL_COCLR)
+_IN_GROUPS = (KNN, NEAREST_NEIGHBOUR, LINEAR, SVM, LINEAR_SVM_MCL, RETRIEVAL_MEAN, RETRIEVAL_COCLR, *_TEMPORAL)
 
 _TRAINING = (FINETUNE_CVRL, FINETUNE_MCL, *map(_with_few_labels, (1, 10)))
 

@@ -33,12 +33,15 @@ class Outcome:
         predicted: int64 (M,), the class given to each query video, or None where nothing is classified.
         neighbours: of the query videos, or None where nothing is retrieved.
         chosen: what was decided on the way, such as the weight decay of a grid; plain values.
+        of_videos: of metrics that are means over the query videos and get an interval: name to the value of each video,
+            bool (M,) for accuracies, else float (M,).
     """
 
     metrics: dict[str, float]
     predicted: np.ndarray | None = None
     neighbours: Neighbours | None = None
     chosen: dict[str, Any] = field(default_factory=dict)
+    of_videos: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 Measure = Callable[[VideoFeatures, VideoFeatures], Outcome]

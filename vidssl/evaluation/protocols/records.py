@@ -17,6 +17,7 @@ import numpy as np
 
 import vidssl
 from vidssl.errors import VidsslError
+from vidssl.evaluation.protocols.intervals import interval
 
 if TYPE_CHECKING:
     from vidssl.catalogs.catalog import Catalog
@@ -95,6 +96,7 @@ class Measured:
                 },
                 "seen_in_training": seen_in_training,
                 "metrics": self.outcome.metrics,
+                "intervals": {metric: interval(values) for metric, values in self.outcome.of_videos.items()},
                 "chosen": self.outcome.chosen,
                 "per_class": per_class(self.outcome.predicted, self.query.labels, self.catalog.classes),
             }

@@ -1,0 +1,15 @@
+"""What a network knows of time: features of clips whose frames are reordered, repeated or replayed at other speed."""
+
+from typing import TYPE_CHECKING
+
+from vidssl.lazy_names import offer
+
+if TYPE_CHECKING:
+    from vidssl.evaluation.temporal.changes import TimeChanges as TimeChanges
+    from vidssl.evaluation.temporal.measure import ChangedClips as ChangedClips
+
+offer(
+    __name__,
+    changes=["TimeChanges"],
+    measure=["ChangedClips"],
+)
