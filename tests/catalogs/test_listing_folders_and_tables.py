@@ -4,6 +4,8 @@ from listed_files import read, touch
 from vidssl.catalogs.listing import ListedVideo, Listing
 from vidssl.errors import VidsslError
 
+BOTH = "^(?P<group>[a-z]+)_(?P<label>[a-z]+)"
+
 # --- folders
 
 
@@ -37,6 +39,26 @@ def test_group_patterns_that_do_not_fit(tmp_path, pattern, message):
 def test_class_folders_refuse_loose_videos(tmp_path):
     with pytest.raises(VidsslError, match=r"holds 1 videos outside of its class folders, such as b.avi"):
         read("class_folders", videos=touch(tmp_path, "run/a.avi", "b.avi"))
+
+
+@pytest.mark.parametrize(
+    ("label", "group", "expected"),
+    [
+        (r"_([a-z]+)", None, [("walk", None), ("run", None)]),
+        (BOTH, BOTH, [("walk", "a"), ("run", "b")]),
+    ],
+)
+def test_labels_and_groups_in_file_names(tmp_path, label, group, expected):
+    touch(tmp_path, "deep/a_walk2.avi", "b_run.mp4")
+    listing = read("flat", videos=tmp_path, label_pattern=label, group_pattern=group)
+    videos = {video.path: (video.label, video.group) for video in listing.videos}
+    assert [videos["deep/a_walk2.avi"], videos["b_run.mp4"]] == expected
+    assert listing.classes == ["run", "walk"]
+
+
+def test_a_label_pattern_that_does_not_fit(tmp_path):
+    with pytest.raises(VidsslError, match=r"The label pattern '\^\(\[0-9\]\+\)' finds no label in 1 of 1 file names"):
+        read("flat", videos=touch(tmp_path, "a_1.avi"), label_pattern="^([0-9]+)")
 
 
 def test_flat_folders_are_searched_through_links_that_go_in_circles(tmp_path):

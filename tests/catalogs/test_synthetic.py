@@ -167,7 +167,7 @@ def test_the_same_specification_gives_the_videos_of_earlier_versions(appearance,
 
 
 def test_what_earlier_versions_could_draw_is_described_as_they_did():
-    keys = "num_train num_test num_frames height width fps appearance seed drawing_version".split()
+    keys = ["num_train", "num_test", "num_frames", "height", "width", "fps", "appearance", "seed", "drawing_version"]
     assert list(described_spec(SMALL)) == keys
     told = described_spec(replace(SMALL, placement="off-centre", labels="order"))
     assert (told["placement"], told["labels"]) == ("off-centre", "order")

@@ -33,6 +33,7 @@ class Catalog:
     Attributes:
         file: the catalog file, absolute.
         root: the folder to which the videos' paths are relative.
+        root_is_absolute: whether it stays where it is when the catalog file moves.
         digest: 16 hexadecimal digits that change with the videos, labels, groups and splits, but not with the
             folder they lie in.
         source: where the catalog came from: kind of data set, counts of listed and found videos, lists.
@@ -42,6 +43,7 @@ class Catalog:
     def __init__(self, file: Path, arrays: dict[str, np.ndarray], header: dict[str, Any], root: Path) -> None:
         self.file = file
         self.root = root
+        self.root_is_absolute = os.path.isabs(header["root"])
         self.digest: str = header["digest"]
         self.source: dict[str, Any] = header["source"]
         self.split_names: list[str] = header["splits"]

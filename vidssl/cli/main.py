@@ -24,6 +24,7 @@ TRAINER_VERBS = {
 }
 OWN_VERBS = {
     "prepare": "read a data set, probe its videos and write the catalog that training reads",
+    "split": "training and test videos for a catalog without: by share, by group",
     "motion": "compute the motion of a catalog's videos once, for training to read",
     "show": "draw what a configuration makes of a few videos: motion, clips, crops, views",
     "evaluate": "measure trained networks by named protocols: linear, k-NN, SVM, retrieval",

@@ -115,9 +115,10 @@ def _add_listing_options(parser: argparse.ArgumentParser, kind: str) -> None:
         add_file("--labels", required=True, help="JSON from class names to numbers")
         for split in ("train", "validation", "test"):
             add_file(f"--{split}", help=f"JSON list of the {split} videos")
-    if kind == "class_folders":
-        told = "regular expression whose first bracket catches the group (a person) in the file name"
-        parser.add_argument("--group-pattern", metavar="REGEX", help=told)
+    patterns = {"class_folders": ("group",), "flat": ("label", "group")}
+    for name in patterns.get(kind, ()):
+        told = f"regular expression that catches the {name} in the file name, by (?P<{name}>...) or its first bracket"
+        parser.add_argument(f"--{name}-pattern", metavar="REGEX", help=told)
     if is_table:
         add_file("--list-file", required=True, help="CSV with the columns path, label, group, split")
 

@@ -14,7 +14,7 @@ LISTINGS.register(
 )
 LISTINGS.register("ssv2", "vidssl.catalogs.listing.ssv2:ssv2", summary="Something-Something v2 with its JSON files")
 LISTINGS.register("class_folders", "vidssl.catalogs.listing.folders:class_folders", summary="a folder for each class")
-LISTINGS.register("flat", "vidssl.catalogs.listing.folders:flat", summary="a folder of videos without labels")
+LISTINGS.register("flat", "vidssl.catalogs.listing.folders:flat", summary="a folder of videos; labels in file names")
 LISTINGS.register("csv", "vidssl.catalogs.listing.table:csv_table", summary="a table: path, label, group, split")
 
 __all__ = ["LISTINGS", "ListedVideo", "Listing"]
