@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 import vidssl
-from vidssl.cli.lost_process import connection_message, say_lost_processes
 from vidssl.errors import VidsslError, nearest
+from vidssl.jobs.lost_process import connection_message, say_lost_processes
 from vidssl.jobs.signals import INTERRUPTED
 from vidssl.registry import PLUGINS_SWITCH
 

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from vidssl.cli.evaluate.ending import signals_reported
-from vidssl.cli.lost_process import LAUNCHER, connection_message, say_lost_processes
 from vidssl.cli.main import worker_message
+from vidssl.jobs.lost_process import LAUNCHER, connection_message, say_lost_processes
 
 
 def test_lightning_says_in_a_sentence_which_process_is_gone(capsys):
