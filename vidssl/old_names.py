@@ -83,6 +83,7 @@ MOVED = {
     "vidssl.reporting.run_file": "vidssl.runs.run_file",
     "vidssl.reporting.run_record": "vidssl.runs.run_record",
     "vidssl.reporting.show": "vidssl.cli.show",
+    "vidssl.reporting.summary": "vidssl.reporting.console.summary",
     "vidssl.resuming": "vidssl.runs.resuming",
     "vidssl.run_directory": "vidssl.runs.run_directory",
 }

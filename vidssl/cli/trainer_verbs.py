@@ -18,6 +18,7 @@ import torch
 from jsonargparse import SUPPRESS
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.plugins.io import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
@@ -36,8 +37,9 @@ from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
 from vidssl.objectives.contract import fault_of
 from vidssl.plugins.files import keep_plugin_files
-from vidssl.reporting.header import print_header
-from vidssl.reporting.summary import print_metrics
+from vidssl.reporting.console.header import print_header
+from vidssl.reporting.console.progress import TrainingProgress
+from vidssl.reporting.console.summary import print_metrics
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
 from vidssl.reporting.wandb_records import WandbRecords
 from vidssl.runs.checkpoint_io import AtomicCheckpointIO
@@ -189,6 +191,7 @@ class VidsslCLI(LightningCLI):
             callbacks = _listed(self.config_init.trainer.get("callbacks"))
             kwargs["callbacks"] = [
                 *callbacks,
+                *self._progress(callbacks),
                 Continuation(),
                 StepWatch(),
                 RunRecord(),
@@ -204,6 +207,12 @@ class VidsslCLI(LightningCLI):
         # how Lightning's Trainer tells of values it cannot use
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise VidsslError(f"trainer: {error}") from error
+
+    def _progress(self, callbacks: list[Any]) -> list[ProgressBar]:
+        """Our progress bar, unless the configuration has one or wants none."""
+        wants_none = self.config_init.trainer.get("enable_progress_bar") is False
+        has_one = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        return [] if wants_none or has_one else [TrainingProgress()]
 
     def run_verb(self) -> None:
         """Run the trainer.

@@ -10,8 +10,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.evaluation.callbacks import data_of
+from vidssl.reporting.console.summary import print_summary
 from vidssl.reporting.figures import learning_curves, views_sheet
-from vidssl.reporting.summary import print_summary
 from vidssl.runs.ending import how_it_ended
 from vidssl.runs.run_directory import PICTURES_FOLDER
 from vidssl.types import ClipBatch

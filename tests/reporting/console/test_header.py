@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from vidssl.cli.trainer_verbs import VidsslCLI
-from vidssl.reporting.header import count_text, print_header
+from vidssl.reporting.console.header import count_text, print_header
 from vidssl.runs.run_record import identify
 
 FACTS = {

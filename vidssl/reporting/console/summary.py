@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vidssl.reporting.main_metrics import main_metric, protocol_rank
 from vidssl.reporting.percent import percent, signed_percent
 from vidssl.runs.metrics_file import METRICS_FILE, read_metrics
 from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT, PICTURES_FOLDER
 from vidssl.runs.run_file import COMPLETED
 
 OFFLINE_WANDB_RUNS = "wandb/offline-run-*"
-SHOWN = ("top1", "nearest_top1", "mean_class", "recall_at_1", "recall_at_5")
+EVALUATION_PREFIX = "eval/"
 
 
 def start_and_end(run_dir: Path) -> dict[str, tuple[float, float]]:
-    """First and last value of every evaluation metric that the summary shows."""
+    """First and last value of the main metric of every protocol."""
     logged = _logged(read_metrics(run_dir))
     return {name: (values[0][1], values[-1][1]) for name, values in logged.items()}
 
 
 def _logged(rows: list[dict[str, float]]) -> dict[str, list[tuple[float, float]]]:
-    """(step, value) of every evaluation metric that the summary shows, in the order they were logged."""
-    names = sorted({name for row in rows for name in row if name.startswith("eval/")})
-    told = [name for name in names if name.rsplit("/", 1)[-1] in SHOWN]
-    return {name: [(row["step"], row[name]) for row in rows if name in row] for name in told}
+    """(step, value) of the main metric of every protocol."""
+    metrics: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for name in {name for row in rows for name in row if name.startswith(EVALUATION_PREFIX)}:
+        data, _, measured = name.removeprefix(EVALUATION_PREFIX).partition("/")
+        protocol, _, metric = measured.rpartition("/")
+        metrics[data, protocol].add(metric)
+    shown = [
+        f"{EVALUATION_PREFIX}{data}/{protocol}/{main}"
+        for data, protocol in sorted(metrics, key=lambda found: (found[0], protocol_rank(found[1])))
+        if (main := main_metric(metrics[data, protocol])) is not None
+    ]
+    return {name: [(row["step"], row[name]) for row in rows if name in row] for name in shown}
 
 
 def print_metrics(metrics: dict[str, float], *, console: Console | None = None) -> None:
     """Print the evaluations among the metrics, which are shares in [0, 1], in %."""
     console = console or Console(highlight=False)
-    metrics = {name: value for name, value in metrics.items() if name.startswith("eval/")}
+    metrics = {name: value for name, value in metrics.items() if name.startswith(EVALUATION_PREFIX)}
     if not metrics:
         console.print("Nothing was measured: trainer.callbacks has no FrozenFeatureEvaluation.")
         return
@@ -41,14 +51,14 @@ def print_metrics(metrics: dict[str, float], *, console: Console | None = None) 
     table.add_column("evaluation")
     table.add_column("measured", justify="right")
     for name, value in metrics.items():
-        table.add_row(name.removeprefix("eval/"), percent(value))
+        table.add_row(name.removeprefix(EVALUATION_PREFIX), percent(value))
     console.print(table)
 
 
 def print_summary(
     run_dir: Path, *, ended: str = COMPLETED, unreadable: int = 0, console: Console | None = None
 ) -> None:
-    """Print the metrics (start against end), where the files lie and what to type next.
+    """Print the metrics (start against end), where the files are and what to type next.
 
     Args:
         run_dir: folder of the run.
@@ -68,7 +78,7 @@ def print_summary(
         console.print(f"[yellow]The run did not get to its end ({escape(ended)}).[/]", soft_wrap=True)
     if unreadable:
         console.print(f"[yellow]{unreadable} videos could not be read and were replaced; the log names them.[/]")
-    console.print("[bold]Where it lies[/]")
+    console.print("[bold]Files[/]")
     for what, path in _files(run_dir).items():
         if path.exists():  # no table: on a narrow terminal it would cut the paths
             console.print(f"  {what:<16} {escape(str(path))}", soft_wrap=True)
@@ -85,7 +95,7 @@ def _gains(logged: dict[str, list[tuple[float, float]]]) -> Table:
         start, end = values[0][1], values[-1][1]
         colour = "green" if end > start else "red"
         gain = f"[{colour}]{signed_percent(end - start)}[/]"
-        table.add_row(name.removeprefix("eval/"), percent(start), percent(end), gain)
+        table.add_row(name.removeprefix(EVALUATION_PREFIX), percent(start), percent(end), gain)
     return table
 
 
@@ -101,13 +111,19 @@ def _files(run_dir: Path) -> dict[str, Path]:
 
 
 def _next_commands(run_dir: Path) -> dict[str, str]:
+    """What to type next, the first thing first."""
     config, last = run_dir / CONFIG_FILE, run_dir / LAST_CHECKPOINT
-    commands = {"repeat it with another seed": f"vidssl fit --config {config} --seed_everything 1"}
-    if last.exists():
-        commands["train on, or resume after a crash"] = f"vidssl fit --config {config} --ckpt_path {last}"
-        commands["take the bare backbone along"] = (
-            f"vidssl export --checkpoint {last} --output {run_dir}/backbone.safetensors"
-        )
+    page, pictures = run_dir.parent / "comparison.html", run_dir / "attention"
+    commands = {}
     if any(run_dir.glob(OFFLINE_WANDB_RUNS)):  # one that was online is there already
         commands["see the curves in wandb"] = f"wandb sync {run_dir}/{OFFLINE_WANDB_RUNS}"
+    if last.exists():
+        commands["see what the network looks at"] = f"vidssl show --checkpoint {last} --untrained --output {pictures}"
+    commands["repeat it with another seed"] = f"vidssl fit --config {config} --seed_everything 1"
+    commands["compare it with other runs"] = f"vidssl compare {run_dir} OTHER_RUN --html {page}"
+    if last.exists():
+        commands["train on, or resume after a crash"] = f"vidssl fit --config {config} --ckpt_path {last}"
+        commands["export the bare backbone"] = (
+            f"vidssl export --checkpoint {last} --output {run_dir}/backbone.safetensors"
+        )
     return commands

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from vidssl.reporting.summary import print_metrics, print_summary, start_and_end
+from vidssl.reporting.console.summary import print_metrics, print_summary, start_and_end
 from vidssl.reporting.wandb import RUN_ID_FILE, WandbSpec, build_wandb_logger
 from vidssl.runs.metrics_csv import MetricsCSV
 from vidssl.runs.run_directory import CONFIG_FILE

@@ -1,0 +1,1 @@
+"""What `vidssl fit` prints: a header, how far it has got, a summary."""
