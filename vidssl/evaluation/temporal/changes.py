@@ -55,6 +55,11 @@ CHANGES: dict[str, Callable[[int, Generator], np.ndarray]] = {
 UNCHANGED = "unchanged"
 
 
+def time_metrics(kind: str) -> tuple[str, ...]:
+    """Return the names of the metrics of a kind, "nearest", "linear" or "cosine", for every change."""
+    return tuple(f"{name}_{kind}" for name in CHANGES)
+
+
 @dataclass(frozen=True)
 class TimeChanges:
     """How the clips of a video are changed in time, each from the frames that were decoded for it.

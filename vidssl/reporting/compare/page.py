@@ -14,6 +14,7 @@ from vidssl.reporting.compare.page_marks import DASHES, SHAPES, MarkedName, mark
 from vidssl.reporting.compare.page_tables import costs_table, protocol_folds, runs_table, settings_tables
 from vidssl.reporting.compare.pictures import Picture, collect_pictures
 from vidssl.reporting.compare.results_table import results_table
+from vidssl.reporting.compare.time_charts import time_charts
 from vidssl.reporting.compare.wording import counted, left_out_text, legend
 from vidssl.reporting.pages import Section, render
 
@@ -31,6 +32,7 @@ def page(shown: Comparison, whole: Comparison, command: str) -> str:
     curves = learning_curves(whole.methods)
     sections = [
         Section("results", "Results", _results(shown, whole)),
+        Section("time", "What the networks know of time", time_charts(whole)),
         Section("curves", "Learning curves", _curves(shown, [curve["name"] for curve in curves])),
         Section("cost", "Cost", costs_table(whole)),
         Section("settings", "Settings that differ", settings_tables(whole)),

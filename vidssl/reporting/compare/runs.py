@@ -78,6 +78,7 @@ class Run:
         values: of each column, (step, value) in the order of the steps; the step of a checkpoint that was measured on
             its own is infinite, since it is that of the whole run.
         conditions: digest -> conditions of the columns.
+        intervals: of each column whose records have them, the 95 % interval over videos of its last value.
     """
 
     folder: Path
@@ -86,6 +87,7 @@ class Run:
     rows: Sequence[Mapping[str, float]]
     values: Mapping[Column, Sequence[tuple[float, float]]] = field(repr=False)
     conditions: Mapping[str, Conditions] = field(repr=False)
+    intervals: Mapping[Column, tuple[float, float]] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -168,14 +170,14 @@ def read_folder(folder: Path) -> Run:
     config = _read_config(folder / CONFIG_FILE)
     facts = read_run(folder)
     rows = _read_rows(folder)
-    values, conditions = _recorded(folder)
+    values, conditions, intervals = _recorded(folder)
     # metrics of protocols that wrote no record (runs of an earlier version)
     covered = {(column.data, column.protocol) for column in values}
     for (column, found), under in _logged(rows, config, facts):
         if (column.data, column.protocol) not in covered:
             values[column] = found
             conditions[under.digest] = under
-    return Run(folder, config, facts, rows, values, conditions)
+    return Run(folder, config, facts, rows, values, conditions, intervals)
 
 
 def check_folder(folder: Path) -> None:
@@ -222,9 +224,12 @@ def _read_rows(folder: Path) -> list[dict[str, float]]:
 # --- conditions from records ---
 
 
-def _recorded(folder: Path) -> tuple[dict[Column, list[tuple[float, float]]], dict[str, Conditions]]:
+def _recorded(
+    folder: Path,
+) -> tuple[dict[Column, list[tuple[float, float]]], dict[str, Conditions], dict[Column, tuple[float, float]]]:
     file = folder / RECORDS_FILE
     found: dict[Column, dict[float, float]] = {}
+    intervals: dict[Column, tuple[float, float]] = {}
     conditions: dict[str, Conditions] = {}
     for record in read_records(file) if file.exists() else []:
         under = _record_conditions(record, file)
@@ -234,8 +239,12 @@ def _recorded(folder: Path) -> tuple[dict[Column, list[tuple[float, float]]], di
             if value is not None:
                 column = Column(record["data"]["name"], record["protocol"]["name"], metric, under.digest)
                 # a run that was continued measures some steps again; the later one is that of its weights
-                found.setdefault(column, {})[step] = value
-    return {column: sorted(values.items()) for column, values in found.items()}, conditions
+                of_column = found.setdefault(column, {})
+                of_column[step] = value
+                ends = (record.get("intervals") or {}).get(metric)
+                if ends and None not in ends and step == max(of_column):
+                    intervals[column] = (ends[0], ends[1])
+    return {column: sorted(values.items()) for column, values in found.items()}, conditions, intervals
 
 
 def _record_conditions(record: Mapping[str, Any], file: Path) -> Conditions:

@@ -12,13 +12,15 @@ from string import ascii_lowercase
 from typing import Any
 
 from vidssl.errors import VidsslError, nearest
+from vidssl.evaluation.temporal.changes import time_metrics
 from vidssl.reporting.compare.comparison import Cell, Comparison, Heading, Row
 from vidssl.reporting.compare.methods import NOT_SET, Method, plain_text
 from vidssl.reporting.compare.runs import Column, Conditions, Run, canonical, flatten
 from vidssl.reporting.compare.statistics import Spread, paired_difference, spread
 
-METRIC_ORDER = ("top1", "mean_class", "nearest_top1", "recall_at_1", "recall_at_5")
+METRIC_ORDER = ("top1", "mean_class", "nearest_top1", "recall_at_1", "recall_at_5", *time_metrics("nearest"))
 """Shown where nothing is asked for, in this order; every other metric when it is named."""
+_FULL_ORDER = (*METRIC_ORDER, *time_metrics("linear"), *time_metrics("cosine"))
 UNTRAINED = "untrained"
 COSTS = ("wall_seconds", "device_hours", "videos_per_second", "clips_per_second", "steps")
 SIZES = ("backbone_parameters", "trainable_parameters")
@@ -77,7 +79,7 @@ def _wanted(column: Column, metrics: Sequence[str]) -> bool:
 
 
 def _metric_rank(metric: str) -> tuple[int, str]:
-    return (METRIC_ORDER.index(metric) if metric in METRIC_ORDER else len(METRIC_ORDER), metric)
+    return (_FULL_ORDER.index(metric) if metric in _FULL_ORDER else len(_FULL_ORDER), metric)
 
 
 def _heading(column: Column, shown: Sequence[Column], runs: Sequence[Run]) -> Heading:
