@@ -177,6 +177,8 @@ def _clip_shape(options: argparse.Namespace, data: Any) -> Any:
         chosen.setdefault("size", data.augmentations[0].crop_size)
     if data is not None and data.sampler is not None:
         chosen.setdefault("num_frames", data.sampler.init_args.get("num_frames", ClipShape.num_frames))
+    if data is not None and data.motion is not None:
+        chosen["motion_views"] = data.motion.views
     return ClipShape(**chosen)
 
 

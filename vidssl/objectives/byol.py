@@ -9,10 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from vidssl.losses.collapse import embedding_std
+from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.losses.prediction import normalised_regression
 from vidssl.nn.heads import mlp_head
 from vidssl.nn.momentum_encoder import MomentumEncoder
 from vidssl.nn.schedules import rising_momentum
+from vidssl.objectives.alignment import MotionAlignment
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 from vidssl.objectives.checks import check_at_least, check_share, check_widths
 from vidssl.types import ClipBatch
@@ -31,6 +33,8 @@ class BYOL(Objective):
         embedding_dim: width of the embedding (section 3.3).
         momentum: share of the target network that is kept in a step, at the start; it rises to 1 (section 3.3).
         num_views: clips a video, rho; 2 in the paper, up to 4 in the study of several clips.
+        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
+            cosine of every prediction with what it predicts. None aligns nothing.
     """
 
     exact_across_processes = True
@@ -43,11 +47,12 @@ class BYOL(Objective):
         embedding_dim: int = 256,
         momentum: float = 0.996,
         num_views: int = 2,
+        alignment: MotionAlignment | None = None,
     ) -> None:
         check_widths(hidden_dim=hidden_dim, embedding_dim=embedding_dim)
         check_share(momentum=momentum)
         check_at_least(2, num_views=num_views)
-        super().__init__(backbone, optimizer)
+        super().__init__(backbone, optimizer, alignment)
         self.num_views = num_views
         self.projection = mlp_head(self.backbone.feature_dim, [hidden_dim], embedding_dim)
         self.prediction = mlp_head(embedding_dim, [hidden_dim], embedding_dim)
@@ -56,9 +61,12 @@ class BYOL(Objective):
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with `num_views` views, each uint8 B x 3 x T x H x W."""
         clips = self.network_input(batch.views)
-        embeddings = self.projection(self.backbone(clips))
-        predictions, targets = self.prediction(embeddings), self.target(clips)
-        loss = normalised_regression(predictions.chunk(self.num_views), targets.chunk(self.num_views))
+        features, maps = self.encode(clips)
+        embeddings = self.projection(features)
+        predictions = self.prediction(embeddings).chunk(self.num_views)
+        targets = self.target(clips).chunk(self.num_views)
+        loss = normalised_regression(predictions, targets)
+        loss = loss + self.alignment_loss(maps, batch, positive_similarity(predictions, targets))
         self.log_training(loss=loss.detach(), embedding_std=embedding_std(embeddings), momentum=self._momentum())
         return loss
 

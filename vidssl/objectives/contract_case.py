@@ -26,12 +26,14 @@ class ClipShape:
         num_frames: of a clip.
         size: height and width of a clip, in pixels.
         motion_size: height and width of a map of motion, in cells.
+        motion_views: whose motion a batch has, that of the ``first`` view or of ``all`` (`ClipBatch.motion`).
     """
 
     num_videos: int = 4
     num_frames: int = 4
     size: int = 32
     motion_size: int = 8
+    motion_views: str = "first"
 
     def __post_init__(self) -> None:
         if min(self.num_videos, self.num_frames, self.size, self.motion_size) < 1 or self.num_videos % 2:
@@ -86,7 +88,8 @@ class Case:
         shape = (clips.num_videos, 3, clips.num_frames, clips.size, clips.size)
         views = [torch.randint(0, 256, shape, generator=generator).to(torch.uint8) for _ in range(objective.num_views)]
         rows = torch.arange(clips.num_videos)
-        motion_shape = (clips.num_videos, clips.num_frames, clips.motion_size, clips.motion_size)
+        views_with_motion = (len(views),) if clips.motion_views == "all" else ()
+        motion_shape = (clips.num_videos, *views_with_motion, clips.num_frames, clips.motion_size, clips.motion_size)
         motion = torch.rand(motion_shape, generator=generator) if objective.needs_motion else None
         starts = torch.arange(clips.num_videos * len(views)).view(clips.num_videos, -1)
         return ClipBatch(views, label=rows, index=rows, motion=motion, starts=starts)

@@ -21,6 +21,7 @@ from vidssl.nn.heads import ParallelHeads
 from vidssl.nn.key_queue import KeyQueue
 from vidssl.nn.momentum_encoder import MomentumEncoder
 from vidssl.nn.shuffled_norm import encode_shuffled
+from vidssl.objectives.alignment import MotionAlignment
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 from vidssl.objectives.checks import check_at_least
 from vidssl.types import ClipBatch
@@ -84,6 +85,8 @@ class MoCo(Objective):
         num_views: clips a video, rho; 2 in MoCo, up to 4 in the study of several clips.
         queries: which views are queries: the ``first``, with the others as keys (MoCo), or ``each`` in turn (released
             code of the study). The loss is the mean over queries and their positives, one at a time.
+        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
+            product of each query with its positive keys, and align the views that are queries. None aligns nothing.
 
     Raises:
         VidsslError: fewer than two views, an unknown choice of queries; the message names the key.
@@ -98,12 +101,13 @@ class MoCo(Objective):
         contrast: MomentumContrast = DEFAULT_CONTRAST,
         num_views: int = 2,
         queries: str = "first",
+        alignment: MotionAlignment | None = None,
     ) -> None:
         check_at_least(2, num_views=num_views)
         if queries not in QUERIES:
             hint = f"{nearest(queries, QUERIES)} Known: {', '.join(QUERIES)}."
             raise VidsslError(f"model.queries: unknown choice {queries!r}.{hint}")
-        super().__init__(backbone, optimizer)
+        super().__init__(backbone, optimizer, alignment)
         self.contrast, self.num_views = contrast, num_views
         self.min_videos_per_process = 2 if contrast.batch_norm else 1
         self.query_numbers = [0] if queries == "first" else list(range(num_views))
@@ -115,7 +119,8 @@ class MoCo(Objective):
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with `num_views` views, each uint8 B x 3 x T x H x W."""
         query_views = [batch.views[number] for number in self.query_numbers]
-        queries = self.heads(self.backbone(self.network_input(query_views)))[:, 0]
+        features, maps = self.encode(self.network_input(query_views))
+        queries = self.heads(features)[:, 0]
         key_views = [batch.views[number] for number in self.key_numbers]
         encoded = encode_shuffled(lambda views: self.momentum_encoder(self.network_input(views)), key_views)
         keys = {number: key[:, 0] for number, key in zip(self.key_numbers, encoded, strict=True)}
@@ -126,13 +131,14 @@ class MoCo(Objective):
         )
         # after contrasting: a key must not be its own negative; all keys of a video together, whatever the processes
         self.queue.append(torch.stack(list(keys.values()), dim=1).flatten(0, 1))
+        loss = output.loss + self.alignment_loss(maps, batch, (queries[:, None] * positives).sum(dim=(1, 2)))
         self.log_training(
-            loss=output.loss.detach(),
+            loss=loss.detach(),
             contrastive_accuracy=output.accuracy,
             queue_fill=self.queue.fill,
             embedding_std=embedding_std(queries),
         )
-        return output.loss
+        return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the key encoder follow: once for all batches that were accumulated."""

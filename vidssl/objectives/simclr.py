@@ -12,7 +12,9 @@ from torch import Tensor
 
 from vidssl.losses.collapse import embedding_std
 from vidssl.losses.info_nce import check_info_nce_settings, info_nce
+from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.nn.heads import mlp_head
+from vidssl.objectives.alignment import MotionAlignment
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 from vidssl.objectives.checks import check_at_least, check_widths
 from vidssl.types import ClipBatch
@@ -32,6 +34,8 @@ class SimCLR(Objective):
         embedding_dim: width of the embedding that is contrasted.
         temperature: tau; 0.1 is best in the paper's table 5.
         num_views: clips a video, rho; 2 in the paper, up to 4 in the study of several views.
+        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
+            cosines of the embeddings of each view with those of the others. None aligns nothing.
 
     Raises:
         VidsslError: a setting out of its range; the message names the key.
@@ -47,22 +51,26 @@ class SimCLR(Objective):
         embedding_dim: int = 128,
         temperature: float = 0.1,
         num_views: int = 2,
+        alignment: MotionAlignment | None = None,
     ) -> None:
         check_widths(hidden_dims=hidden_dims, embedding_dim=embedding_dim)
         check_at_least(2, num_views=num_views)
         check_info_nce_settings(temperature, "mean", prefix="model.")
-        super().__init__(backbone, optimizer)
+        super().__init__(backbone, optimizer, alignment)
         self.num_views, self.temperature = num_views, temperature
         self.projection = mlp_head(self.backbone.feature_dim, hidden_dims, embedding_dim)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with `num_views` views, each uint8 B x 3 x T x H x W."""
-        embeddings = F.normalize(self.projection(self.backbone(self.network_input(batch.views))).float(), dim=1)
-        output = info_nce(*embeddings.chunk(self.num_views), temperature=self.temperature, reduction="mean")
+        features, maps = self.encode(self.network_input(batch.views))
+        embeddings = F.normalize(self.projection(features).float(), dim=1)
+        views = embeddings.chunk(self.num_views)
+        output = info_nce(*views, temperature=self.temperature, reduction="mean")
+        loss = output.loss + self.alignment_loss(maps, batch, positive_similarity(views, views))
         self.log_training(
-            loss=output.loss.detach(),
+            loss=loss.detach(),
             contrastive_accuracy=output.contrastive_accuracy,
             entropy=output.entropy,
             embedding_std=embedding_std(embeddings),
         )
-        return output.loss
+        return loss

@@ -8,8 +8,10 @@ that of everything else.
 from torch import Tensor, nn
 
 from vidssl.losses.collapse import embedding_std
+from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.losses.prediction import negative_cosine
 from vidssl.nn.heads import mlp_head
+from vidssl.objectives.alignment import MotionAlignment
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 from vidssl.objectives.checks import check_widths
 from vidssl.types import ClipBatch
@@ -26,6 +28,8 @@ class SimSiam(Objective):
         optimizer: how it learns.
         embedding_dim: width of all three layers of the projection (section 3).
         bottleneck_dim: width of the predictor's hidden layer (section 3).
+        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
+            cosine of each prediction with the embedding that it predicts, which has no gradient. None aligns nothing.
 
     Raises:
         VidsslError: a width below 1; the message names the key.
@@ -40,9 +44,10 @@ class SimSiam(Objective):
         optimizer: OptimizerSpec = DEFAULT_OPTIMIZER,
         embedding_dim: int = 2048,
         bottleneck_dim: int = 512,
+        alignment: MotionAlignment | None = None,
     ) -> None:
         check_widths(embedding_dim=embedding_dim, bottleneck_dim=bottleneck_dim)
-        super().__init__(backbone, optimizer)
+        super().__init__(backbone, optimizer, alignment)
         hidden_dims = [embedding_dim, embedding_dim]
         self.projection = nn.Sequential(
             mlp_head(self.backbone.feature_dim, hidden_dims, embedding_dim, output_bias=False),
@@ -52,7 +57,10 @@ class SimSiam(Objective):
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with two views, each uint8 B x 3 x T x H x W."""
-        embeddings = self.projection(self.backbone(self.network_input(batch.views)))
-        loss = negative_cosine(self.prediction(embeddings).chunk(2), embeddings.chunk(2))
+        features, maps = self.encode(self.network_input(batch.views))
+        embeddings = self.projection(features)
+        predictions, targets = self.prediction(embeddings).chunk(2), embeddings.detach().chunk(2)
+        loss = negative_cosine(predictions, targets)
+        loss = loss + self.alignment_loss(maps, batch, positive_similarity(predictions, targets))
         self.log_training(loss=loss.detach(), embedding_std=embedding_std(embeddings))
         return loss

@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidssl.losses.collapse import embedding_std
+from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.losses.swapped_assignment import swapped_assignment
 from vidssl.nn.heads import mlp_head
+from vidssl.objectives.alignment import MotionAlignment
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 from vidssl.objectives.checks import check_above_zero, check_at_least, check_widths
 from vidssl.types import ClipBatch
@@ -66,6 +68,8 @@ class SwAV(Objective):
         embedding_dim: width of embeddings and prototypes.
         clustering: prototypes and assignments.
         num_views: clips a video, rho; 2 without the paper's multi-crop, up to 4 in the study of several clips.
+        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
+            cosines of the embeddings of each view with those of the others. None aligns nothing.
 
     Raises:
         VidsslError: a setting out of its range; the message names the key.
@@ -81,28 +85,30 @@ class SwAV(Objective):
         embedding_dim: int = 128,
         clustering: Clustering = DEFAULT_CLUSTERING,
         num_views: int = 2,
+        alignment: MotionAlignment | None = None,
     ) -> None:
         check_widths(hidden_dim=hidden_dim, embedding_dim=embedding_dim)
         check_at_least(2, num_views=num_views)
-        super().__init__(backbone, optimizer)
+        super().__init__(backbone, optimizer, alignment)
         self.num_views, self.clustering = num_views, clustering
         self.projection = mlp_head(self.backbone.feature_dim, [hidden_dim], embedding_dim)
         self.prototypes = nn.Parameter(F.normalize(torch.randn(clustering.num_prototypes, embedding_dim), dim=1))
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with `num_views` views, each uint8 B x 3 x T x H x W."""
-        embeddings = F.normalize(self.projection(self.backbone(self.network_input(batch.views))).float(), dim=1)
+        features, maps = self.encode(self.network_input(batch.views))
+        embeddings = F.normalize(self.projection(features).float(), dim=1)
+        views = embeddings.chunk(self.num_views)
         output = swapped_assignment(
-            embeddings.chunk(self.num_views),
+            views,
             self.prototypes,
             temperature=self.clustering.temperature,
             epsilon=self.clustering.epsilon,
             num_iterations=self.clustering.num_iterations,
         )
-        self.log_training(
-            loss=output.loss.detach(), agreement=output.agreement, embedding_std=embedding_std(embeddings)
-        )
-        return output.loss
+        loss = output.loss + self.alignment_loss(maps, batch, positive_similarity(views, views))
+        self.log_training(loss=loss.detach(), agreement=output.agreement, embedding_std=embedding_std(embeddings))
+        return loss
 
     def on_after_backward(self) -> None:
         """Leave the prototypes as they are in the first epochs."""

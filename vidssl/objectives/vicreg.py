@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from torch import Tensor
 
 from vidssl.losses.collapse import embedding_std
+from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.losses.vicreg import vicreg_terms
 from vidssl.nn.heads import mlp_head
+from vidssl.objectives.alignment import MotionAlignment
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 from vidssl.objectives.checks import check_at_least, check_widths
 from vidssl.types import ClipBatch
@@ -54,6 +56,8 @@ class VICReg(Objective):
         hidden_dims: widths of the expander's hidden layers (section 4.2).
         embedding_dim: width of the embedding (section 4.2).
         weights: of the three terms of the loss.
+        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
+            cosine of the embeddings of the two views. None aligns nothing.
 
     Raises:
         VidsslError: a width below 1; the message names the key.
@@ -69,17 +73,21 @@ class VICReg(Objective):
         hidden_dims: tuple[int, ...] = (8192, 8192),
         embedding_dim: int = 8192,
         weights: VICRegWeights = DEFAULT_WEIGHTS,
+        alignment: MotionAlignment | None = None,
     ) -> None:
         check_widths(hidden_dims=hidden_dims, embedding_dim=embedding_dim)
-        super().__init__(backbone, optimizer)
+        super().__init__(backbone, optimizer, alignment)
         self.weights = weights
         self.projection = mlp_head(self.backbone.feature_dim, hidden_dims, embedding_dim, output_bias=False)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with two views, each uint8 B x 3 x T x H x W."""
-        embeddings = self.projection(self.backbone(self.network_input(batch.views)))
-        terms = vars(vicreg_terms(*embeddings.chunk(2)))
+        features, maps = self.encode(self.network_input(batch.views))
+        embeddings = self.projection(features)
+        views = embeddings.chunk(2)
+        terms = vars(vicreg_terms(*views))
         loss = sum(getattr(self.weights, name) * term for name, term in terms.items())
+        loss = loss + self.alignment_loss(maps, batch, positive_similarity(views, views))
         logged = {f"{name}_loss": term.detach() for name, term in terms.items()}
         self.log_training(loss=loss.detach(), embedding_std=embedding_std(embeddings), **logged)
         return loss
