@@ -11,8 +11,11 @@ import torch
 from vidssl.backbones import build_backbone
 from vidssl.catalogs.catalog import Catalog, write_catalog
 from vidssl.cli.evaluate.subjects import RunConfig
+from vidssl.cli.evaluate.tasks import has_frames_enough
 from vidssl.cli.main import main
+from vidssl.data.settings import EvaluationClips
 from vidssl.evaluation.protocols.named import PROTOCOLS as PROTOCOL_TABLE
+from vidssl.evaluation.protocols.named import get_protocol
 from vidssl.evaluation.protocols.records import read_records
 from vidssl.runs.metrics_csv import read_metrics
 
@@ -157,8 +160,18 @@ def test_all_that_apply_are_those_for_the_splits_there_are(catalog, tmp_path, ca
     assert evaluate(*args, "--gallery-split", "all", "--query-split", "all", output=tmp_path) == 0
     names = {name for name, _ in records_of(tmp_path)}
     assert "nearest-neighbour-leave-one-group-out" in names
+    assert "temporal/queries-leave-one-group-out" in names
     assert all(name.endswith("leave-one-group-out") for name in names)
     assert "groups of them held out in turn" in capsys.readouterr().out
+
+
+def test_clips_that_are_too_short_to_be_changed_in_time_are_left_to_the_other_protocols():
+    short, long = EvaluationClips(num_frames=2), EvaluationClips(num_frames=4)
+    for name, enough in (("knn", True), ("temporal/both", False), ("temporal/queries-leave-one-group-out", False)):
+        protocol = get_protocol(name)
+        assert has_frames_enough(protocol, {}, short) == enough
+        assert has_frames_enough(protocol, {"num_frames": 3}, long) == enough
+        assert has_frames_enough(protocol, {"num_frames": 4}, short)
 
 
 def test_anybodys_weights(catalog, tmp_path, capsys):

@@ -30,5 +30,13 @@ def test_the_same_number_reads_the_same_everywhere():
     assert cell.text() == number(float(np.float32(0.4625)), percent=True) == percent(0.4625) == "46.3"
 
 
+def test_a_single_value_has_its_interval_where_there_is_one_and_several_have_their_spread():
+    ends = {"a": {"test": (0.41, 0.52)}}
+    assert Cell("CVRL", "temporal/both", "m", {"a": {"test": 0.4625}}, ends).text() == "46.3 [41.0, 52.0]"
+    two = Cell("CVRL", "temporal/both", "m", {"a": {"test": 0.4}, "b": {"test": 0.5}}, ends)
+    assert two.text() == "45.0 ± 7.1"
+    assert (two.single("a", "test"), two.single("b", "test")) == ("40.0 [41.0, 52.0]", "50.0")
+
+
 def test_a_difference_has_its_sign():
     assert [signed_percent(value) for value in (0.0225, -0.0225, 0.0)] == ["+2.3", "-2.3", "+0.0"]

@@ -148,6 +148,24 @@ def test_unchanged_clips_give_the_bits_of_the_protocols_that_change_nothing(cata
     assert metrics["unchanged_linear"] == measured(loaded, catalog, tmp_path, "linear").metrics["top1"]
 
 
+class SaysItsPrecision(torch.nn.Module):
+    """One feature: whether products are rounded to bfloat16."""
+
+    def forward(self, clips):
+        rounded = (clips[:, 0, 0, 0, :1] @ torch.ones(1, 1)).dtype == torch.bfloat16
+        return torch.full((len(clips), 1), float(rounded))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("precision", "rounded"), [("32-true", 0), ("bf16-mixed", 1)])
+def test_changed_clips_are_encoded_at_the_same_precision(catalog, tmp_path, precision, rounded):
+    encoder = FrozenEncoder(SaysItsPrecision(), (0.45,) * 3, (0.225,) * 3)
+    request = FeatureRequest("test", CLIPS, "changed", time_changes=CHANGED)
+    settings = {**QUIET, "precision": precision}
+    (features,) = extract_all(LoadedEncoder(encoder, {"sha256": "-"}), data_of(catalog), [request], settings, tmp_path)
+    assert (features.views == rounded).all()
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_in_a_run_it_stands_beside_protocols_that_need_each_view(catalog, tmp_path):
     protocols = ["knn", "temporal/queries", "linear-svm/mcl"]

@@ -147,13 +147,19 @@ def _with_all_that_apply(
     if ALL_THAT_APPLY not in options.protocol:
         return named
     from vidssl.cli.evaluate.measuring import data_module
-    from vidssl.cli.evaluate.tasks import WantedSplits, protocols_that_apply
+    from vidssl.cli.evaluate.tasks import WantedSplits, has_frames_enough, protocols_that_apply
+    from vidssl.data.settings import EvaluationClips
     from vidssl.evaluation.protocols.named import PROTOCOLS, get_protocol
 
     wanted = WantedSplits(options.gallery_split, options.query_split, options.splits)
     catalog = data_module(subjects[0], options).catalog
-    applying = protocols_that_apply(PROTOCOLS.values(), catalog, wanted)
-    return list({protocol.name: protocol for protocol in [*named, *map(get_protocol, applying)]}.values())
+    settings, clips = settings_of(options), [subject.config.clips or EvaluationClips() for subject in subjects]
+    applying = [
+        protocol
+        for protocol in map(get_protocol, protocols_that_apply(PROTOCOLS.values(), catalog, wanted))
+        if all(has_frames_enough(protocol, settings, of_subject) for of_subject in clips)
+    ]
+    return list({protocol.name: protocol for protocol in [*named, *applying]}.values())
 
 
 def _refuse_training(protocol: Protocol, options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from vidssl.data.settings import EvaluationClips
 from vidssl.errors import VidsslError, nearest
 from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.contract import Protocol, ProtocolClips, check_videos
+from vidssl.evaluation.temporal.changes import FEWEST_FRAMES
 
 USUAL_SPLITS = (("train1", "test1"), ("train", "test"), ("train", "val"), ("train", "validation"))
 CLIP_KEYS = frozenset(key.name for key in fields(ProtocolClips))
@@ -141,6 +142,19 @@ def protocols_that_apply(protocols: Iterable[Protocol], catalog: Catalog, wanted
     for protocol in applying:
         check_splits(protocol, catalog, pair)
     return [protocol.name for protocol in applying]
+
+
+def has_frames_enough(protocol: Protocol, settings: Mapping[str, Any], base: EvaluationClips) -> bool:
+    """Whether the clips are long enough to be changed in time, where a protocol does that.
+
+    Args:
+        protocol: as it is called.
+        settings: that the user changed.
+        base: clips where the protocol leaves them open.
+    """
+    used, _ = changed(protocol, settings)
+    clips = base if used.clips is None else used.clips.over(base)
+    return "changed" not in (used.gallery_views, used.query_views) or clips.num_frames >= FEWEST_FRAMES
 
 
 @dataclass(frozen=True)
