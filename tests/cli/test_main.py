@@ -54,9 +54,10 @@ def test_help_names_every_verb_and_lists_name_what_is_registered(capsys):
 
 def test_every_key_of_ours_has_a_help_text(capsys):
     with pytest.raises(SystemExit):
-        main(["fit", "--help"])
+        main(["fit", "--help-all"])
     told = capsys.readouterr().out
     assert told.startswith("usage: vidssl fit --config FILE")
+    assert "--trainer.gradient_clip_val" in told
     with pytest.raises(SystemExit):
         main(["fit", "--model.help", "CVRL"])
     told += capsys.readouterr().out
@@ -70,6 +71,22 @@ def test_every_key_of_ours_has_a_help_text(capsys):
         # what stands beside the flag or below it, without its type
         words = " ".join(text.split("  ", 1)[-1].split()).split("(type:")[0]
         assert len(words) > 8, f"{key} has no help text"
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_the_short_help_has_our_keys_first_and_fits_two_screens(columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert ended.value.code == 0
+    assert len(lines) <= 80
+    keys = [line.split()[0].removeprefix("--") for line in lines if line.startswith("  --")]
+    assert max(map(len, (line for line in lines if line.startswith("  --")))) <= columns
+    assert [key.split(".")[0] for key in keys if "trainer" in key] == ["trainer"] * 7
+    assert keys[-7].startswith("trainer.")  # all of ours come before
+    assert {"run_dir", "data.batch_size", "data.evaluation.num_clips", "wandb.group"} <= set(keys)
+    assert "data.loading" not in keys  # a group
 
 
 # --- plug-ins ---

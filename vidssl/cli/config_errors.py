@@ -103,7 +103,7 @@ def _explain(message: str, parser: ArgumentParser, verb: str) -> str:
         found = re.search(pattern, message, re.DOTALL)
         if found:
             told = word(found, message, parser)
-            return f"{told} (vidssl {verb} --help lists every key.)" if "nknown key" in told else told
+            return f"{told} (vidssl {verb} --help-all lists every key.)" if "nknown key" in told else told
     return message
 
 

@@ -31,6 +31,7 @@ from vidssl.cli.config_errors import check_groups, unwrapped, worded
 from vidssl.cli.data_group import parser_settings
 from vidssl.cli.environment import Place, keep_references, keep_references_in_file, written_references
 from vidssl.cli.objective_names import prepare_arguments
+from vidssl.cli.trainer_help import USAGE, show_help
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 from vidssl.objectives import OBJECTIVES
@@ -59,17 +60,6 @@ NEEDLESS_WARNINGS = (
     "It is recommended to use `self.log\\('eval/.*",  # every process has the same number: there is nothing to average
     ".*LeafSpec.*is deprecated.*",  # Lightning's own
 )
-
-USAGE = """vidssl {verb} --config FILE [--config FILE ...] [--KEY VALUE ...]
-
-Every key below can stand in a configuration file (data: {{batch_size: 64}}) or be given as a flag, which wins; of two
-files the later one wins. The keys of an objective, a sampler or a callback go below its init_args:
-
-  vidssl {verb} --config configs/quickstart.yaml --data.batch_size 64 --model.temperature 0.2
-  vidssl {verb} --model.help CVRL                           the keys of an objective
-  vidssl {verb} --data.sampler.help IntervalSampler         ... of a sampler
-  vidssl {verb} --data.augmentations.help                   ... of an augmentation recipe
-  vidssl {verb} --config configs/quickstart.yaml --print_config   what all of it comes to"""
 
 
 class _SaveConfig(SaveConfigCallback):
@@ -136,11 +126,12 @@ class VidsslCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse, and word mistakes for the user.
+        """Parse, and word mistakes for the user; a command line that asks for help ends here.
 
         Raises:
             VidsslError: a mistake in a file or a flag; the message names the key.
         """
+        show_help(parser, self.verb, args if isinstance(args, list) else [])
         with worded(parser, self.verb, args if isinstance(args, list) else []):
             super().parse_arguments(parser, args)
         check_groups(self.config, parser)
