@@ -58,6 +58,24 @@ def test_flow_is_a_vector_a_pixel_of_every_pair_of_frames_and_clipped(catalog):
     np.testing.assert_array_equal(slow, np.clip(flows, -1.5, 1.5))
 
 
+def test_on_cells_it_is_the_mean_of_their_pixels(catalog):
+    path = catalog.root / catalog.path(2)
+    fine, coarse = (next(video_flows(path, replace(EXACT, options=options))) for options in ({}, {"cell": 8}))
+    assert coarse.shape == (10, 12, 2)
+    np.testing.assert_allclose(coarse[3, 4], fine[24:32, 32:40].mean(axis=(0, 1)), atol=1e-5)
+    with pytest.raises(VidsslError, match="cell is a number of pixels, at least 1, got 0"):
+        next(video_flows(path, replace(EXACT, options={"cell": 0})))
+
+
+@pytest.mark.parametrize("estimator", ["exact", "codec"])
+def test_a_floor_takes_the_weak_part_of_each_map_away(catalog, estimator):
+    path = catalog.root / catalog.path(2)
+    whole, above = (video_motion(path, MotionSettings(estimator=estimator, floor=floor)).maps for floor in (0.0, 0.75))
+    level = np.quantile(whole, 0.75, axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(above, np.where(whole > level, whole - level, 0), rtol=1e-5, atol=1e-6)
+    assert (above > 0).mean() <= 0.25
+
+
 def test_maps_are_where_the_shape_is_and_never_taken_for_noise(catalog):
     for row in range(len(catalog)):
         motion = video_motion(catalog.root / catalog.path(row), EXACT)

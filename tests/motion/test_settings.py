@@ -19,10 +19,13 @@ def test_the_digest_stays_with_equal_settings_and_changes_with_each():
         "window": 4,
         "pool": "magnitude",
         "border_fraction": 0.0,
+        "floor": 0.75,
     }
     assert changes.keys() == {field.name for field in dataclasses.fields(MotionSettings)}
     digests = {MotionSettings(**{key: value}).digest for key, value in changes.items()}
     assert len(digests | {MotionSettings().digest}) == len(changes) + 1
+    # motion that was stored before there was a floor
+    assert MotionSettings().digest == "8e39a3643cab"
     assert MotionSettings(grid=[28, 28]).digest == MotionSettings(grid=(28, 28)).digest
     assert pickle.loads(pickle.dumps(MotionSettings())).digest == MotionSettings().digest
 
@@ -37,6 +40,7 @@ def test_the_digest_stays_with_equal_settings_and_changes_with_each():
         ("short_side", 8),
         ("pool", "sined"),
         ("border_fraction", 0.5),
+        ("floor", 1.0),
         ("fallback", "codec"),
         ("options", ["preset"]),
     ],

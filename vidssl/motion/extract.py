@@ -54,7 +54,7 @@ def video_motion(path: str | os.PathLike[str], settings: MotionSettings, kept: K
     stacked = np.stack(maps) if maps else np.zeros((1, *settings.grid), np.float32)
     if stacked.any() and _nothing_moves(path, stacked, evidence):
         stacked = np.zeros_like(stacked)
-    return VideoMotion(maps=stacked, stride=settings.stride, num_frames=num_flows + 1)
+    return VideoMotion(maps=above_floor(stacked, settings.floor), stride=settings.stride, num_frames=num_flows + 1)
 
 
 def _nothing_moves(path: str, maps: np.ndarray, evidence: MotionEvidence) -> bool:
@@ -67,6 +67,14 @@ def _nothing_moves(path: str, maps: np.ndarray, evidence: MotionEvidence) -> boo
         if evidence.num_flows % _FLOWS_THAT_TELL == 0 and not evidence.nothing_moves:
             return False
     return evidence.nothing_moves
+
+
+def above_floor(maps: np.ndarray, floor: float) -> np.ndarray:
+    """Return maps S x rows x columns less their own quantile `floor`, 0 where they are below it."""
+    if not floor:
+        return maps
+    level = np.quantile(maps, floor, axis=(1, 2), keepdims=True).astype(np.float32)
+    return np.maximum(maps - level, np.float32(0))
 
 
 def yield_into(collected: list[np.ndarray], arrays: Generator[np.ndarray, None, int]) -> int:

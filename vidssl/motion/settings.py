@@ -32,6 +32,8 @@ class MotionSettings:
         pool: ``signed`` sums the flow's derivatives over the window before taking the magnitude, as the released code
             of MCL does; ``magnitude`` averages the magnitudes of the flows, as the paper's eq. (1).
         border_fraction: share of the frame zeroed at each side: 8 of 224 pixels in the released code.
+        floor: this quantile of each map is taken for noise of the estimator and subtracted from it: 0.75 where things
+            move in less than a quarter of the frame; 0, as in the paper, subtracts nothing.
 
     Raises:
         VidsslError: a value out of its range; the message names the key.
@@ -48,6 +50,7 @@ class MotionSettings:
     window: int = 8
     pool: str = "signed"
     border_fraction: float = 8 / 224
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
         _check_estimator("estimator", self.estimator)
@@ -70,11 +73,16 @@ class MotionSettings:
             raise VidsslError(f"{_PREFIX}pool must be one of {', '.join(POOLS)}, got {self.pool!r}.{hint}")
         if not 0 <= self.border_fraction < 0.5:
             raise VidsslError(f"{_PREFIX}border_fraction is a share in [0, 0.5), got {self.border_fraction}.")
+        if not 0 <= self.floor < 1:
+            raise VidsslError(f"{_PREFIX}floor is a quantile in [0, 1), got {self.floor}.")
 
     @property
     def digest(self) -> str:
         """12 hexadecimal digits that differ wherever any setting that changes the maps does."""
-        told = json.dumps({"version": MAPS_VERSION, **asdict(self)}, sort_keys=True, default=str)
+        settings = asdict(self)
+        if not self.floor:  # stored motion from before there was one stays valid
+            del settings["floor"]
+        told = json.dumps({"version": MAPS_VERSION, **settings}, sort_keys=True, default=str)
         return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 

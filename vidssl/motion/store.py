@@ -191,7 +191,7 @@ class MotionStore:
 
 def settings_difference(stored: Mapping[str, Any], wanted: MotionSettings) -> str:
     """Return in which settings a file differs from those wanted, both values named."""
-    asked = settings_as_json(wanted)
+    asked, stored = settings_as_json(wanted), {**settings_as_json(MotionSettings()), **stored}
     differing = [
         f"{key} is {stored.get(key)!r} there, {asked.get(key)!r} here"
         for key in dict.fromkeys([*stored, *asked])
