@@ -50,7 +50,8 @@ def compare_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="METRIC",
-        help="what to show: a metric (top1) or a pattern of DATA/PROTOCOL/METRIC ('*/knn/*', '*'); the page holds all",
+        help="what to show: a metric (top5) or a pattern of DATA/PROTOCOL/METRIC ('*/knn/*', '*'); the main metrics of "
+        "three protocols where nothing is asked for; the page holds all",
     )
     add("--include-unfinished", action="store_true", help="count runs that did not finish, as far as they got")
     add("--markdown", type=Path, metavar="FILE", help="write the tables there")

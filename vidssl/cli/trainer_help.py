@@ -99,8 +99,8 @@ def _told(parser: ArgumentParser) -> dict[str, tuple[str, str]]:
     defaults = parser.get_defaults(skip_validation=True)
     found = {}
     for action in parser._actions:  # argparse offers no other way
-        is_key = action.option_strings and isinstance(action.help, str) and action.dest != "help"
-        if is_key and not action.option_strings[0].endswith(".help"):
+        flag = action.option_strings[0] if action.option_strings else ".help"
+        if isinstance(action.help, str) and action.dest != "help" and not flag.endswith(".help"):
             found[action.dest] = (_default_text(defaults.get(action.dest)), _first_words(action.help))
     linked = {"data.seed"}  # set by seed_everything
     return {key: told for key, told in found.items() if key not in linked and not _is_group(key, found)}

@@ -8,7 +8,7 @@ from run_folders import write_run
 
 from vidssl.cli.main import main
 from vidssl.reporting.compare.files import to_csv, to_latex, to_markdown
-from vidssl.reporting.compare.methods import group_runs
+from vidssl.reporting.compare.methods import group_runs, labelled_method
 from vidssl.reporting.compare.runs import read_runs
 from vidssl.reporting.compare.table import compare
 from vidssl.reporting.compare.text import print_comparison
@@ -55,6 +55,15 @@ def test_columns_that_do_not_fit_go_into_tables_of_their_own(folders):
     assert narrow.count("against CVRL ") == 2
     assert max(map(len, narrow.splitlines())) <= 50
     assert "…" not in narrow
+
+
+def test_long_names_are_folded_before_columns_are_moved(folders, tmp_path):
+    long = "Contrastive learning with a name that is much longer than any table of 80 columns leaves room for"
+    methods = [labelled_method(f"{long} {number}", read_runs([folder])) for number, folder in enumerate(folders)]
+    told = printed(compare(methods), 80)
+    assert max(map(len, told.splitlines())) <= 80
+    assert "…" not in told
+    assert told.count("against Contrastive") == 1
 
 
 def test_csv_holds_every_seed(comparison):

@@ -1,9 +1,10 @@
+import json
 import math
 import statistics
 import warnings
 
 import pytest
-from run_folders import write_run
+from run_folders import record, write_run
 from scipy import stats
 
 from vidssl.errors import VidsslError
@@ -207,3 +208,47 @@ def test_runs_without_any_evaluation_cannot_be_compared(tmp_path):
     (folder / "metrics.csv").unlink()
     with pytest.raises(VidsslError, match="No run holds an evaluation"):
         compare(group_runs(read_runs([folder])))
+
+
+# --- columns ---
+
+
+def add_protocol(folder, name, metrics):
+    """Append the records of another protocol, at the steps of the run's own."""
+    with (folder / "evaluations.jsonl").open("a") as file:
+        for step, share in ((0, 0.5), (20, 1.0)):
+            made = record(0.5, step=step)
+            made["protocol"]["name"] = name
+            made["metrics"] = {metric: share * value for metric, value in metrics.items()}
+            file.write(json.dumps(made) + "\n")
+
+
+@pytest.fixture
+def many_protocols(tmp_path):
+    """A run measured by five protocols, where classes have the same size."""
+    folder = write_run(tmp_path / "run")
+    add_protocol(folder, "svm", {"top1": 0.6, "mean_class": 0.5})
+    add_protocol(folder, "linear", {"top1": 0.7, "mean_class": 0.7 + 1e-15, "top5": 0.9})
+    add_protocol(folder, "retrieval/each", {"recall_at_1": 0.3})
+    add_protocol(folder, "retrieval/mean", {"recall_at_1": 0.4, "recall_at_5": 0.8})
+    return group_runs(read_runs([folder]))
+
+
+def test_three_main_metrics_are_shown_where_nothing_is_asked_for(many_protocols):
+    found = compare(many_protocols)
+    assert [heading.column.title for heading in found.headings] == [
+        *("toy/knn/top1", "toy/linear/top1", "toy/retrieval/mean/recall_at_1"),
+    ]
+    assert "toy/svm/mean_class" in found.not_shown
+
+
+def test_what_is_equal_by_construction_is_shown_once(many_protocols):
+    found = compare(many_protocols, ["*"])
+    titles = [heading.column.title for heading in found.headings]
+    assert "toy/linear/mean_class" not in titles
+    assert {"toy/linear/top1", "toy/svm/top1", "toy/svm/mean_class"} <= set(titles)
+    assert found.repeats == {"toy/linear/mean_class": "toy/linear/top1"}
+    assert found.not_shown == []
+    # on its own it is no repetition
+    alone = compare(many_protocols, ["mean_class"])
+    assert [heading.column.title for heading in alone.headings] == ["toy/linear/mean_class", "toy/svm/mean_class"]

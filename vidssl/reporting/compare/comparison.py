@@ -78,6 +78,8 @@ class Comparison:
         notes: what a reader must know: runs left out, conditions that differ, seeds that are missing.
         left_out: runs that did not finish.
         costs: label -> cost of a run, means over its runs; sizes of the network.
+        not_shown: titles of columns that were measured and not asked for.
+        repeats: title of a column that is left out -> that of the one that holds the same numbers.
     """
 
     headings: Sequence[Heading]
@@ -86,6 +88,8 @@ class Comparison:
     notes: Sequence[str]
     left_out: Sequence[Run] = ()
     costs: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    not_shown: Sequence[str] = ()
+    repeats: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def methods(self) -> list[Method]:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
 from vidssl.errors import VidsslError, nearest
-from vidssl.evaluation.temporal.changes import time_metrics
 from vidssl.reporting.compare.comparison import Cell, Comparison, Heading, Row
 from vidssl.reporting.compare.methods import NOT_SET, Method, plain_text
 from vidssl.reporting.compare.runs import Column, Conditions, Run, canonical, flatten
 from vidssl.reporting.compare.statistics import Spread, paired_difference, spread
+from vidssl.reporting.main_metrics import main_metric, metric_rank, protocol_rank, repeated
 
-METRIC_ORDER = ("top1", "mean_class", "nearest_top1", "recall_at_1", "recall_at_5", *time_metrics("nearest"))
-"""Shown where nothing is asked for, in this order; every other metric when it is named."""
-_FULL_ORDER = (*METRIC_ORDER, *time_metrics("linear"), *time_metrics("cosine"))
+MAIN_COLUMNS = 3
+"""Shown where nothing is asked for: the main metric of so many protocols."""
 UNTRAINED = "untrained"
 COSTS = ("wall_seconds", "device_hours", "videos_per_second", "clips_per_second", "steps")
 SIZES = ("backbone_parameters", "trainable_parameters")
@@ -31,7 +30,8 @@ def compare(methods: Sequence[Method], metrics: Sequence[str] = (), baseline: st
 
     Args:
         methods: with the runs that count.
-        metrics: patterns of titles (``*/knn/*``) or metrics (``top1``) to show; empty shows `METRIC_ORDER`.
+        metrics: patterns of titles (``*/knn/*``) or metrics (``top1``) to show; empty shows the main metric of the
+            first `MAIN_COLUMNS` protocols.
         baseline: label of the method to compare with; None takes the first.
 
     Raises:
@@ -43,20 +43,21 @@ def compare(methods: Sequence[Method], metrics: Sequence[str] = (), baseline: st
         raise VidsslError(f"There is no method {baseline!r}.{nearest(baseline, labels)} Known: {known}.")
     if baseline is None and len(methods) > 1:
         baseline = labels[0]
-    headings = _headings(methods, metrics)
+    headings, not_shown, repeats = _headings(methods, metrics)
     columns = [heading.column for heading in headings]
     spreads = {method.label: _spreads(method, columns) for method in methods}
     untrained, notes = _untrained_rows(methods, columns)
     rows = [*untrained, *(Row(method.label, _cells(method.label, spreads, baseline), method) for method in methods)]
     notes += [*_notes_on_conditions(headings), *_notes_on_runs(methods, columns)]
     costs = {method.label: _costs(method) for method in methods}
-    return Comparison(headings, rows, baseline, notes, costs=costs)
+    return Comparison(headings, rows, baseline, notes, costs=costs, not_shown=not_shown, repeats=repeats)
 
 
 # --- columns ---
 
 
-def _headings(methods: Sequence[Method], metrics: Sequence[str]) -> list[Heading]:
+def _headings(methods: Sequence[Method], metrics: Sequence[str]) -> tuple[list[Heading], list[str], Mapping[str, str]]:
+    """Return the columns, the titles of those that are not asked for, and those that would repeat another."""
     runs = [run for method in methods for run in method.runs]
     known = {column for run in runs for column in run.values if run.final(column) is not None}
     if not known:
@@ -64,22 +65,36 @@ def _headings(methods: Sequence[Method], metrics: Sequence[str]) -> list[Heading
             "No run holds an evaluation of a trained network: its trainer.callbacks had no FrozenFeatureEvaluation, or "
             "it ended before the first one. vidssl evaluate measures a checkpoint afterwards."
         )
-    shown = [column for column in known if _wanted(column, metrics)]
-    if not shown:
+    wanted = [column for column in known if _wanted(column, metrics)] if metrics else _main_columns(known)
+    if not wanted:
         titles = sorted({column.title for column in known})
         raise VidsslError(f"Metrics {' '.join(metrics)}: nothing fits. There are: {', '.join(titles)}.")
-    shown.sort(key=lambda column: (column.data, column.protocol, _metric_rank(column.metric), column.digest))
-    return [_heading(column, shown, runs) for column in shown]
+    repeats = repeated({column: [run.values.get(column, ()) for run in runs] for column in known})
+    shown = [column for column in wanted if repeats.get(column) not in wanted]
+    shown.sort(key=_rank)
+    missing = [column for column in sorted(known, key=_rank) if column not in wanted and column not in repeats]
+    told = {column.title: other.title for column, other in sorted(repeats.items(), key=lambda found: _rank(found[0]))}
+    left_out = {title: other for title, other in told.items() if title not in {column.title for column in shown}}
+    return [_heading(column, shown, runs) for column in shown], [column.title for column in missing], left_out
+
+
+def _rank(column: Column) -> tuple[Any, ...]:
+    return column.data, protocol_rank(column.protocol), metric_rank(column.metric), column.digest
+
+
+def _main_columns(known: Collection[Column]) -> list[Column]:
+    """The main metrics of the first protocols; everything where no protocol has one."""
+    measured: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for column in known:
+        measured[column.data, column.protocol].add(column.metric)
+    mains = {key: main for key, metrics in measured.items() if (main := main_metric(metrics)) is not None}
+    first = sorted(mains, key=lambda key: (protocol_rank(key[1]), key[0]))[:MAIN_COLUMNS]
+    titles = {(*key, mains[key]) for key in first}
+    return [column for column in known if not titles or (column.data, column.protocol, column.metric) in titles]
 
 
 def _wanted(column: Column, metrics: Sequence[str]) -> bool:
-    if not metrics:
-        return column.metric in METRIC_ORDER
     return any(fnmatchcase(column.title, pattern) or column.metric == pattern for pattern in metrics)
-
-
-def _metric_rank(metric: str) -> tuple[int, str]:
-    return (_FULL_ORDER.index(metric) if metric in _FULL_ORDER else len(_FULL_ORDER), metric)
 
 
 def _heading(column: Column, shown: Sequence[Column], runs: Sequence[Run]) -> Heading:

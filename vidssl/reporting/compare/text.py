@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -20,13 +20,16 @@ from vidssl.reporting.compare.wording import (
     cost_text,
     left_out_text,
     legend,
+    not_shown_text,
     seeds_text,
     shared_seeds_text,
     stacked_heading,
 )
 
 SPACE = 3  # between columns, as SIMPLE_HEAD leaves it
-NARROWEST = 20  # what is left for columns beside long names on a narrow terminal
+EDGES = 2  # beside the table
+NARROWEST = 20  # of the names, which are folded on a narrow terminal, and of what is left for columns beside them
+COST_WIDTH = 16  # of a method in the table of costs, which folds its name
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -46,8 +49,9 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         first = (f"against {comparison.baseline}", shared_seeds_text)
         _print_tables(comparison.headings, compared, first, differences, console)
     if cost_keys(comparison):
-        console.print(_costs(comparison))
-    for line in legend(comparison):
+        for table in _costs(comparison, console.width):
+            console.print(table)
+    for line in filter(None, [*legend(comparison), not_shown_text(comparison)]):
         console.print(f"[dim]{escape(line)}[/]")
     for note in [*comparison.notes, *map(left_out_text, comparison.left_out)]:
         console.print(f"[yellow]{escape(note)}[/]")
@@ -60,7 +64,7 @@ def _print_tables(
     text: Callable[[Row, Heading], tuple[str, bool]],
     console: Console,
 ) -> None:
-    """Print a table, or as many as the terminal's width asks for.
+    """Print a table, or as many as the terminal's width asks for; long names are folded before columns are moved.
 
     Args:
         headings: of the columns.
@@ -77,9 +81,11 @@ def _print_tables(
         + max(len(word) for word in [*stacked_heading(heading), *(text(row, heading)[0] for row in rows)])
         for heading in headings
     }
-    for part in _fitting(headings, widths, max(console.width - names - seeds, NARROWEST)):
+    room = console.width - seeds - EDGES
+    names = min(names, max(room - sum(widths.values()), NARROWEST))
+    for part in _fitting(headings, widths, max(room - names, NARROWEST)):
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column(escape(title), no_wrap=True)
+        table.add_column(escape(title), width=names, overflow="fold")
         table.add_column("seeds", justify="right", no_wrap=True)
         for heading in part:
             table.add_column(escape("\n".join(stacked_heading(heading))), justify="right", no_wrap=True)
@@ -106,12 +112,17 @@ def _fitting(headings: Sequence[Heading], widths: dict[Column, int], room: int) 
     return parts
 
 
-def _costs(comparison: Comparison) -> Table:
-    """A line a method; methods and costs change places, since there are always eight words of these."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("a run, on average", no_wrap=True)
-    for label in comparison.costs:
-        table.add_column(escape(label), justify="right")
-    for key in cost_keys(comparison):
-        table.add_row(COST_TITLES[key], *(cost_text(key, costs[key]) for costs in comparison.costs.values()))
-    return table
+def _costs(comparison: Comparison, width: int) -> Iterator[Table]:
+    """Yield tables of a line a cost and a column a method, as many methods beside each other as fit."""
+    title = "a run, on average"
+    methods = list(comparison.costs.items())
+    beside = max(1, (width - len(title)) // (COST_WIDTH + SPACE))
+    for start in range(0, len(methods), beside):
+        part = methods[start : start + beside]
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column(title, no_wrap=True)
+        for label, _ in part:
+            table.add_column(escape(label), justify="right", max_width=COST_WIDTH, overflow="fold")
+        for key in cost_keys(comparison):
+            table.add_row(COST_TITLES[key], *(cost_text(key, costs[key]) for _, costs in part))
+        yield table

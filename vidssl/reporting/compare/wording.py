@@ -15,6 +15,7 @@ MINUS = "−"
 SECONDS_PER_MINUTE = 60
 MINUTES_PER_HOUR = 60
 HOURS_PER_DAY = 24
+NAMED_TITLES = 4  # of the metrics that are not shown
 COST_TITLES = {
     "wall_seconds": "wall time",
     "device_hours": "device-hours",
@@ -117,12 +118,24 @@ def legend(comparison: Comparison) -> list[str]:
             "their mean (Student's t); bold ones leave out 0. The interval tells of seeds, not of other videos, and is "
             "not corrected for looking at many columns."
         )
+    if comparison.repeats:
+        same = "; ".join(f"{title} = {other}" for title, other in comparison.repeats.items())
+        lines.append(f"The same numbers, shown once: {same}.")
     if most >= FEWEST_FOR_INTERVAL >= fewest:
         lines.append(
             "Two seeds have no interval, and of three only large, steady differences leave out 0; one that holds 0 "
             "does not say that methods are equal."
         )
     return lines
+
+
+def not_shown_text(comparison: Comparison) -> str:
+    """Say which metrics were measured and are not shown; an empty text where all are."""
+    titles = comparison.not_shown
+    if not titles:
+        return ""
+    more = f" and {len(titles) - NAMED_TITLES} more" if len(titles) > NAMED_TITLES else ""
+    return f"Not shown: {', '.join(titles[:NAMED_TITLES])}{more}. --metrics '*' shows all, --metrics top5 one of them."
 
 
 def left_out_text(run: Run) -> str:
