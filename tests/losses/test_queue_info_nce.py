@@ -31,6 +31,25 @@ def test_queue_loss_is_the_formula(num_videos, num_positives, num_negatives, tem
     assert found.loss.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_negatives_that_are_left_out_do_not_count():
+    queries, positives, negatives = unit(5, 8), unit(5, 3, 8, seed=1), unit(9, 8, seed=2)
+    left_out = torch.rand(5, 9, generator=torch.Generator().manual_seed(0)) < 0.5
+    left_out[3] = True
+    queries.requires_grad_()
+    output = queue_info_nce(queries, positives, negatives, temperature=0.1, left_out=left_out)
+    expected = [
+        naive_queue_loss(query[None], own[None], negatives[~mask].double().numpy(), 0.1)
+        for query, own, mask in zip(
+            queries.detach().double().numpy(), positives.double().numpy(), left_out, strict=True
+        )
+    ]
+    assert expected[3] == 0  # nothing to tell its positives from
+    assert output.loss.item() == pytest.approx(np.mean(expected), rel=1e-5)
+    (gradient,) = torch.autograd.grad(output.loss, queries)
+    assert gradient.isfinite().all()
+    assert not gradient[3].any()
+
+
 def test_accuracy_counts_the_positives_that_are_nearest():
     queries = torch.eye(4)
     positives = torch.stack((torch.eye(4), torch.eye(4).roll(1, 0)), dim=1)  # one right, one wrong for every query

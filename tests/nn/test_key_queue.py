@@ -37,6 +37,16 @@ def test_more_keys_than_rows_keep_the_last():
     assert sorted(queue.keys(CPU)[:, 0].tolist()) == [8, 9, 10, 11]
 
 
+def test_rows_are_found_by_their_video():
+    queue = KeyQueue(4, 2)
+    assert not queue.rows_of(torch.tensor([0, 1])).any()
+    queue.append(numbered(0, 2), torch.tensor([7, 8]))
+    queue.append(numbered(2, 1))  # of a video that is not known
+    assert queue.rows_of(torch.tensor([8, 7, 9])).int().tolist() == [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    queue.append(numbered(3, 2), torch.tensor([8, 9]))  # the last overwrites the first
+    assert queue.rows_of(torch.tensor([8, 7, 9])).int().tolist() == [[0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]]
+
+
 def test_first_rows_are_unit_vectors_whatever_was_drawn_before():
     first = KeyQueue(64, 16).keys(CPU)
     torch.manual_seed(123)
@@ -66,20 +76,32 @@ class Holder(nn.Module):
 
 def test_state_dict_restores_rows_and_pointer():
     holder = Holder()
-    holder.queue.append(numbered(0, 7))
+    holder.queue.append(numbered(0, 7), torch.arange(7))
     file = io.BytesIO()
     torch.save(holder.state_dict(), file)
     file.seek(0)
     state = torch.load(file, weights_only=True)
-    assert {"queue.rows", "queue.num_written"} < state.keys()
+    assert {"queue.rows", "queue.videos", "queue.num_written"} < state.keys()
     other = Holder()
     other.load_state_dict(state)
     for queue in (holder.queue, other.queue):
-        queue.append(numbered(7, 2))
+        queue.append(numbered(7, 2), torch.arange(7, 9))
+    assert torch.equal(holder.queue.rows_of(torch.arange(9)), other.queue.rows_of(torch.arange(9)))
     assert torch.equal(holder.queue.keys(CPU), other.queue.keys(CPU))
     assert other.queue.pointer == holder.queue.pointer == 4
     # and the file's tensors are its own
     assert (state["queue.rows"] < 7).all()
+    assert (state["queue.videos"] < 7).all()
+
+
+def test_a_state_dict_without_videos_is_read_as_of_unknown_ones():
+    state = Holder().state_dict()
+    del state["queue.videos"]
+    holder = Holder()
+    holder.queue.append(numbered(0, 3), torch.arange(3))
+    holder.load_state_dict(state)
+    assert not holder.queue.rows_of(torch.arange(5)).any()
+    assert holder.queue.num_written == 0
 
 
 def test_state_dict_of_another_size_and_without_a_queue_are_refused():
@@ -103,8 +125,9 @@ def test_it_can_be_copied_and_pickled():
 def _same_on_all_and_never_sent(rank, world_size):
     holder = Holder()
     wrapped = DistributedDataParallel(holder)
-    holder.queue.append(numbered(10 * rank, 2))
+    holder.queue.append(numbered(10 * rank, 2), torch.arange(10 * rank, 10 * rank + 2))
     assert holder.queue.keys(CPU)[:4, 0].tolist() == [0, 1, 10, 11]
+    assert holder.queue.rows_of(torch.tensor([0, 1, 10, 11]))[:, :4].equal(torch.eye(4, dtype=torch.bool))
     if rank > 0:  # a mark that the first process's rows would wipe out
         holder.queue._rows[4] = 99
     wrapped(torch.randn(3, 2)).sum().backward()

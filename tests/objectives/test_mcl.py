@@ -22,9 +22,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")
 ALL_TASKS = ("inter", "intra", "order")
 
 
-def mcl(backbone="plain", tasks=ALL_TASKS, queue_size=50, **alignment):
+def mcl(backbone="plain", tasks=ALL_TASKS, queue_size=50, mask_own=False, **alignment):
     torch.manual_seed(0)
-    contrast = MomentumContrast(embedding_dim=8, hidden_dim=16, queue_size=queue_size)
+    contrast = MomentumContrast(embedding_dim=8, hidden_dim=16, queue_size=queue_size, mask_own=mask_own)
     return MCL(BackboneSpec(name=backbone), contrast=contrast, tasks=tasks, alignment=MotionAlignment(**alignment))
 
 
@@ -127,6 +127,23 @@ def test_the_step_is_the_papers():
     # all three keys of a video, video after video
     written = objective.queue.state_dict()["rows"][:12]
     torch.testing.assert_close(written, keys[:, :, 0].flatten(0, 1))
+
+
+def test_keys_of_the_querys_own_video_are_left_out(monkeypatch):
+    objective, clips = mcl(tasks=("inter",), mask_own=True, terms=()), batch()
+    objective.training_step(clips, 0)
+    stored = objective.queue.state_dict()
+    rows, videos = stored["rows"].double().numpy().copy(), stored["videos"].tolist()
+    assert videos[:12] == [video for video in range(4) for _ in range(3)]
+    with torch.no_grad():
+        queries = objective.heads(objective.backbone(objective.network_input(clips.views[:1])))[:, 0].double().numpy()
+        keys = [objective.momentum_encoder(objective.network_input([view]))[:, 0] for view in clips.views[1:]]
+    losses = []
+    for b, query in enumerate(queries):
+        negatives = sum(np.exp(query @ row / 0.1) for row, video in zip(rows, videos, strict=True) if video != b)
+        similar = [np.exp(query @ key[b].double().numpy() / 0.1) for key in keys]
+        losses += [-np.log(positive / (positive + negatives)) for positive in similar]
+    assert objective.training_step(clips, 0).item() == pytest.approx(np.mean(losses), rel=1e-4)
 
 
 @pytest.mark.parametrize("terms", [(), ("t",), ("s", "st")])
@@ -244,9 +261,9 @@ def share_of(clips, rank, world_size):
     )
 
 
-def exact(form):
+def exact(form, mask_own):
     """In float64: in float32 the rounding depends on the number of rows, and on the processor."""
-    return in_mid_run(mcl(queue_size=20, form=form)).double()
+    return in_mid_run(mcl(queue_size=20, mask_own=mask_own, form=form)).double()
 
 
 def two_batches(objective, wrapped, rank=0, world_size=1):
@@ -261,8 +278,8 @@ def two_batches(objective, wrapped, rank=0, world_size=1):
     return {"losses": torch.stack(losses), "gradients": gradients, "queue": objective.queue.state_dict()}
 
 
-def _compare_with_one_process(rank, world_size, form):
-    objective = exact(form)
+def _compare_with_one_process(rank, world_size, form, mask_own):
+    objective = exact(form, mask_own)
     found = two_batches(objective, DistributedDataParallel(Step(objective)), rank, world_size)
     expected = torch.load("expected.pt", weights_only=True)
     torch.distributed.all_reduce(found["losses"])
@@ -272,12 +289,12 @@ def _compare_with_one_process(rank, world_size, form):
         torch.testing.assert_close(gradient, expected["gradients"][name], rtol=1e-3, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("form", ["feature", "weighted-gradient"])
-def test_two_processes_equal_one(form, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("form", "mask_own"), [("feature", True), ("weighted-gradient", False)])
+def test_two_processes_equal_one(form, mask_own, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    objective = exact(form)
+    objective = exact(form, mask_own)
     torch.save(two_batches(objective, Step(objective)), "expected.pt")
-    run_on_processes(_compare_with_one_process, 2, form)
+    run_on_processes(_compare_with_one_process, 2, form, mask_own)
 
 
 def _with_batch_norm(rank, world_size):

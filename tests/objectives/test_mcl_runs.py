@@ -34,7 +34,7 @@ def mcl_config(small_config):
         "init_args": {
             "backbone": {"name": "small"},
             "optimizer": {"name": "sgd", "learning_rate": 0.05, "warmup_epochs": 1},
-            "contrast": {"embedding_dim": 16, "hidden_dim": 32, "queue_size": 100, "momentum": 0.9},
+            "contrast": {"embedding_dim": 16, "hidden_dim": 32, "queue_size": 100, "momentum": 0.9, "mask_own": True},
             "tasks": list(ALL_TASKS),
             "alignment": {"warmup_epochs": 1},
         },

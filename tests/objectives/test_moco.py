@@ -74,6 +74,34 @@ def test_several_views_are_positives_one_at_a_time(num_views, queries):
     torch.testing.assert_close(written["rows"][: 4 * len(stored)], torch.stack(stored, dim=1).flatten(0, 1))
 
 
+@pytest.mark.parametrize("queries", ["first", "each"])
+def test_keys_of_the_querys_own_video_are_left_out(queries):
+    num_views = 3
+    masked, clips = moco(num_views, queries, mask_own=True, queue_size=30), batch(num_views=num_views)
+    clips.index = torch.tensor([5, 6, 5, 7])  # a video may come twice
+    plain = copy.deepcopy(masked)
+    plain.contrast = MomentumContrast()
+    first = masked.training_step(clips, 0), plain.training_step(clips, 0)
+    assert torch.equal(*first)  # no key was in the queue yet
+    rows, videos = masked.queue.state_dict()["rows"].clone(), masked.queue.state_dict()["videos"].tolist()
+    stored = num_views if queries == "each" else num_views - 1
+    assert videos[: 4 * stored] == [video for video in (5, 6, 5, 7) for _ in range(stored)]
+    assert set(videos[4 * stored :]) == {-1}
+    with torch.no_grad():
+        losses = []
+        for query in range(num_views if queries == "each" else 1):
+            embedded = masked.heads(masked.backbone(masked.network_input([clips.views[query]])))[:, 0]
+            for key in set(range(num_views)) - {query}:
+                keys = masked.momentum_encoder(masked.network_input([clips.views[key]]))[:, 0]
+                for number, video in enumerate(clips.index.tolist()):
+                    others = rows[[of != video for of in videos]]
+                    logits = torch.cat((embedded[number] @ keys[number][:, None], others @ embedded[number])) / 0.1
+                    losses.append(F.cross_entropy(logits[None], torch.zeros(1, dtype=torch.long)))
+    second = masked.training_step(clips, 0)
+    torch.testing.assert_close(second.detach(), torch.stack(losses).mean())
+    assert second < plain.training_step(clips, 0)
+
+
 def test_keys_are_encoded_by_the_follower_alone():
     objective = moco()
     clips = batch()

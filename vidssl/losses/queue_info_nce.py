@@ -28,7 +28,9 @@ class ContrastOutput:
     accuracy: Tensor
 
 
-def queue_info_nce(queries: Tensor, positives: Tensor, negatives: Tensor, *, temperature: float) -> ContrastOutput:
+def queue_info_nce(
+    queries: Tensor, positives: Tensor, negatives: Tensor, *, temperature: float, left_out: Tensor | None = None
+) -> ContrastOutput:
     """Contrast each query with each of its positives in turn, against all keys of a queue.
 
     Args:
@@ -37,6 +39,8 @@ def queue_info_nce(queries: Tensor, positives: Tensor, negatives: Tensor, *, tem
         negatives: float (N, D), L2-normalised, the same for every query. They are kept for the backward pass: no
             writing into them before it.
         temperature: tau, above 0.
+        left_out: bool (B, N), pairs of query and negative that do not count, such as keys of the query's own video;
+            None counts all, as in the papers. A query with no negative left has loss 0.
 
     Returns:
         The loss is the mean over all B * P pairs.
@@ -49,6 +53,8 @@ def queue_info_nce(queries: Tensor, positives: Tensor, negatives: Tensor, *, tem
         queries = queries.float()
         to_positives = torch.einsum("bd,bpd->bp", queries, positives.float()) / temperature
         to_negatives = queries @ negatives.float().T / temperature
+        if left_out is not None:  # not -inf, whose sum has no gradient where all are left out
+            to_negatives = to_negatives.masked_fill(left_out, torch.finfo(to_negatives.dtype).min)
         # -log(e^p / (e^p + sum_n e^n)) = log(1 + e^(log sum_n e^n - p)): the negatives are summed once for all P
         loss = F.softplus(to_negatives.logsumexp(dim=1, keepdim=True) - to_positives).mean()
         best = to_negatives.detach().amax(dim=1, keepdim=True)

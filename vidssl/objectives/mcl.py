@@ -99,9 +99,10 @@ class MCL(Objective):
     def _inter(self, queries: Tensor, keys: Tensor, batch: ClipBatch) -> ContrastOutput:
         assert self.queue is not None  # built for this task
         negatives = self.queue.keys(queries.device)
-        output = queue_info_nce(queries, keys, negatives, temperature=self.contrast.temperature)
+        own = self.queue.rows_of(batch.index) if self.contrast.mask_own else None
+        output = queue_info_nce(queries, keys, negatives, temperature=self.contrast.temperature, left_out=own)
         # after contrasting: a key must not be its own negative; all keys of a video together, whatever the processes
-        self.queue.append(keys.flatten(0, 1))
+        self.queue.append(keys.flatten(0, 1), batch.index.repeat_interleave(keys.shape[1]))
         return output
 
     def _intra(self, queries: Tensor, keys: Tensor, batch: ClipBatch) -> ContrastOutput:

@@ -39,6 +39,8 @@ class MomentumContrast:
         temperature: tau of InfoNCE.
         queue_size: keys that every query is contrasted with; filled over the first steps.
         momentum: share of the key encoder that is kept in every step of the optimiser.
+        mask_own: whether keys of the query's own video, which earlier steps left in the queue, are no negatives of it.
+            In the papers they are: with few videos for the length of the queue many negatives are the query's own.
 
     Raises:
         VidsslError: a number out of its range; the message names the key.
@@ -50,6 +52,7 @@ class MomentumContrast:
     temperature: float = 0.1
     queue_size: int = 131072
     momentum: float = 0.999
+    mask_own: bool = False
 
     def __post_init__(self) -> None:
         for name in ("embedding_dim", "hidden_dim", "queue_size"):
@@ -126,11 +129,13 @@ class MoCo(Objective):
         keys = {number: key[:, 0] for number, key in zip(self.key_numbers, encoded, strict=True)}
         others = [[keys[other] for other in keys if other != number] for number in self.query_numbers]
         positives = torch.cat([torch.stack(of_one, dim=1) for of_one in others])  # as many rows as queries
-        output = queue_info_nce(
-            queries, positives, self.queue.keys(queries.device), temperature=self.contrast.temperature
-        )
+        negatives = self.queue.keys(queries.device)
+        own = self.queue.rows_of(batch.index.repeat(len(query_views))) if self.contrast.mask_own else None
+        output = queue_info_nce(queries, positives, negatives, temperature=self.contrast.temperature, left_out=own)
         # after contrasting: a key must not be its own negative; all keys of a video together, whatever the processes
-        self.queue.append(torch.stack(list(keys.values()), dim=1).flatten(0, 1))
+        self.queue.append(
+            torch.stack(list(keys.values()), dim=1).flatten(0, 1), batch.index.repeat_interleave(len(keys))
+        )
         loss = output.loss + self.alignment_loss(maps, batch, (queries[:, None] * positives).sum(dim=(1, 2)))
         self.log_training(
             loss=loss.detach(),
