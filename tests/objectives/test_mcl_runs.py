@@ -21,7 +21,7 @@ ABLATIONS = re.findall(r"^\| .* \| `(--.*)` \|$", PAGE.read_text(), re.MULTILINE
 METRICS = (
     "loss contrastive_accuracy inter_loss intra_loss intra_accuracy order_loss order_accuracy order_weight "
     "alignment_st alignment_s alignment_t alignment_st_other alignment_s_other alignment_t_other "
-    "alignment_target_distance alignment_weight queue_fill"
+    "alignment_target_distance alignment_weight queue_fill embedding_std effective_rank"
 )
 
 

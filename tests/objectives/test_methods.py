@@ -1,6 +1,7 @@
 """SimCLR, BYOL, SimSiam, VICReg and SwAV: their steps, several clips a video, and 2 processes against 1."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def without_batch_statistics(module):
 def build(name, backbone="plain", **settings):
     torch.manual_seed(0)
     return OBJECTIVES.get(name)(
-        BackboneSpec(name=backbone), OptimizerSpec(learning_rate=0.1, warmup_epochs=0), **SMALL[name], **settings
+        BackboneSpec(name=backbone), OptimizerSpec(learning_rate=0.1, warmup_epochs=0), **{**SMALL[name], **settings}
     )
 
 
@@ -83,7 +84,7 @@ def test_simclr_contrasts_unit_embeddings(num_views, monkeypatch):
     views = [F.normalize(view, dim=1) for view in embedded(objective, clips)]
     loss, logged = step(objective, clips, monkeypatch)
     torch.testing.assert_close(loss, info_nce(*views, temperature=0.1, reduction="mean").loss)
-    assert {"loss", "contrastive_accuracy", "entropy", "embedding_std"} == logged.keys()
+    assert {"loss", "contrastive_accuracy", "entropy", "embeddings"} == logged.keys()
 
 
 @pytest.mark.parametrize("num_views", [2, 4])
@@ -96,7 +97,7 @@ def test_byol_predicts_what_the_target_network_says(num_views, monkeypatch):
     targets = objective.target(objective.network_input(clips.views)).chunk(num_views)
     loss, logged = step(objective, clips, monkeypatch)
     torch.testing.assert_close(loss, normalised_regression(predictions, targets))
-    assert {"loss", "momentum", "embedding_std"} == logged.keys()
+    assert {"loss", "momentum", "embeddings"} == logged.keys()
     loss.backward()
     assert all(parameter.grad is None for parameter in objective.target.parameters())
 
@@ -108,7 +109,7 @@ def test_simsiam_predicts_what_it_embedded(monkeypatch):
     expected = negative_cosine(predictions, [view.detach() for view in embeddings])
     loss, logged = step(objective, clips, monkeypatch)
     torch.testing.assert_close(loss, expected)
-    assert {"loss", "embedding_std"} == logged.keys()
+    assert {"loss", "embeddings"} == logged.keys()
     # the embedding is normalised without scale: mean 0 and deviation 1 over the batch in each dimension
     both = torch.cat(embeddings)
     torch.testing.assert_close(both.mean(dim=0), torch.zeros(8), atol=1e-5, rtol=0)
@@ -223,7 +224,8 @@ def share_of(clips, rank, world_size):
 
 def cases():
     found = [(name, {"num_views": 3}) for name in ANY_NUMBER_OF_VIEWS] + [("SimSiam", {}), ("VICReg", {})]
-    return [*found, ("MoCo", {"num_views": 3, "queries": "each"})]
+    masked = replace(SMALL["MoCo"]["contrast"], mask_own=True)
+    return [*found, ("MoCo", {"num_views": 3, "queries": "each"}), ("MoCo", {"contrast": masked})]
 
 
 def exact(name, settings):

@@ -15,7 +15,7 @@ from whole_runs import last_checkpoint, vidssl
 from vidssl.cli.main import main
 from vidssl.errors import VidsslError
 from vidssl.evaluation.finetuning.module import FineTuning
-from vidssl.objectives import OBJECTIVES
+from vidssl.objectives import OBJECTIVES, base
 from vidssl.objectives.base import BackboneSpec, Objective, OptimizerSpec
 from vidssl.runs.run_file import read_run
 from vidssl.runs.step_watch import StepWatch
@@ -37,8 +37,8 @@ class Plain(Objective):
         return loss
 
 
-def fit(objective, folder, *callbacks, black=False, steps=4):
-    batches = [batch_of(objective, seed=seed) for seed in range(steps)]
+def fit(objective, folder, *callbacks, black=False, steps=4, num_videos=4, log_every=1):
+    batches = [batch_of(objective, num_videos, seed) for seed in range(steps)]
     for batch in batches:
         batch.index = batch.index + 100
         for view in batch.views:
@@ -53,7 +53,7 @@ def fit(objective, folder, *callbacks, black=False, steps=4):
         callbacks=[*callbacks, StepWatch(), saving],
         enable_progress_bar=False,
         enable_model_summary=False,
-        log_every_n_steps=1,
+        log_every_n_steps=log_every,
     )
     trainer.fit(objective, DataLoader(batches, batch_size=None))
 
@@ -110,6 +110,51 @@ def test_features_that_are_all_the_same_are_warned_of_once(name, tmp_path, caplo
 def test_features_that_differ_are_not_warned_of(tmp_path, caplog):
     fit(build("CVRL"), tmp_path)
     assert "the same features" not in caplog.text
+
+
+class Falling(Plain):
+    """Its embeddings lie in as many dimensions as `ranks` says, step by step."""
+
+    def __init__(self, *ranks):
+        super().__init__()
+        self.ranks = iter(ranks)
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.log_training(embeddings=torch.eye(next(self.ranks)).repeat(12, 1))
+        return loss
+
+
+@pytest.mark.parametrize(
+    ("ranks", "num_videos", "message"),
+    [
+        ((12, 3, 2), 20, "After 1 steps the embeddings of a batch lie in about 3.0 dimensions, after 12.0 earlier"),
+        ((12, 6, 5), 20, None),  # enough
+        ((4, 4, 3), 20, None),  # never more
+        ((12, 3, 2), 4, None),  # of so few videos a batch says nothing
+    ],
+)
+def test_embeddings_that_fall_to_a_few_dimensions_are_warned_of_once(ranks, num_videos, message, tmp_path, caplog):
+    fit(Falling(*ranks), tmp_path, steps=3, num_videos=num_videos)
+    assert caplog.text.count("train/effective_rank") == (message is not None)
+    assert message is None or message in caplog.text
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_every_method_logs_how_far_its_embeddings_spread(name, tmp_path):
+    objective = build(name)
+    fit(objective, tmp_path, steps=3)
+    assert {"train/embedding_std", "train/effective_rank"} < objective.logged_terms.keys()
+    assert 1 <= objective.logged_terms["train/effective_rank"] <= 16
+
+
+def test_the_spread_is_computed_in_steps_that_are_logged(tmp_path, monkeypatch):
+    steps = []
+    objective = Falling(*[12] * 7)
+    spread = base.spread
+    monkeypatch.setattr(base, "spread", lambda rows: steps.append(objective.global_step) or spread(rows))
+    fit(objective, tmp_path, steps=7, log_every=3)
+    assert steps == [2, 5]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())

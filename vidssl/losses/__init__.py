@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from vidssl.lazy_names import offer
 
 if TYPE_CHECKING:
+    from vidssl.losses.collapse import effective_rank as effective_rank
     from vidssl.losses.collapse import embedding_std as embedding_std
     from vidssl.losses.info_nce import InfoNCEOutput as InfoNCEOutput
     from vidssl.losses.info_nce import alignment as alignment
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 offer(
     __name__,
-    collapse=["embedding_std"],
+    collapse=["effective_rank", "embedding_std"],
     info_nce=["InfoNCEOutput", "alignment", "info_nce", "uniformity"],
     motion_alignment=[
         "alignment_terms",

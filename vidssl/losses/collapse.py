@@ -1,15 +1,22 @@
-"""Whether embeddings have collapsed to a point; for logging.
+"""Whether embeddings have collapsed to a point, or to few directions; for logging.
 
-Source: Chen and He, "Exploring Simple Siamese Representation Learning", CVPR 2021, section 4.1.
+Sources: Chen and He, "Exploring Simple Siamese Representation Learning", CVPR 2021, section 4.1; Garrido et al.,
+"RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised Representations by Their Rank", ICML 2023
+(arXiv 2210.02885). Everything is computed in float32 or better, whatever autocast says.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vidssl.nn.gather import gather
+
+# Of larger batches these many rows tell as much, and their singular values cost milliseconds.
+_MOST_ROWS = 512
 
 
 @torch.no_grad()
@@ -21,4 +28,48 @@ def embedding_std(embeddings: Tensor) -> Tensor:
     Args:
         embeddings: float (B, D), of any length, this process's.
     """
-    return gather(F.normalize(embeddings.float(), dim=1)).std(dim=0, correction=0).mean()
+    return _deviation(_unit_rows(embeddings))
+
+
+@torch.no_grad()
+def effective_rank(embeddings: Tensor) -> Tensor:
+    """Return in how many dimensions the L2-normalised embeddings of all processes lie (RankMe, equation 1).
+
+    It is the exponential of the entropy of their singular values, divided by their sum: 1 where all are the same or
+    opposite, at most the smaller of D and the number of rows (of 512 of them, evenly spaced, where there are more).
+    RankMe takes embeddings as they are, here each has length 1.
+
+    Args:
+        embeddings: float (B, D), of any length, this process's.
+
+    Returns:
+        float32 scalar; nan where an embedding is not finite, or all are 0.
+    """
+    return _rank(_unit_rows(embeddings))
+
+
+def spread(embeddings: Tensor) -> dict[str, Tensor]:
+    """Return `embedding_std` and `effective_rank` of embeddings (B, D) by name, sent between processes once."""
+    rows = _unit_rows(embeddings)
+    return {"embedding_std": _deviation(rows), "effective_rank": _rank(rows)}
+
+
+@torch.no_grad()
+def _unit_rows(embeddings: Tensor) -> Tensor:
+    return gather(F.normalize(embeddings.float(), dim=1))
+
+
+def _deviation(rows: Tensor) -> Tensor:
+    return rows.std(dim=0, correction=0).mean()
+
+
+def _rank(rows: Tensor) -> Tensor:
+    rows = rows[:: math.ceil(len(rows) / _MOST_ROWS)].double()
+    with torch.autocast(rows.device.type, enabled=False):
+        products = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows  # the smaller; the same eigenvalues
+    finite = products.isfinite().all()
+    # the squares of the singular values; in float64, since a root magnifies what rounding leaves of those that are 0
+    values = torch.linalg.eigvalsh(torch.where(finite, products, 0.0)).clamp(min=0).sqrt()
+    shares = values / values.sum()
+    rank = torch.special.entr(shares).sum().exp()
+    return torch.where(finite, rank, torch.nan).float()

@@ -18,11 +18,13 @@ import vidssl
 from vidssl.backbones import build_backbone
 from vidssl.backbones.weights import load_weights
 from vidssl.errors import VidsslError
+from vidssl.losses.collapse import spread
 from vidssl.nn.clip_input import ClipInput, frozen_features
 from vidssl.nn.optimizers import OPTIMIZERS, parameter_groups
 from vidssl.nn.optimizers import OptimizerSpec as OptimizerSpec
 from vidssl.nn.schedules import warmup_cosine
 from vidssl.objectives.alignment import MotionAligner, MotionAlignment
+from vidssl.objectives.checks import check_finite
 from vidssl.types import ClipBatch
 
 
@@ -141,8 +143,16 @@ class Objective(LightningModule):
             self.aligner.report_first(output.prediction)
         return weight * output.loss
 
-    def log_training(self, **metrics: Tensor | float) -> None:
-        """Log scalars of a training step as ``train/<name>``, means over the processes, and the learning rate."""
+    def log_training(self, *, embeddings: Tensor | None = None, **metrics: Tensor | float) -> None:
+        """Log scalars of a training step as ``train/<name>``, means over the processes, and the learning rate.
+
+        Args:
+            embeddings: float (B, D), what the loss compares, one row a clip: how far they spread is logged too, see
+                `vidssl.losses.collapse.spread`.
+            metrics: name and value.
+        """
+        if embeddings is not None and self._is_logged():
+            metrics |= spread(embeddings)
         metrics |= self._alignment_metrics
         self._alignment_metrics = {}
         named = {f"train/{name}": value for name, value in metrics.items()}
@@ -153,6 +163,13 @@ class Objective(LightningModule):
         self.log_dict(named, batch_size=1, sync_dist=True)
         if self._trainer is not None:
             self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
+
+    def _is_logged(self) -> bool:
+        """Whether what this step logs is written; outside a run it is."""
+        if self._trainer is None:
+            return True
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning does not declare it
+        return every > 0 and (self.trainer.global_step + 1) % every == 0
 
     def training_progress(self) -> float:
         """Return the share of the run's optimiser steps that are done, 0 to below 1 in training; 0 outside a run."""
@@ -223,20 +240,7 @@ class Objective(LightningModule):
         Raises:
             VidsslError: a parameter holds nan or inf; the message names it.
         """
-        parameters = dict(self.named_parameters())
-        # a sum is finite only where all that it adds is, and costs a tenth of looking at each or less
-        sums = [
-            values.detach().sum(dtype=torch.promote_types(values.dtype, torch.float)) for values in parameters.values()
-        ]
-        if not sums or torch.stack([total.isfinite() for total in sums]).all():
-            return
-        spoilt = [name for name, values in parameters.items() if not values.isfinite().all()]
-        if spoilt:
-            raise VidsslError(
-                f"{len(spoilt)} of {len(parameters)} parameters are not finite after {self.trainer.global_step} steps "
-                f"({spoilt[0]}, ...), so no checkpoint was written; an earlier one stays as it is. Lower "
-                "model.optimizer.learning_rate, or set trainer.gradient_clip_val, and continue from it."
-            )
+        check_finite(dict(self.named_parameters()), self.trainer.global_step)
 
     def on_fit_start(self) -> None:
         """Remember the run's seed, which keys every later draw.

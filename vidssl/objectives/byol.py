@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from vidssl.losses.collapse import embedding_std
 from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.losses.prediction import normalised_regression
 from vidssl.nn.heads import mlp_head
@@ -67,7 +66,7 @@ class BYOL(Objective):
         targets = self.target(clips).chunk(self.num_views)
         loss = normalised_regression(predictions, targets)
         loss = loss + self.alignment_loss(maps, batch, positive_similarity(predictions, targets))
-        self.log_training(loss=loss.detach(), embedding_std=embedding_std(embeddings), momentum=self._momentum())
+        self.log_training(loss=loss.detach(), embeddings=embeddings, momentum=self._momentum())
         return loss
 
     def _momentum(self) -> float:

@@ -1,8 +1,11 @@
-"""Ranges of settings, told by the key that holds them."""
+"""Ranges of settings, told by the key that holds them, and weights that are finite."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+import torch
+from torch import Tensor
 
 from vidssl.errors import VidsslError, nearest
 
@@ -59,3 +62,26 @@ def check_share(**settings: float) -> None:
     for name, value in settings.items():
         if not 0 <= value <= 1:
             raise VidsslError(f"model.{name} must be from 0 to 1, got {value}.")
+
+
+def check_finite(parameters: Mapping[str, Tensor], num_steps: int) -> None:
+    """Refuse parameters that are not finite.
+
+    Args:
+        parameters: by name.
+        num_steps: of the optimiser, done so far.
+
+    Raises:
+        VidsslError: one holds nan or inf; the message names it.
+    """
+    # a sum is finite only where all that it adds is, and costs a tenth of looking at each or less
+    sums = [values.detach().sum(dtype=torch.promote_types(values.dtype, torch.float)) for values in parameters.values()]
+    if not sums or torch.stack([total.isfinite() for total in sums]).all():
+        return
+    spoilt = [name for name, values in parameters.items() if not values.isfinite().all()]
+    if spoilt:
+        raise VidsslError(
+            f"{len(spoilt)} of {len(parameters)} parameters are not finite after {num_steps} steps "
+            f"({spoilt[0]}, ...), so no checkpoint was written; an earlier one stays as it is. Lower "
+            "model.optimizer.learning_rate, or set trainer.gradient_clip_val, and continue from it."
+        )

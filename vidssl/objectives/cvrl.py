@@ -94,5 +94,6 @@ class CVRL(Objective):
             entropy=output.entropy,
             alignment=alignment(view1, view2),
             uniformity=uniformity(torch.cat((view1, view2)).detach()),
+            embeddings=embeddings,
         )
         return loss

@@ -93,7 +93,7 @@ class MCL(Objective):
         loss = reduce(add, (self._task_weight(task) * output.loss for task, output in outputs.items()))
         similarity = (queries["inter"] * keys["inter"][:, 0]).sum(dim=1) if "inter" in queries else None
         loss = loss + self.alignment_loss(maps, batch, similarity)
-        self._log(loss, outputs)
+        self._log(loss, outputs, queries[self.tasks[0]])
         return loss
 
     def _inter(self, queries: Tensor, keys: Tensor, batch: ClipBatch) -> ContrastOutput:
@@ -119,7 +119,7 @@ class MCL(Objective):
     def _task_weight(self, task: str) -> float:
         return self.training_progress() if task == "order" else 1.0
 
-    def _log(self, loss: Tensor, outputs: dict[str, ContrastOutput]) -> None:
+    def _log(self, loss: Tensor, outputs: dict[str, ContrastOutput], embeddings: Tensor) -> None:
         metrics: dict[str, Tensor | float] = {"loss": loss.detach()}
         for task, output in outputs.items():
             accuracy = "contrastive_accuracy" if task == "inter" else f"{task}_accuracy"
@@ -128,7 +128,7 @@ class MCL(Objective):
             metrics["order_weight"] = self.training_progress()
         if self.queue is not None:
             metrics["queue_fill"] = self.queue.fill
-        self.log_training(**metrics)
+        self.log_training(embeddings=embeddings, **metrics)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the key encoder follow: once for all batches that were accumulated."""

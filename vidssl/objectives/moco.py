@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from vidssl.errors import VidsslError, nearest
-from vidssl.losses.collapse import embedding_std
 from vidssl.losses.queue_info_nce import queue_info_nce
 from vidssl.nn.heads import ParallelHeads
 from vidssl.nn.key_queue import KeyQueue
@@ -141,7 +140,7 @@ class MoCo(Objective):
             loss=loss.detach(),
             contrastive_accuracy=output.accuracy,
             queue_fill=self.queue.fill,
-            embedding_std=embedding_std(queries),
+            embeddings=queries,
         )
         return loss
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidssl.losses.collapse import embedding_std
 from vidssl.losses.info_nce import check_info_nce_settings, info_nce
 from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.nn.heads import mlp_head
@@ -71,6 +70,6 @@ class SimCLR(Objective):
             loss=loss.detach(),
             contrastive_accuracy=output.contrastive_accuracy,
             entropy=output.entropy,
-            embedding_std=embedding_std(embeddings),
+            embeddings=embeddings,
         )
         return loss

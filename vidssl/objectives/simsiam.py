@@ -7,7 +7,6 @@ that of everything else.
 
 from torch import Tensor, nn
 
-from vidssl.losses.collapse import embedding_std
 from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.losses.prediction import negative_cosine
 from vidssl.nn.heads import mlp_head
@@ -62,5 +61,5 @@ class SimSiam(Objective):
         predictions, targets = self.prediction(embeddings).chunk(2), embeddings.detach().chunk(2)
         loss = negative_cosine(predictions, targets)
         loss = loss + self.alignment_loss(maps, batch, positive_similarity(predictions, targets))
-        self.log_training(loss=loss.detach(), embedding_std=embedding_std(embeddings))
+        self.log_training(loss=loss.detach(), embeddings=embeddings)
         return loss

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidssl.losses.collapse import embedding_std
 from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.losses.swapped_assignment import swapped_assignment
 from vidssl.nn.heads import mlp_head
@@ -107,7 +106,7 @@ class SwAV(Objective):
             num_iterations=self.clustering.num_iterations,
         )
         loss = output.loss + self.alignment_loss(maps, batch, positive_similarity(views, views))
-        self.log_training(loss=loss.detach(), agreement=output.agreement, embedding_std=embedding_std(embeddings))
+        self.log_training(loss=loss.detach(), agreement=output.agreement, embeddings=embeddings)
         return loss
 
     def on_after_backward(self) -> None:

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
-from vidssl.losses.collapse import embedding_std
 from vidssl.losses.motion_alignment import positive_similarity
 from vidssl.losses.vicreg import vicreg_terms
 from vidssl.nn.heads import mlp_head
@@ -89,5 +88,5 @@ class VICReg(Objective):
         loss = sum(getattr(self.weights, name) * term for name, term in terms.items())
         loss = loss + self.alignment_loss(maps, batch, positive_similarity(views, views))
         logged = {f"{name}_loss": term.detach() for name, term in terms.items()}
-        self.log_training(loss=loss.detach(), embedding_std=embedding_std(embeddings), **logged)
+        self.log_training(loss=loss.detach(), embeddings=embeddings, **logged)
         return loss

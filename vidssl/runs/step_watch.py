@@ -1,4 +1,4 @@
-"""Stops a run whose loss is not finite; warns of one in which all clips look the same."""
+"""Stops a run whose loss is not finite; warns of one in which all clips look the same, or nearly so."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 LISTED_ROWS = 32
 SAME = 1e-5  # of the largest value: what rounding leaves of features that are equal
+FEW_DIMENSIONS = 5  # runs that learned had 9 or more (docs/methods.md)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class StepWatch(Callback):
     A loss that is not finite ends the run on all processes before another checkpoint is written, whatever the
     objective. On a GPU the findings of a step are read when the next step has been queued, so that the GPU never waits
     for it; before an evaluation and a checkpoint they are read at once.
+
+    Warns once of a batch whose features are all the same, and once of embeddings that fell to a few dimensions, where
+    the objective logs their rank.
     """
 
     def __init__(self) -> None:
@@ -60,6 +64,8 @@ class StepWatch(Callback):
         self._unread: _Step | None = None
         self._failure: str | None = None
         self._warned = False
+        self._highest_rank = 0.0
+        self._warned_of_rank = False
         self._hook: Any = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -112,6 +118,7 @@ class StepWatch(Callback):
         if step.findings[:, 0].any():
             self._failure = _failure(step, trainer)
             raise VidsslError(self._failure)
+        self._watch_rank(step, trainer)
         if step.findings[:, 1].all() and not self._warned:
             self._warned = True
             if trainer.is_global_zero:
@@ -121,6 +128,24 @@ class StepWatch(Callback):
                     "draws what it sees.",
                     step.steps,
                     _listed(step.rows),
+                )
+
+    def _watch_rank(self, step: _Step, trainer: Trainer) -> None:
+        """Warn of embeddings that fell to a few dimensions; of a batch of few videos they never had more."""
+        if "train/effective_rank" not in step.terms or len(step.rows) * trainer.world_size < 4 * FEW_DIMENSIONS:
+            return
+        effective_rank = float(step.terms["train/effective_rank"])
+        self._highest_rank = max(self._highest_rank, effective_rank)
+        if effective_rank < min(FEW_DIMENSIONS, self._highest_rank / 2) and not self._warned_of_rank:
+            self._warned_of_rank = True
+            if trainer.is_global_zero:
+                logger.warning(
+                    "After %d steps the embeddings of a batch lie in about %.1f dimensions, after %.1f earlier in the "
+                    "run (train/effective_rank): the network collapses, since its loss is content with what few "
+                    "dimensions can tell apart. A lower model.optimizer.learning_rate often helps.",
+                    step.steps,
+                    effective_rank,
+                    self._highest_rank,
                 )
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
