@@ -137,3 +137,15 @@ def test_processes_together_equal_one_on_the_joint_batch(world_size, tmp_path, m
 def test_wrong_shapes_are_named(views, dim):
     with pytest.raises(VidsslError, match="two views or more of one shape"):
         swapped_assignment([unit(*views)] * 2, unit(5, dim), **SETTINGS)
+
+
+@pytest.mark.parametrize("epsilon", [0.02, 0.05, 0.08])
+def test_scores_that_are_nearly_equal_spread_only_where_views_correlate_by_more_than_epsilon_over_temperature(epsilon):
+    generator = torch.Generator().manual_seed(0)
+    shared, *own = torch.randn(3, 4096, 16, generator=generator, dtype=torch.float64)
+    for correlation in (0.1, 0.3, 0.4, 0.6, 0.7, 0.9):
+        spread = torch.tensor(1e-3, dtype=torch.float64, requires_grad=True)
+        scores = [spread * (correlation**0.5 * shared + (1 - correlation) ** 0.5 * each) for each in own]
+        loss = swapped_assignment(scores, torch.eye(16), **{**SETTINGS, "epsilon": epsilon}).loss
+        (slope,) = torch.autograd.grad(loss, spread)
+        assert (slope < 0) == (correlation > epsilon / SETTINGS["temperature"])

@@ -33,7 +33,8 @@ class Clustering:
     Attributes:
         num_prototypes: clusters, K.
         temperature: tau of the prediction (eq. 2).
-        epsilon: softness of the assignment (eq. 3).
+        epsilon: softness of the assignment (eq. 3). Where all assignments end equal, at a loss of log K, it is too
+            large for the temperature, see `swapped_assignment`.
         num_iterations: of Sinkhorn-Knopp.
         frozen_epochs: how long the prototypes stay as they are at the start.
 
