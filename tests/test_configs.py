@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from vidssl.cli.trainer_verbs import VidsslCLI
+from vidssl.objectives import OBJECTIVES
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("**/*.yaml"))
 
@@ -28,6 +29,14 @@ def build(synthetic_catalog, tmp_path, monkeypatch):
 
 def test_there_are_configurations():
     assert "quickstart.yaml" in [config.name for config in CONFIGS]
+
+
+def test_every_method_has_a_small_configuration():
+    small = [yaml.safe_load(config.read_text()) for config in CONFIGS if config.parent.name == "small"]
+    assert sorted(config["model"]["class_path"] for config in small) == sorted(OBJECTIVES.names())
+    # so that their figures can be compared
+    assert len({config["data"]["batch_size"] * config["trainer"]["max_epochs"] for config in small}) == 1
+    assert len({str(config["data"]["evaluation"]) for config in small}) == 1
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)

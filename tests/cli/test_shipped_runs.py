@@ -6,14 +6,14 @@ import pytest
 from whole_runs import COMMAND, assert_same_run, last_checkpoint, vidssl
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SMALL = [f"small/{file.stem}" for file in sorted(CONFIGS.glob("small/*.yaml"))]
 
 
 @pytest.mark.parametrize(
     "name",
     [
         "quickstart",
-        pytest.param("mcl_quickstart", marks=pytest.mark.slow),
-        pytest.param("finetune_quickstart", marks=pytest.mark.slow),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ["mcl_quickstart", "finetune_quickstart", *SMALL]),
     ],
 )
 def test_a_run_that_dies_in_its_second_epoch_goes_on_from_the_end_of_the_first(name, synthetic_catalog, tmp_path):
