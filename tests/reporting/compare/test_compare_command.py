@@ -12,7 +12,7 @@ from vidssl.reporting.compare.methods import group_runs, labelled_method
 from vidssl.reporting.compare.runs import read_runs
 from vidssl.reporting.compare.table import compare
 from vidssl.reporting.compare.text import print_comparison
-from vidssl.reporting.compare.wording import cost_text, duration_text, number, signed
+from vidssl.reporting.compare.wording import cost_text, costs_text, duration_text, number, signed
 from vidssl.reporting.foreign_text import latex
 
 
@@ -100,6 +100,8 @@ def test_numbers_in_words():
     )
     assert [signed(value, percent=True) for value in (-0.02, 0.0, -0.0004, 0.02)] == ["−2.0", "0.0", "0.0", "+2.0"]
     assert (cost_text("trainable_parameters", 33_371_472), cost_text("steps", None)) == ("33.4 M", "–")
+    assert costs_text("device_hours", [0.121, None, 1.5, 0.076]) == ["0.121", "–", "1.500", "0.076"]
+    assert costs_text("clips_per_second", [19.08, 144.0]) == ["19.1", "144.0"]
 
 
 def test_the_command_writes_what_is_asked_for(folders, tmp_path, capsys):

@@ -4,16 +4,19 @@ import json
 import re
 
 import pytest
+import yaml
 from headless_browser import visit
 from PIL import Image
 from run_folders import write_run
 
 from vidssl.cli.main import main
 from vidssl.reporting.compare import pictures as pictures_module
-from vidssl.reporting.compare.curves import MAX_POINTS, learning_curves
+from vidssl.reporting.compare.charts.curves import MAX_POINTS, learning_curves
 from vidssl.reporting.compare.methods import group_runs
+from vidssl.reporting.compare.page_tables import settings_tables
 from vidssl.reporting.compare.pictures import collect_pictures
 from vidssl.reporting.compare.runs import read_runs
+from vidssl.reporting.compare.table import compare
 
 METHODS = {"CVRL": 0.55, "MCL": 0.70, "MoCo": 0.45, "Sneaky</script><script>alert(1)</script>": 0.30}
 
@@ -56,7 +59,7 @@ def test_a_browser_shows_table_and_curves_without_errors_or_requests(page, size,
         assert chart.count('class="mean"') == len(METHODS)
         assert chart.count('class="seed"') == 3 * len(METHODS)
         assert "NaN" not in chart
-    assert body.count("<figure>") == len(METHODS)
+    assert len(re.findall(r'<figure(?: class="wide")?>', body)) == len(METHODS)
     colours = Image.open(tmp_path / "page.png").convert("L").resize((1, 1)).getpixel((0, 0))
     assert (colours < 90) == dark
 
@@ -82,6 +85,31 @@ def test_the_page_names_nothing_outside_itself(page):
     assert "<script>alert(1)" not in text
     data = json.loads(re.search(r'id="curves-data">(.*?)</script>', text, re.DOTALL)[1])
     assert data["labels"] == list(METHODS)
+    assert data["colours"][:3] == ["var(--m0)", "var(--m1)", "var(--m3)"]  # by name, whatever else is on the page
+
+
+def test_settings_that_say_most_come_first_and_open(tmp_path):
+    folders = [write_run(tmp_path / "a", objective="CVRL"), write_run(tmp_path / "b", objective="MCL", temperature=0.3)]
+    config = yaml.safe_load((tmp_path / "b" / "config.yaml").read_text())
+    config["model"]["init_args"] |= {"a_detail": 3, "optimizer": {"learning_rate": 0.5}}
+    (tmp_path / "b" / "config.yaml").write_text(yaml.safe_dump(config))
+    told = settings_tables(compare(group_runs(read_runs(folders))))
+    first = ["model.class_path", "model.init_args.temperature", "model.init_args.optimizer.learning_rate"]
+    assert list(told["first"]) == first
+    assert [setting.short for setting in told["first"]["model.class_path"]] == ["CVRL", "MCL"]
+    assert list(told["others"]) == ["model.init_args.a_detail"]
+    assert told["count"] == "1 more setting"
+
+
+def test_curves_begin_with_the_untrained_network_at_step_0(tmp_path):
+    curves = {
+        curve["name"]: curve["methods"][0]
+        for curve in learning_curves(group_runs(read_runs([write_run(tmp_path / "a")])))
+    }
+    assert curves["eval/toy/knn/top1"]["steps"] == [0, 10, 20]
+    assert curves["train/loss"]["steps"] == list(range(1, 21))
+    only = learning_curves(group_runs(read_runs([tmp_path / "a"])), leaving_out=["toy/knn/top1"])
+    assert "eval/toy/knn/top1" not in [curve["name"] for curve in only]
 
 
 def test_curves_are_cut_into_stretches_of_which_each_gives_its_mean(tmp_path):
@@ -102,6 +130,7 @@ def test_pictures_are_made_smaller_and_what_is_left_out_is_told(tmp_path, monkey
     Image.effect_noise((50, 50), 80).save(folder / "pictures" / "views.png")
     (folder / "pictures" / "broken.png").write_text("no picture")
     found, left_out = collect_pictures(group_runs(read_runs([folder])))
+    Image.new("RGB", (40, 40)).save(folder / "pictures" / "curves.png")  # the page has its own
     assert [(picture.name, picture.width, picture.height) for picture in found] == [
         *(("views", 50, 50), ("wide", 1600, 400)),
     ]

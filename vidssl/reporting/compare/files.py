@@ -12,7 +12,7 @@ from vidssl.reporting.compare.wording import (
     against_text,
     cell_text,
     cost_keys,
-    cost_text,
+    costs_text,
     heading_text,
     notes_below,
     seeds_text,
@@ -81,9 +81,10 @@ def to_markdown(comparison: Comparison) -> str:
         ]
     keys = cost_keys(comparison)
     if keys:
+        columns = [costs_text(key, [values[key] for values in comparison.costs.values()]) for key in keys]
         costs = [
-            [markdown_text(label), *(cost_text(key, values[key]) for key in keys)]
-            for label, values in comparison.costs.items()
+            [markdown_text(label), *texts]
+            for label, texts in zip(comparison.costs, zip(*columns, strict=True), strict=True)
         ]
         lines += ["", *_markdown_table(["a run, on average", *(COST_TITLES[key] for key in keys)], costs)]
     return "\n".join([*lines, "", *(f"- {markdown_text(line)}" for line in notes_below(comparison))]) + "\n"

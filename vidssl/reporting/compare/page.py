@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vidssl.evaluation.protocols.named import PROTOCOLS
+from vidssl.reporting.compare.charts.attention_charts import attention_charts
+from vidssl.reporting.compare.charts.curves import learning_curves
+from vidssl.reporting.compare.charts.time_charts import time_charts
 from vidssl.reporting.compare.comparison import Comparison
-from vidssl.reporting.compare.curves import learning_curves
-from vidssl.reporting.compare.page_marks import DASHES, SHAPES, MarkedName, marked_names
+from vidssl.reporting.compare.page_marks import MarkedName, marked_names
 from vidssl.reporting.compare.page_tables import costs_table, protocol_folds, runs_table, settings_tables
 from vidssl.reporting.compare.pictures import Picture, collect_pictures
 from vidssl.reporting.compare.results_table import results_table
-from vidssl.reporting.compare.time_charts import time_charts
 from vidssl.reporting.compare.wording import counted, left_out_text, legend
 from vidssl.reporting.pages import Section, render
 
@@ -29,13 +30,15 @@ def page(shown: Comparison, whole: Comparison, command: str) -> str:
         whole: the same methods with every column.
         command: what was typed, for who wants to make it again.
     """
-    curves = learning_curves(whole.methods)
+    curves = learning_curves(whole.methods, leaving_out=whole.repeats)
+    names = list(marked_names(whole.methods).values())
     sections = [
         Section("results", "Results", _results(shown, whole)),
-        Section("time", "What the networks know of time", time_charts(whole)),
-        Section("curves", "Learning curves", _curves(shown, [curve["name"] for curve in curves])),
-        Section("cost", "Cost", costs_table(whole)),
         Section("settings", "Settings that differ", settings_tables(whole)),
+        Section("curves", "Learning curves", _curves(shown, [curve["name"] for curve in curves])),
+        Section("attention", "What the networks look at", attention_charts(whole)),
+        Section("time", "What the networks know of time", time_charts(whole)),
+        Section("cost", "Cost", costs_table(whole)),
         Section("pictures", "Pictures", _pictures(whole)),
         Section("protocols", "How it was measured", protocol_folds(whole, PROTOCOLS.summaries())),
         Section("runs", "Runs", runs_table(whole)),
@@ -49,7 +52,13 @@ def page(shown: Comparison, whole: Comparison, command: str) -> str:
         sections=sections,
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         command=command,
-        curves={"labels": labels, "shapes": SHAPES, "dashes": DASHES, "metrics": curves},
+        curves={
+            "labels": labels,
+            "colours": [name.colour for name in names],
+            "shapes": [name.shape for name in names],
+            "dashes": [name.dash for name in names],
+            "metrics": curves,
+        },
     )
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from vidssl.reporting.compare.methods import Method
 from vidssl.reporting.compare.statistics import Spread
+from vidssl.reporting.method_colours import ON_LIGHT, method_places
 
-COLOURS = 8
 SHAPES = (
     "M-3.2 0a3.2 3.2 0 1 0 6.4 0a3.2 3.2 0 1 0 -6.4 0Z",
     "M-2.9 -2.9H2.9V2.9H-2.9Z",
@@ -39,16 +39,19 @@ class MarkedName:
 
 
 def marked_names(methods: Sequence[Method]) -> dict[str, MarkedName]:
-    """Return the name of every method with its mark, by label."""
-    return {
-        method.label: MarkedName(
-            label=method.label,
-            colour=f"var(--m{place % COLOURS})",
-            shape=SHAPES[place % len(SHAPES)],
-            dash=DASHES[place % len(DASHES)],
-        )
-        for place, method in enumerate(methods)
-    }
+    """Return the name of every method with its mark, by label, in the order of the methods."""
+    places = method_places([method.label for method in methods])
+    return {method.label: marked_name(method.label, places[method.label]) for method in methods}
+
+
+def marked_name(label: str, place: int) -> MarkedName:
+    """Return a name with the mark of a place, see `method_places`."""
+    return MarkedName(
+        label=label,
+        colour=f"var(--m{place % len(ON_LIGHT)})",
+        shape=SHAPES[place % len(SHAPES)],
+        dash=DASHES[place % len(DASHES)],
+    )
 
 
 def untrained_name(label: str) -> MarkedName:

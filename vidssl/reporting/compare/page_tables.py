@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from vidssl.reporting.compare.comparison import Comparison, Heading
 from vidssl.reporting.compare.methods import NOT_SET, differing_settings, plain_text
 from vidssl.reporting.compare.page_marks import MarkedName, marked_names
 from vidssl.reporting.compare.runs import Run, flatten
-from vidssl.reporting.compare.wording import COST_TITLES, NOTHING, cost_keys, cost_text, counted, duration_text
+from vidssl.reporting.compare.wording import COST_TITLES, NOTHING, cost_keys, costs_text, counted, duration_text
 
 DIGEST_SHOWN = 8
+IMPORTANT = (
+    *("model.class_path", "model.init_args.backbone.name", "model.init_args.backbone.weights"),
+    *(
+        "data.sampler.class_path",
+        "data.motion.settings.estimator",
+        "data.motion.crop.percentile",
+        "model.init_args.tasks*",
+    ),
+    *("model.init_args.alignment.form", "model.init_args.alignment.terms*", "model.init_args.*temperature"),
+    *("model.init_args.optimizer.name", "model.init_args.optimizer.learning_rate", "data.batch_size"),
+    *("data.sampler.init_args.num_frames", "data.sampler.init_args.stride", "data.augmentations.*.crop_size"),
+    *("trainer.max_epochs", "trainer.max_steps", "trainer.precision", "data.catalog", "data.labelled.fraction"),
+)
+"""Keys that say most of what a method is, in the order of the page."""
 RUN_TITLES = (
     *("method", "folder", "seed", "steps", "ended", "wall time", "devices", "vidssl", "commit", "catalog"),
     "training videos",
@@ -25,7 +40,8 @@ def costs_table(comparison: Comparison) -> dict[str, Any]:
     if not keys:
         return {}
     names = marked_names(comparison.methods)
-    rows = [(names[label], [cost_text(key, costs[key]) for key in keys]) for label, costs in comparison.costs.items()]
+    columns = [costs_text(key, [costs[key] for costs in comparison.costs.values()]) for key in keys]
+    rows = list(zip((names[label] for label in comparison.costs), zip(*columns, strict=True), strict=True))
     return {"titles": ["method", *(COST_TITLES[key] for key in keys)], "rows": rows}
 
 
@@ -36,9 +52,15 @@ class Setting:
     value: str
     kind: str
 
+    @property
+    def short(self) -> str:
+        """The value, without the module of a class."""
+        is_class = self.value.startswith("vidssl.") and " " not in self.value
+        return self.value.rpartition(".")[2] if is_class else self.value
+
 
 def settings_tables(comparison: Comparison) -> dict[str, Any]:
-    """The settings in which methods differ, those that only some of them have apart; empty where there are none."""
+    """The settings in which methods differ, those that say most apart and first; empty where there are none."""
     rows = differing_settings(comparison.methods)
     if not rows:
         return {}
@@ -47,13 +69,24 @@ def settings_tables(comparison: Comparison) -> dict[str, Any]:
     told = {
         key: [Setting(value, _setting_kind(value, values[base])) for value in values] for key, values in rows.items()
     }
-    others = {key: settings for key, settings in told.items() if NOT_SET in rows[key]}
+    important = sorted(
+        (key for key in told if _importance(key) < len(IMPORTANT)), key=lambda key: (_importance(key), key)
+    )
+    # where nothing important differs, what differs is what the reader came for
+    first = important or list(told)
+    others = {key: settings for key, settings in told.items() if key not in first}
     return {
         "methods": list(marked_names(comparison.methods).values()),
-        "common": {key: settings for key, settings in told.items() if key not in others},
+        "baseline": labels[base],
+        "first": {key: told[key] for key in first},
         "others": others,
-        "count": f"{counted(len(others), 'setting')} that not every method has",
+        "count": counted(len(others), "more setting"),
     }
+
+
+def _importance(key: str) -> int:
+    """Place among the settings that say most of what a method is; their number for all others."""
+    return next((place for place, pattern in enumerate(IMPORTANT) if fnmatchcase(key, pattern)), len(IMPORTANT))
 
 
 def _setting_kind(value: str, base: str) -> str:

@@ -22,6 +22,7 @@ MAX_PAGE_BYTES = 24_000_000
 SMALL_BYTES = 120_000
 """Up to here a still picture stays as it is, pixel by pixel."""
 QUALITY = 82
+DRAWN_HERE = ("curves",)  # the page has charts of its own, of all runs
 FIRST = ("views",)  # what the network was trained on; other names follow in the order of the alphabet
 
 
@@ -73,7 +74,7 @@ def _files(methods: Sequence[Method]) -> Iterator[tuple[Method, Run, Path]]:
     for method in methods:
         for run in sorted(method.runs, key=lambda run: (run.seed is None, run.seed or 0)):
             found = sorted([*run.folder.glob("*.*"), *(run.folder / PICTURES_FOLDER).rglob("*.*")])
-            files = [file for file in found if file.suffix.lower() in KINDS]
+            files = [file for file in found if file.suffix.lower() in KINDS and file.stem not in DRAWN_HERE]
             if files:
                 yield from ((method, run, file) for file in files)
                 break

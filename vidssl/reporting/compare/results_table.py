@@ -12,6 +12,9 @@ from vidssl.reporting.compare.runs import Column
 from vidssl.reporting.compare.statistics import PairedDifference
 from vidssl.reporting.compare.wording import difference_text, number, seeds_text
 
+ROOMY_COLUMNS = 9
+"""Beside each other on a page of 1400 pixels, with deviations behind the means."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -82,11 +85,16 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class ResultsTable:
-    """The whole table."""
+    """The whole table; `kind` are its classes of CSS, ``dense`` with more columns than have room otherwise."""
 
     groups: list[Group]
     columns: list[MetricColumn]
     rows: list[ResultRow]
+
+    @property
+    def kind(self) -> str:
+        """Classes of CSS of the table."""
+        return "results dense" if len(self.columns) > ROOMY_COLUMNS else "results"
 
 
 def results_table(comparison: Comparison, shown: Collection[Column]) -> ResultsTable:

@@ -17,7 +17,7 @@ from vidssl.reporting.compare.wording import (
     against_text,
     cell_text,
     cost_keys,
-    cost_text,
+    costs_text,
     left_out_text,
     legend,
     not_shown_text,
@@ -124,5 +124,6 @@ def _costs(comparison: Comparison, width: int) -> Iterator[Table]:
         for label, _ in part:
             table.add_column(escape(label), justify="right", max_width=COST_WIDTH, overflow="fold")
         for key in cost_keys(comparison):
-            table.add_row(COST_TITLES[key], *(cost_text(key, costs[key]) for _, costs in part))
+            texts = costs_text(key, [costs[key] for _, costs in methods])
+            table.add_row(COST_TITLES[key], *texts[start : start + beside])
         yield table

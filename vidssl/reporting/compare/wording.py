@@ -62,8 +62,19 @@ def heading_text(heading: Heading) -> str:
     return heading.column.title + (f" ({heading.mark})" if heading.mark else "")
 
 
-def cost_text(key: str, value: float | None) -> str:
-    """Say a cost with its unit."""
+def costs_text(key: str, values: Sequence[float | None]) -> list[str]:
+    """Say the cost of every method with its unit, and with as many decimals as the smallest of them needs."""
+    return [cost_text(key, value, smallest=min((it for it in values if it), default=1.0)) for value in values]
+
+
+def cost_text(key: str, value: float | None, *, smallest: float | None = None) -> str:
+    """Say a cost with its unit.
+
+    Args:
+        key: of `COST_TITLES`.
+        value: what it is; None where nobody knows.
+        smallest: the value that chooses the number of decimals, above 0; None takes the value itself.
+    """
     if value is None:
         return NOTHING
     if key == "wall_seconds":
@@ -72,7 +83,13 @@ def cost_text(key: str, value: float | None) -> str:
         return parameters_text(value)
     if key == "steps":
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+    decimals = _decimals(value if smallest is None else smallest)
+    return f"{value:.{decimals}f}"
+
+
+def _decimals(value: float) -> int:
+    """How many decimals show two digits of a value below 1, and one of any other."""
+    return 1 if value >= 1 or value <= 0 else 1 - math.floor(math.log10(value))
 
 
 def duration_text(seconds: float) -> str:

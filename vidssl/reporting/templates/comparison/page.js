@@ -15,7 +15,7 @@
     if (parent) parent.appendChild(node);
     return node;
   };
-  const colour = (place) => `var(--m${place % 8})`;
+  const colour = (place) => data.colours[place];
   const tidy = (value, share) => {
     if (share) return (100 * value).toFixed(1) + " %";
     const size = Math.abs(value);
@@ -62,7 +62,7 @@
     const margin = (high - low) * 0.06 || Math.abs(high) * 0.1 || 0.1;
     low = metric.share ? Math.max(0, low - margin) : low - margin;
     high = metric.share ? Math.min(1, high + margin) : high + margin;
-    const first = Math.min(...shown.map(({ curves }) => curves.steps[0]));
+    const first = 0; // the untrained network, where it was measured
     const last = Math.max(...shown.map(({ curves }) => curves.steps[curves.steps.length - 1]), first + 1);
     const x = (step) => LEFT + ((step - first) / (last - first)) * (width - LEFT - RIGHT);
     const y = (value) => TOP + (1 - (value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
@@ -79,6 +79,9 @@
     const floor = HEIGHT - BOTTOM;
     make("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: floor, y2: floor }, svg);
     make("text", { x: width - RIGHT, y: HEIGHT - 4, "text-anchor": "end" }, svg, "optimiser step");
+    if (shown.some(({ points }) => points[0].step === 0)) {
+      make("text", { x: x(0), y: HEIGHT - 4, "text-anchor": "start" }, svg, "untrained");
+    }
     if (metric.share) make("text", { x: LEFT - 8, y: HEIGHT - 4, "text-anchor": "end" }, svg, "%");
 
     for (const { place, curves, points } of shown) {
@@ -98,11 +101,11 @@
     const marked = shown.every(({ points }) => points.length <= 24);
     for (const { place, points } of shown) {
       const line = points.map((point) => [x(point.step), y(point.mean)]);
-      const dashes = data.dashes[place % data.dashes.length];
+      const dashes = data.dashes[place];
       make("path", { class: "mean", d: path(line), style: `stroke:${colour(place)}`, "stroke-dasharray": dashes }, svg);
       if (marked) {
         for (const [left, top] of line) {
-          const shape = data.shapes[place % data.shapes.length];
+          const shape = data.shapes[place];
           make("path", { d: shape, transform: `translate(${left} ${top})`, style: `fill:${colour(place)}` }, svg);
         }
       }

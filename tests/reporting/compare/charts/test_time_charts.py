@@ -8,10 +8,10 @@ from run_folders import record, write_run
 
 from vidssl.cli.main import main
 from vidssl.evaluation.temporal.changes import CHANGES
+from vidssl.reporting.compare.charts.time_charts import LEFT, RIGHT, WIDTH, time_charts
 from vidssl.reporting.compare.methods import group_runs
 from vidssl.reporting.compare.runs import read_runs
 from vidssl.reporting.compare.table import compare
-from vidssl.reporting.compare.time_charts import LEFT, RIGHT, WIDTH, time_charts
 
 
 def add_temporal(folder, nearest, *, step=None, intervals=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from vidssl.reporting.compare.methods import Method
@@ -14,11 +14,17 @@ SIGNIFICANT_DIGITS = 5
 NO_METRICS = ("step", "epoch")
 
 
-def learning_curves(methods: Sequence[Method]) -> list[dict[str, Any]]:
-    """Return the curves of every logged metric, evaluations first.
+def learning_curves(methods: Sequence[Method], leaving_out: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Return the curves of every logged metric over the steps that were done, evaluations first.
+
+    Step 0 is the untrained network.
 
     Long series are cut into at most `MAX_POINTS` stretches of steps, of which each gives its mean: what is drawn is
     smoother than what was logged, and no peak is picked.
+
+    Args:
+        methods: with their runs.
+        leaving_out: titles of evaluations that have no curve.
 
     Returns:
         Of each metric: `name`, `share` (whether all values lie in [0, 1]) and `methods`, a list in the order of the
@@ -26,7 +32,8 @@ def learning_curves(methods: Sequence[Method]) -> list[dict[str, Any]]:
         None where the run has none.
     """
     names = {name for method in methods for run in method.runs for row in run.rows for name in row}
-    return [_metric(name, methods) for name in sorted(names - set(NO_METRICS), key=_order)]
+    names -= {*NO_METRICS, *(f"{EVALUATION_PREFIX}{title}" for title in leaving_out)}
+    return [_metric(name, methods) for name in sorted(names, key=_order)]
 
 
 def _order(name: str) -> tuple[int, str]:
@@ -49,7 +56,17 @@ def _run_name(run: Run) -> str:
 
 
 def _series(run: Run, name: str) -> dict[float, float]:
-    return {row["step"]: row[name] for row in run.rows if name in row and math.isfinite(row[name])}
+    titles = {column: f"{EVALUATION_PREFIX}{column.title}" for column in run.values}
+    evaluated = {
+        step: value
+        for column, points in run.values.items()
+        if titles[column] == name
+        for step, value in points
+        if math.isfinite(step)
+    }
+    # Lightning counts logged steps from 0
+    logged = {row["step"] + 1: row[name] for row in run.rows if name in row}
+    return {step: value for step, value in (evaluated or logged).items() if math.isfinite(value)}
 
 
 def _curves(runs: Mapping[str, Mapping[float, float]]) -> dict[str, Any] | None:
