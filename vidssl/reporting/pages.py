@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import vidssl
-from vidssl.reporting.method_colours import style
+from vidssl.reporting.method_colours import VARIABLES
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,8 @@ def render(template: str, *, title: str, sections: Iterable[Section] = (), **tol
     """
     kind, _, _ = template.partition("/")
     shown = [section for section in sections if section.content]
-    values = {
-        "kind": kind,
-        "title": title,
-        "sections": shown,
-        "version": vidssl.__version__,
-        "colours": style(),
-        **told,
-    }
+    common = {"version": vidssl.__version__, "colours": VARIABLES}
+    values = {"kind": kind, "title": title, "sections": shown, **common, **told}
     return _TEMPLATES.get_template(template).render(values)
 
 

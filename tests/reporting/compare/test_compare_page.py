@@ -102,13 +102,11 @@ def test_settings_that_say_most_come_first_and_open(tmp_path):
 
 
 def test_curves_begin_with_the_untrained_network_at_step_0(tmp_path):
-    curves = {
-        curve["name"]: curve["methods"][0]
-        for curve in learning_curves(group_runs(read_runs([write_run(tmp_path / "a")])))
-    }
+    methods = group_runs(read_runs([write_run(tmp_path / "a")]))
+    curves = {curve["name"]: curve["methods"][0] for curve in learning_curves(methods)}
     assert curves["eval/toy/knn/top1"]["steps"] == [0, 10, 20]
     assert curves["train/loss"]["steps"] == list(range(1, 21))
-    only = learning_curves(group_runs(read_runs([tmp_path / "a"])), leaving_out=["toy/knn/top1"])
+    only = learning_curves(methods, leaving_out=["toy/knn/top1"])
     assert "eval/toy/knn/top1" not in [curve["name"] for curve in only]
 
 

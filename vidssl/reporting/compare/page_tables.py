@@ -16,16 +16,12 @@ from vidssl.reporting.compare.wording import COST_TITLES, NOTHING, cost_keys, co
 DIGEST_SHOWN = 8
 IMPORTANT = (
     *("model.class_path", "model.init_args.backbone.name", "model.init_args.backbone.weights"),
-    *(
-        "data.sampler.class_path",
-        "data.motion.settings.estimator",
-        "data.motion.crop.percentile",
-        "model.init_args.tasks*",
-    ),
-    *("model.init_args.alignment.form", "model.init_args.alignment.terms*", "model.init_args.*temperature"),
-    *("model.init_args.optimizer.name", "model.init_args.optimizer.learning_rate", "data.batch_size"),
-    *("data.sampler.init_args.num_frames", "data.sampler.init_args.stride", "data.augmentations.*.crop_size"),
-    *("trainer.max_epochs", "trainer.max_steps", "trainer.precision", "data.catalog", "data.labelled.fraction"),
+    *("data.sampler.class_path", "data.motion.settings.estimator", "data.motion.crop.percentile"),
+    *("model.init_args.tasks*", "model.init_args.alignment.form", "model.init_args.alignment.terms*"),
+    *("model.init_args.*temperature", "model.init_args.optimizer.name", "model.init_args.optimizer.learning_rate"),
+    *("data.batch_size", "data.sampler.init_args.num_frames", "data.sampler.init_args.stride"),
+    *("data.augmentations.*.crop_size", "trainer.max_epochs", "trainer.max_steps", "trainer.precision"),
+    *("data.catalog", "data.labelled.fraction"),
 )
 """Keys that say most of what a method is, in the order of the page."""
 RUN_TITLES = (
@@ -69,11 +65,9 @@ def settings_tables(comparison: Comparison) -> dict[str, Any]:
     told = {
         key: [Setting(value, _setting_kind(value, values[base])) for value in values] for key, values in rows.items()
     }
-    important = sorted(
-        (key for key in told if _importance(key) < len(IMPORTANT)), key=lambda key: (_importance(key), key)
-    )
+    important = [key for key in told if _importance(key) < len(IMPORTANT)]
     # where nothing important differs, what differs is what the reader came for
-    first = important or list(told)
+    first = sorted(important, key=_importance) or list(told)
     others = {key: settings for key, settings in told.items() if key not in first}
     return {
         "methods": list(marked_names(comparison.methods).values()),
