@@ -4,10 +4,12 @@ import av
 import motion_scenes as scenes
 import numpy as np
 import pytest
+from numbered_videos import with_empty_packets
 
 from vidssl.motion.extract import video_motion
 from vidssl.motion.maps import block_means, spatial_motion
 from vidssl.motion.settings import MotionSettings
+from vidssl.video.decoders.shortcuts import MOST_EMPTY_BYTES
 from vidssl.video.decoding import probe
 
 ALL = MotionSettings(options={"packets": "all"})
@@ -36,6 +38,17 @@ def test_real_frames_as_small_as_empty_ones_are_counted(tmp_path):
     with av.open(str(path)) as container:
         sizes = [packet.size for packet in container.demux(video=0) if packet.size]
     assert sum(size < 16 for size in sizes) > 10
+    assert video_motion(path, MotionSettings()).num_frames == video_motion(path, ALL).num_frames == 40
+
+
+def test_real_frames_of_few_bytes_are_told_from_packets_without_a_frame(tmp_path):
+    still = scenes.textured(32, 32)
+    path = scenes.encode(tmp_path / "still.avi", [still] * 40)
+    path = with_empty_packets(path, tmp_path / "empty.avi", {3, 4, 9, 20, 21, 22, 33})
+    with av.open(str(path)) as container:
+        sizes = [packet.size for packet in container.demux(video=0) if packet.size]
+    assert len(sizes) == 47
+    assert sum(size <= MOST_EMPTY_BYTES for size in sizes) > 40  # vop_coded tells them apart, not their size
     assert video_motion(path, MotionSettings()).num_frames == video_motion(path, ALL).num_frames == 40
 
 
