@@ -49,6 +49,8 @@ def add_network_arguments(add: Any) -> None:
         "weights (with --backbone); several make one table"
     )
     add("--checkpoint", nargs="+", type=Path, default=[], metavar="FILE", help=told)
+    told = "names of the networks, in their order; those with the same name are one method"
+    add("--label", nargs="+", default=[], metavar="NAME", help=told)
     add("--backbone", metavar="NAME", help="the network, where the file does not say (vidssl list backbones)")
     add("--backbone-options", type=_json_object, default={}, metavar="JSON", help="its options, as in a configuration")
     numbers = {"nargs": 3, "type": float, "metavar": ("R", "G", "B")}

@@ -16,6 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from vidssl.data.settings import EvaluationClips, Loading
 from vidssl.errors import VidsslError
 from vidssl.evaluation.features.encoder import LoadedEncoder, OutsideWeights, load_encoder
+from vidssl.reporting.compare.methods import learning_part, method_labels
+from vidssl.reporting.compare.runs import canonical
 from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT
 
 UNTRAINED = "untrained"
@@ -29,12 +31,14 @@ class RunConfig:
         file: the configuration, or None.
         model: its key ``model``.
         data: its key ``data``.
+        trainer: its key ``trainer``.
         seed: its key ``seed_everything``, or None.
     """
 
     file: Path | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    trainer: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
 
     @classmethod
@@ -50,8 +54,8 @@ class RunConfig:
             return cls()
         try:
             content = yaml.safe_load(file.read_text())
-            seed = content.get("seed_everything")
-            return cls(file, _resolved(content, "model"), _resolved(content, "data"), _whole_number(seed))
+            model, data, trainer = (_resolved(content, key) for key in ("model", "data", "trainer"))
+            return cls(file, model, data, trainer, _whole_number(content.get("seed_everything")))
         except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, OmegaConfBaseException) as error:
             raise VidsslError(f"The configuration {file} of the checkpoint's run cannot be read: {error}.") from error
 
@@ -127,7 +131,8 @@ def load_subjects(options: argparse.Namespace) -> list[Subject]:
     if not files:
         name = f"{options.backbone}, seed {options.seed or 0}"
         return [Subject(name, UNTRAINED, RunConfig(), _folder(options), load_encoder(None, outside))]
-    named = zip(_run_names(files), methods_of(trained, configs), files, configs, trained, strict=True)
+    methods = _given_labels(options.label, files) if options.label else methods_of(trained, configs)
+    named = zip(_run_names(files), methods, files, configs, trained, strict=True)
     subjects = [
         Subject(name, method, config, _folder(options, file, config), loaded)
         for name, method, file, config, loaded in named
@@ -168,25 +173,25 @@ def _run_names(files: Sequence[Path]) -> list[str]:
 
 
 def methods_of(loaded: Sequence[LoadedEncoder], configs: Sequence[RunConfig]) -> list[str]:
-    """Name the method of each network, so that runs which differ in their seed alone have the same.
-
-    It is the objective's name; where runs of one objective differ in the ``model`` part of their configuration, or in
-    their backbone, the name of the first run's folder stands behind it.
+    """Name the method of each network as `vidssl compare` does: runs that differ in their seed alone have the same.
 
     Args:
         loaded: the networks.
         configs: of their runs.
     """
-    kinds: dict[str, dict[str, str]] = {}
     methods = []
     for network, config in zip(loaded, configs, strict=True):
         told = network.provenance
-        objective = told["objective"] or told["file"]
-        kind = json.dumps([told["backbone"], told["backbone_options"], config.model], sort_keys=True, default=str)
-        known = kinds.setdefault(objective, {})
-        folder = "" if config.file is None else f" {config.file.parent.name}"
-        methods.append((objective, known.setdefault(kind, f"{objective}{folder}")))
-    return [objective if len(kinds[objective]) == 1 else method for objective, method in methods]
+        learned = learning_part({"model": config.model, "data": config.data, "trainer": config.trainer})
+        weights = {"model.backbone": told["backbone"], "model.backbone_options": canonical(told["backbone_options"])}
+        methods.append((told["objective"] or told["file"], learned | weights))
+    return method_labels(methods)
+
+
+def _given_labels(labels: Sequence[str], files: Sequence[Path]) -> Sequence[str]:
+    if len(labels) != len(files):
+        raise VidsslError(f"--label names the networks in their order: {len(files)} names, not {len(labels)}.")
+    return labels
 
 
 def _before_training(subjects: Sequence[Subject], options: argparse.Namespace) -> list[Subject]:

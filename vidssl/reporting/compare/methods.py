@@ -58,7 +58,7 @@ def group_runs(runs: Sequence[Run]) -> list[Method]:
     for run in runs:
         groups.setdefault(canonical([run.objective, learning_settings(run)]), []).append(run)
     members = list(groups.values())
-    labels = _labels([(group[0].objective, learning_settings(group[0])) for group in members])
+    labels = method_labels([(group[0].objective, learning_settings(group[0])) for group in members])
     return [Method(label, group, learning_settings(group[0])) for label, group in zip(labels, members, strict=True)]
 
 
@@ -76,11 +76,19 @@ def check_labels(methods: Sequence[Method]) -> None:
 
 def learning_settings(run: Run) -> dict[str, Any]:
     """Return what of a run's configuration decides what is learned, flat; the catalog by its digest, if known."""
-    config = run.config
+    return learning_part(run.config, (run.facts.get("catalog") or {}).get("digest"))
+
+
+def learning_part(config: Mapping[str, Any], catalog: str | None = None) -> dict[str, Any]:
+    """Return what of a configuration decides what is learned, flat.
+
+    Args:
+        config: of a run.
+        catalog: digest of its catalog, which says more than the catalog's path.
+    """
     kept: dict[str, Any] = {"model": config.get("model") or {}}
     data = config.get("data") or {}
     kept["data"] = {key: value for key, value in data.items() if key not in DATA_KEYS_APART}
-    catalog = (run.facts.get("catalog") or {}).get("digest")
     kept["data"]["catalog"] = f"digest {catalog}" if catalog else data.get("catalog")
     trainer = config.get("trainer") or {}
     kept["trainer"] = {key: trainer[key] for key in LEARNING_KEYS if key in trainer}
@@ -108,15 +116,25 @@ def differing_settings(methods: Sequence[Method]) -> dict[str, list[str]]:
     return {key: values for key, values in rows.items() if len(set(values)) > 1}
 
 
-def _labels(methods: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """Objectives, and behind those that several methods share, the settings in which these differ."""
+def method_labels(methods: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Name methods: by the objective and, where several share it, the settings in which these differ.
+
+    Args:
+        methods: objective and settings of each; equal ones get the same name, and no others do.
+    """
+    different = {canonical([objective, settings]): (objective, settings) for objective, settings in methods}
+    names = dict(zip(different, _unique_labels(list(different.values())), strict=True))
+    return [names[canonical([objective, settings])] for objective, settings in methods]
+
+
+def _unique_labels(methods: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     labels = []
     for objective, settings in methods:
         rivals = [other for name, other in methods if name == objective]
         if len(rivals) == 1:
             labels.append(objective)
             continue
-        keys = sorted({key for rival in rivals for key in rival})
+        keys = sorted({key for rival in rivals for key in rival}, key=lambda key: (not key.startswith("model."), key))
         keys = [key for key in keys if len({canonical(rival.get(key)) for rival in rivals}) > 1]
         told = [f"{short_key(key)} {plain_text(settings.get(key, NOT_SET))}" for key in keys[:NAMED_DIFFERENCES]]
         labels.append(f"{objective} ({', '.join(told)})")
