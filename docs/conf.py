@@ -20,8 +20,9 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx_copybutton",
     # in docs/_site
-    "mathml",
+    "formulas",
     "public_api",
+    "gallery",
 ]
 exclude_patterns = ["_site"]
 nitpicky = True
@@ -36,6 +37,7 @@ nitpick_ignore = [
         for name in (
             "KeptFrames",
             "Measure",
+            "TimeChanges",
             "vidssl.catalogs.file_state.FileState",
             "vidssl.data.dataset.ClipDataset",
             "vidssl.data.dataset.ClipSample",
@@ -46,6 +48,7 @@ nitpick_ignore = [
             "vidssl.evaluation.classifiers.linear_problem.Rows",
             "vidssl.evaluation.classifiers.sgd_heads.SGD",
             "vidssl.evaluation.features.files.FeatureFile",
+            "vidssl.evaluation.temporal.changes.TimeChanges",
         )
     ),
 ]
@@ -57,7 +60,7 @@ nb_ipywidgets_js = {}  # would come from another host
 
 html_theme = "furo"
 html_title = "vidssl"
-html_math_renderer = "mathml"
+html_math_renderer = "outlines"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False

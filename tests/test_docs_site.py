@@ -17,7 +17,15 @@ PUBLIC = {
     for package, names in re.findall(r"^\| `([\w.]+)` \| (.*) \|$", (DOCS / "public_names.md").read_text(), re.M)
     for name in re.findall(r"`(\w+)`", names)
 }
-VISITED = ("index.html", "methods.html", "motion.html", "api/vidssl.losses.html", "search.html")
+VISITED = (
+    "index.html",
+    "motion.html",
+    "guides/first_run.html",
+    "gallery/mcl.html",
+    "notebooks/first_steps.html",
+    "api/vidssl.losses.html",
+    "search.html",
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +67,8 @@ def test_every_page_is_reached_from_the_table_of_contents():
     for page in [DOCS / "index.md", *DOCS.glob("*/index.md")]:
         for tree in re.findall(r"```\{toctree\}(.*?)```", page.read_text(), re.S):
             names = [line for line in tree.splitlines() if line.strip() and not line.startswith(":")]
-            listed |= {page.parent / f"{name}.md" for name in names}
-    assert set(DOCS.rglob("*.md")) - listed == set()
+            listed |= {page.parent / f"{name}{ending}" for name in names for ending in (".md", ".ipynb")}
+    assert {*DOCS.rglob("*.md"), *DOCS.rglob("*.ipynb")} - listed == set()
 
 
 def test_diagrams_are_those_that_the_code_draws(monkeypatch):
