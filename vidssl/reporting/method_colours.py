@@ -37,8 +37,13 @@ def method_places(labels: Sequence[str]) -> dict[str, int]:
     return {label: place for place, label in taken.items()}
 
 
+def colour_variable(label: str) -> str:
+    """Return the variable of CSS that holds the colour of a method, such as ``m0``."""
+    if label.startswith(UNTRAINED):
+        return UNTRAINED
+    return f"m{method_places([label])[label] % len(ON_LIGHT)}"
+
+
 def colour_on_light(label: str) -> str:
     """Return the colour of a method for a picture with a light ground, such as ``#0072b2``."""
-    if label.startswith(UNTRAINED):
-        return UNTRAINED_ON_LIGHT
-    return ON_LIGHT[method_places([label])[label] % len(ON_LIGHT)]
+    return VARIABLES["light"][colour_variable(label)]

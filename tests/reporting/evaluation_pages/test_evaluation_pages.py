@@ -18,7 +18,7 @@ from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.named import get_protocol
 from vidssl.evaluation.protocols.outcome import Outcome
 from vidssl.evaluation.protocols.records import Measured
-from vidssl.reporting.evaluation_pages import evaluation_pages, filmstrips, write_pages
+from vidssl.reporting.evaluation_pages import MeasuredNetwork, evaluation_pages, filmstrips, write_pages
 from vidssl.reporting.evaluation_pages.confusion import Confusion, draw_confusion
 from vidssl.reporting.evaluation_pages.findings import Findings, distance_in_words
 
@@ -51,13 +51,31 @@ def by_hand(catalog, labels, predicted):
     return Measured(get_protocol("knn"), "drawn", catalog, EvaluationClips(), query, query, outcome)
 
 
+def called(name):
+    """A network without a run."""
+    return MeasuredNetwork(name, name)
+
+
 # --- the page ---
+
+
+def test_title_and_index_say_method_run_and_checkpoint(catalog, tmp_path):
+    network = MeasuredNetwork("warm/checkpoints/last.ckpt", "CVRL", "warm", "last.ckpt")
+    measured = [(network, measure(catalog)), (called("small untrained, seed 0"), measure(catalog, "retrieval/mean"))]
+    index = write_pages(measured, tmp_path).read_text()
+    assert re.findall(r'<td class="text">([^<]*)</td>', index)[:2] == ["warm", "last.ckpt"]
+    (file,) = tmp_path.glob("*knn*.html")
+    text = file.read_text()
+    assert "<title>CVRL, run warm, last.ckpt: knn on drawn</title>" in text
+    assert "<b>CVRL</b> run <b>warm</b> checkpoint <b>last.ckpt</b>" in text
+    assert 'style="background:var(--m0)"' in text
+    assert re.search(r"<details><summary>How it was measured</summary><pre>knn ", text)
 
 
 @pytest.mark.parametrize("name", ["knn", "retrieval/mean"])
 def test_the_page_shows_queries_with_what_was_found_for_them(catalog, tmp_path, name):
     measured = measure(catalog, name)
-    file, picture = evaluation_pages(tmp_path, "CVRL & co", measured)
+    file, picture = evaluation_pages(tmp_path, called("CVRL & co"), measured)
     text = file.read_text()
     assert "<title>CVRL &amp; co: " in text
     rows = re.findall(r'<div class="query" data-class="(.*?)" data-result="(.*?)">(.*?)</div>', text, re.DOTALL)
@@ -85,26 +103,27 @@ def path_name(catalog, features, place):
 
 def test_each_video_is_stored_once_and_is_what_it_is_said_to_be(catalog, tmp_path):
     measured = measure(catalog)
-    text = evaluation_pages(tmp_path, "CVRL", measured)[0].read_text()
-    rules = re.findall(r"\.v(\d+)\{background-image:url\(data:image/webp;base64,(.*?)\)\}", text)
+    text = evaluation_pages(tmp_path, called("CVRL"), measured)[0].read_text()
+    rules = re.findall(r"\.v(\d+)\{background-image:url\(data:image/webp;base64,(.*?)\);--ratio:1\.0000\}", text)
     used = set(re.findall(r'class="film v(\d+)"', text))
     assert len(rules) == len(used) == len(dict(rules))
     row, data = rules[0]
     strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), np.float32)
-    assert strip.shape == (filmstrips.HEIGHT, filmstrips.FRAMES * filmstrips.WIDTH, 3)
+    side = filmstrips.HEIGHT  # of videos of 48 x 48: nothing is added beside them
+    assert strip.shape == (side, filmstrips.FRAMES * side, 3)
     first = filmstrips.fit(filmstrips.read_frames(catalog.root / catalog.path(int(row)), [1])[0])  # 24 frames, 8 parts
-    assert np.abs(strip[:, : filmstrips.WIDTH] - first).mean() < 8
+    assert np.abs(strip[:, :side] - first).mean() < 8
 
 
 def test_the_page_asks_nothing_of_the_network(catalog, tmp_path):
-    text = evaluation_pages(tmp_path, "CVRL", measure(catalog))[0].read_text()
+    text = evaluation_pages(tmp_path, called("CVRL"), measure(catalog))[0].read_text()
     assert "Content-Security-Policy" in text
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
     assert not re.search(r"@import|url\((?!data:)|\bfetch\(|XMLHttpRequest|import\(", text)
 
 
 def test_names_cannot_break_out_of_the_page(catalog, tmp_path):
-    text = evaluation_pages(tmp_path, "<script>alert(1)</script>", measure(catalog))[0].read_text()
+    text = evaluation_pages(tmp_path, called("<script>alert(1)</script>"), measure(catalog))[0].read_text()
     assert "<script>alert" not in text
     assert [file.name for file in tmp_path.glob("*.html")] == ["drawn-test-knn-script-alert-1-script.html"]
 
@@ -113,7 +132,7 @@ def test_names_of_classes_cannot_break_out_of_the_page(catalog, tmp_path, monkey
     names = ['"><script>alert(1)</script>', "{{ 6 * 7 }}</style>", *catalog.classes[2:]]
     monkeypatch.setattr(catalog, "classes", names)
     measured = measure(catalog)
-    seen = visit(evaluation_pages(tmp_path, "</title>", measured)[0])
+    seen = visit(evaluation_pages(tmp_path, called("</title>"), measured)[0])
     assert seen.console == []
     assert "<script>alert" not in seen.dom
     shown = {html.unescape(name) for name in re.findall(r'<div class="query" data-class="(.*?)" data-res', seen.dom)}
@@ -121,7 +140,7 @@ def test_names_of_classes_cannot_break_out_of_the_page(catalog, tmp_path, monkey
 
 
 def test_classes_without_neighbours_make_a_page_without_videos(catalog, tmp_path):
-    pages = evaluation_pages(tmp_path, "CVRL", by_hand(catalog, [0, 0, 1, 1], [0, 1, 1, 1]))
+    pages = evaluation_pages(tmp_path, called("CVRL"), by_hand(catalog, [0, 0, 1, 1], [0, 1, 1, 1]))
     text = pages[0].read_text()
     assert 'id="confusion"' in text
     assert 'id="neighbours"' not in text
@@ -132,12 +151,12 @@ def test_classes_without_neighbours_make_a_page_without_videos(catalog, tmp_path
 
 def test_numbers_alone_make_a_page_too(catalog, tmp_path):
     measured = replace(measure(catalog), outcome=Outcome({"top1": 0.25}))
-    (file,) = evaluation_pages(tmp_path, "CVRL", measured)
+    (file,) = evaluation_pages(tmp_path, called("CVRL"), measured)
     assert "25.0 <small>%</small>" in file.read_text()
 
 
 def test_several_measurements_are_listed_on_one_more_page(catalog, tmp_path):
-    measured = [("CVRL", measure(catalog)), ("MCL", measure(catalog, "retrieval/mean"))]
+    measured = [(called("CVRL"), measure(catalog)), (called("MCL"), measure(catalog, "retrieval/mean"))]
     index = write_pages(measured, tmp_path)
     links = re.findall(r'href="([^"#:]+)"', index.read_text())
     assert len(links) == 2
@@ -148,13 +167,13 @@ def test_several_measurements_are_listed_on_one_more_page(catalog, tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(catalog, tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(VidsslError, match=r"Cannot write pages into .*taken"):
-        write_pages([("CVRL", measure(catalog))], tmp_path / "taken")
+        write_pages([(called("CVRL"), measure(catalog))], tmp_path / "taken")
 
 
 def test_a_video_that_cannot_be_read_is_named(catalog, tmp_path):
     elsewhere = Catalog.open(catalog.file, root=tmp_path)
     with pytest.raises(VidsslError, match=re.escape(str(tmp_path))):
-        evaluation_pages(tmp_path, "CVRL", replace(measure(catalog), catalog=elsewhere))
+        evaluation_pages(tmp_path, called("CVRL"), replace(measure(catalog), catalog=elsewhere))
 
 
 # --- in a browser ---
@@ -171,7 +190,7 @@ def with_choice(file, **chosen):
 
 def test_it_works_in_a_browser_and_filters(catalog, tmp_path):
     measured = measure(catalog)
-    file = evaluation_pages(tmp_path, "CVRL", measured)[0]
+    file = evaluation_pages(tmp_path, called("CVRL"), measured)[0]
     findings = Findings.of(measured)
     name = catalog.classes[int(measured.query.labels[~findings.right][0])]
     wanted = (~findings.right) & (measured.query.labels == catalog.classes.index(name))
@@ -185,7 +204,7 @@ def test_it_works_in_a_browser_and_filters(catalog, tmp_path):
 
 
 def test_the_table_is_sorted_in_a_browser(catalog, tmp_path):
-    file = evaluation_pages(tmp_path, "CVRL", measure(catalog))[0]
+    file = evaluation_pages(tmp_path, called("CVRL"), measure(catalog))[0]
     script = '<script>document.querySelectorAll("th[data-sort] button")[4].click()</script></body>'
     changed = file.with_name("sorted.html")
     changed.write_text(file.read_text().replace("</body>", script))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vidssl.cli.evaluate.summary import Result, Summary
     from vidssl.evaluation.protocols.contract import Protocol
     from vidssl.evaluation.protocols.records import Measured
+    from vidssl.reporting.evaluation_pages import MeasuredNetwork
 
 PAGES_FOLDER = "pages"
 WIDE = 200  # columns of text for a file or a pipe, where nothing needs to be folded
@@ -119,8 +120,16 @@ def _report(done: Sequence[tuple[Result, Measured, Subject]], options: argparse.
         from vidssl.reporting.evaluation_pages import write_pages
 
         folder = Path(options.show) if options.show else folders[0] / PAGES_FOLDER
-        pages = write_pages([(result.subject, measured) for result, measured, _ in done], folder)
+        pages = write_pages([(_network(subject), measured) for _, measured, subject in done], folder)
         console.print(f"Pages: {pages}", soft_wrap=True)
+
+
+def _network(subject: Subject) -> MeasuredNetwork:
+    """How pages call a network."""
+    from vidssl.reporting.evaluation_pages import MeasuredNetwork
+
+    run = "" if subject.is_untrained or subject.config.file is None else subject.config.file.parent.name
+    return MeasuredNetwork(subject.name, subject.method, run, str(subject.loaded.provenance["file"]) if run else "")
 
 
 def _print_summary(results: Sequence[Result], summary: Summary, console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,13 +13,25 @@ from vidssl.errors import VidsslError
 from vidssl.video.decoding import read_frames
 
 FRAMES = 8
-WIDTH, HEIGHT = 144, 108  # pixels of a frame, 4:3
+WIDTH, HEIGHT = 160, 120  # pixels that a frame fills in one direction at least, and exceeds in none
 WEBP_QUALITY = 65
-BACKGROUND = 32  # of frames that are not 4:3
 
 
-def filmstrip(catalog: Catalog, row: int) -> str:
-    """Return frames from the middles of equal parts of a video, side by side, as a ``data:`` address (WebP).
+@dataclass(frozen=True)
+class Filmstrip:
+    """Frames side by side.
+
+    Attributes:
+        address: ``data:`` address of the picture (WebP).
+        ratio: width over height of a frame.
+    """
+
+    address: str
+    ratio: float
+
+
+def filmstrip(catalog: Catalog, row: int) -> Filmstrip:
+    """Return frames from the middles of equal parts of a video, side by side.
 
     Raises:
         DecodingError: the video cannot be read.
@@ -30,15 +43,13 @@ def filmstrip(catalog: Catalog, row: int) -> str:
     worked, encoded = cv2.imencode(".webp", strip[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
     if not worked:
         raise VidsslError("OpenCV cannot write WebP pictures here; install opencv-contrib-python from PyPI.")
-    return f"data:image/webp;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+    height, width = strip.shape[:2]
+    address = f"data:image/webp;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+    return Filmstrip(address, width / FRAMES / height)
 
 
 def fit(frame: np.ndarray) -> np.ndarray:
-    """Scale a frame, uint8 (H, W, 3), into HEIGHT x WIDTH without cutting anything off."""
+    """Scale a frame, uint8 (H, W, 3), to the largest size within HEIGHT x WIDTH: nothing is cut off or added."""
     scale = min(WIDTH / frame.shape[1], HEIGHT / frame.shape[0])
     size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
-    scaled = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    tile = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
-    left, top = (WIDTH - size[0]) // 2, (HEIGHT - size[1]) // 2
-    tile[top : top + size[1], left : left + size[0]] = scaled
-    return tile
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

@@ -89,10 +89,10 @@ def shown_neighbours(findings: Findings) -> ShownNeighbours | None:
     places = findings.spread(QUERIES_SHOWN)
     total = len(findings.right)
     told = (
-        f"{len(places):,} of {total:,} queries, of every class as many, wrong and right ones in turn as far as there "
-        f"are any. Of all {total:,}, {percent(findings.right.mean())} % {findings.rightness}. The first video is the "
-        f"query; its nearest of the gallery follow with their distances ({distance_of(findings.measured)}): "
-        "✓ and a line around it for the class of the query, ✗ and a dashed line for another class."
+        f"{len(places):,} of {total:,} queries, equally many of every class, wrong and right ones in turn. Of all "
+        f"{total:,}, {percent(findings.right.mean())} % {findings.rightness}. The first video, in the bold frame, is the "
+        f"query. Its nearest neighbours in the gallery follow with their distances ({distance_of(findings.measured)}). "
+        "A ✓ and a line mark the class of the query, a ✗ and a dashed line another class."
     )
     queries = [_query(findings, neighbours, place) for place in places.tolist()]
     return ShownNeighbours(told, queries, columns=1 + min(NEIGHBOURS_SHOWN, neighbours.places.shape[1]))

@@ -8,23 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from vidssl.evaluation.protocols.records import Measured
-from vidssl.reporting.evaluation_pages.filmstrips import FRAMES
+from vidssl.reporting.evaluation_pages.filmstrips import FRAMES, Filmstrip
 from vidssl.reporting.evaluation_pages.findings import Findings
 from vidssl.reporting.evaluation_pages.neighbours import ShownNeighbours, shown_neighbours
+from vidssl.reporting.evaluation_pages.network import MeasuredNetwork
 from vidssl.reporting.evaluation_tables import protocol_lines
+from vidssl.reporting.method_colours import colour_variable
 from vidssl.reporting.pages import Section, render
 
 PAIRS_SHOWN = 12
 
-Film = Callable[[int], str]
-"""Row of the catalog -> address of its film strip, see `filmstrips.filmstrip`."""
+Film = Callable[[int], Filmstrip]
+"""Row of the catalog -> its film strip, see `filmstrips.filmstrip`."""
 
 
-def evaluation_page(network: str, measured: Measured, picture: Path | None, film: Film) -> str:
+def evaluation_page(network: MeasuredNetwork, measured: Measured, picture: Path | None, film: Film) -> str:
     """Return the page as HTML.
 
     Args:
-        network: what the network is called.
+        network: which network.
         measured: what was measured.
         picture: the confusion of classes (PNG); None where no class was given.
         film: draws a video.
@@ -38,6 +40,9 @@ def evaluation_page(network: str, measured: Measured, picture: Path | None, film
     return render(
         "measurement/page.html",
         title=page_title(network, measured),
+        network=network,
+        colour=f"var(--{colour_variable(network.method)})",
+        measurement=f"{measured.protocol.name} on {measured.data_name}",
         metrics=measured.outcome.metrics,
         protocol="\n".join(protocol_lines(measured.record())),
         sections=sections,
@@ -45,15 +50,15 @@ def evaluation_page(network: str, measured: Measured, picture: Path | None, film
     )
 
 
-def page_title(network: str, measured: Measured) -> str:
+def page_title(network: MeasuredNetwork, measured: Measured) -> str:
     """Return the title of a measurement: which network, which protocol, which data."""
-    return f"{network}: {measured.protocol.name} on {measured.data_name}"
+    return f"{network.title}: {measured.protocol.name} on {measured.data_name}"
 
 
 def _films(shown: ShownNeighbours, film: Film) -> dict[str, Any]:
     """What the style needs to play videos: one that is shown twice is stored once."""
     rows = sorted({card.row for query in shown.queries for card in query.cards})
-    return {"frames": FRAMES, "columns": shown.columns, "addresses": {row: film(row) for row in rows}}
+    return {"frames": FRAMES, "columns": shown.columns, "strips": {row: film(row) for row in rows}}
 
 
 def _confusion(findings: Findings, picture: Path) -> dict[str, Any]:

@@ -12,16 +12,18 @@ from vidssl.evaluation.protocols.records import Measured
 from vidssl.reporting.evaluation_pages.confusion import draw_confusion
 from vidssl.reporting.evaluation_pages.filmstrips import filmstrip
 from vidssl.reporting.evaluation_pages.findings import Findings
+from vidssl.reporting.evaluation_pages.network import MeasuredNetwork
 from vidssl.reporting.evaluation_pages.page import Film, evaluation_page, page_title
+from vidssl.reporting.method_colours import colour_variable
 from vidssl.reporting.pages import render
 from vidssl.storage.files import replacing
 
 
-def write_pages(measured: Sequence[tuple[str, Measured]], folder: str | Path) -> Path:
+def write_pages(measured: Sequence[tuple[MeasuredNetwork, Measured]], folder: str | Path) -> Path:
     """Write a page for every measurement and, for several, one that lists them.
 
     Args:
-        measured: what the network is called, and what was measured.
+        measured: which network, and what was measured.
         folder: made where it does not exist; pages of the same measurement are replaced.
 
     Returns:
@@ -40,12 +42,14 @@ def write_pages(measured: Sequence[tuple[str, Measured]], folder: str | Path) ->
     return pages[0] if len(pages) == 1 else _index(Path(folder), measured, pages)
 
 
-def evaluation_pages(folder: Path, network: str, measured: Measured, film: Film | None = None) -> list[Path]:
+def evaluation_pages(
+    folder: Path, network: MeasuredNetwork, measured: Measured, film: Film | None = None
+) -> list[Path]:
     """Write the page of a measurement, and beside it the picture of its confusion where classes were given.
 
     Args:
         folder: made where it does not exist.
-        network: what the network is called.
+        network: which network.
         measured: what was measured.
         film: draws a video of the catalog; None draws with `filmstrip`.
 
@@ -71,15 +75,18 @@ def evaluation_pages(folder: Path, network: str, measured: Measured, film: Film 
     return [page] if picture is None else [page, picture]
 
 
-def page_name(network: str, measured: Measured) -> str:
+def page_name(network: MeasuredNetwork, measured: Measured) -> str:
     """Return the file name of a measurement's page, without its ending."""
-    parts = (measured.data_name, measured.clips.query_split, measured.protocol.name, network)
+    parts = (measured.data_name, measured.clips.query_split, measured.protocol.name, network.name)
     return "-".join(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts)
 
 
-def _index(folder: Path, measured: Sequence[tuple[str, Measured]], pages: Sequence[Path]) -> Path:
+def _index(folder: Path, measured: Sequence[tuple[MeasuredNetwork, Measured]], pages: Sequence[Path]) -> Path:
     file = folder / "index.html"
-    rows = [(page.name, network, one) for (network, one), page in zip(measured, pages, strict=True)]
+    rows = [
+        (page.name, network, f"var(--{colour_variable(network.method)})", one)
+        for (network, one), page in zip(measured, pages, strict=True)
+    ]
     try:
         _write(file, render("measurement/index.html", title="Measurements", rows=rows))
     except OSError as error:
