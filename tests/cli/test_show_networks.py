@@ -9,7 +9,7 @@ from PIL import Image
 from vidssl.cli import main as cli
 from vidssl.errors import VidsslError
 from vidssl.reporting.attention_pictures import AttentionPage, attention_animation, attention_sheet, heated
-from vidssl.reporting.feature_map import feature_map, project
+from vidssl.reporting.feature_map import feature_map, feature_rank, project
 from vidssl.runs.metrics_file import read_metrics
 
 
@@ -30,6 +30,8 @@ def test_networks_side_by_side(small_config, tmp_path, capsys, synthetic_catalog
     assert [network["method"] for network in found["networks"]] == ["untrained", "CVRL"]
     assert all(0 <= network["motion_share"] <= 1 and network["num_clips"] > 0 for network in found["networks"])
     assert len(found["data"]["rows"]) == 4
+    assert all(1 <= network["effective_rank"] <= 4 for network in found["networks"])
+    assert "effective rank of the features" in told
 
 
 def test_attention_is_a_metric_of_a_run_and_changes_nothing(small_config, tmp_path):
@@ -85,6 +87,21 @@ def test_a_sheet_and_a_moving_picture(tmp_path):
     assert Image.open(attention_sheet(page, tmp_path / "sheet.png")).size[0] > 400
     moving = Image.open(attention_animation(page, tmp_path / "moving.webp"))
     assert moving.n_frames == 5
+
+
+def test_a_map_of_nothing_says_so_and_leaves_the_clip_as_it_is():
+    frames, nothing = np.full((2, 8, 8, 3), 90, np.uint8), np.zeros((1, 2, 2))
+    page = AttentionPage("a/b.avi", frames, nothing, {"CVRL": np.ones((1, 2, 2)), "MCL": nothing}, {})
+    assert page.nothing() == {"motion": "no motion", "MCL": "no attention"}
+    panels = page.panels()
+    np.testing.assert_array_equal(panels["MCL"], panels["clip"])
+    assert (panels["CVRL"] != panels["clip"]).any()
+
+
+def test_the_rank_of_features_tells_a_collapsed_network():
+    rng = np.random.default_rng(0)
+    assert feature_rank(np.ones((20, 8), np.float32)) == pytest.approx(1, abs=0.01)
+    assert feature_rank(rng.standard_normal((200, 8)).astype(np.float32)) > 7
 
 
 @pytest.mark.parametrize("name", ["pca", "tsne"])

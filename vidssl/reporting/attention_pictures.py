@@ -9,10 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from vidssl.evaluation.attention.clips import LookedAt
+from vidssl.reporting.method_colours import colour_on_light
 
 SHEET_FRAMES = 6
 DOTS_PER_INCH = 110
@@ -23,6 +27,8 @@ MILLISECONDS_A_FRAME = 160
 HEAT = colormaps["inferno"]
 MOST_OPAQUE = 0.75
 LEAST_OPAQUE = 0.25
+SCALE = "colours: from 0 to the greatest value of the row's clip; rows have scales of their own"
+NO_ATTENTION, NO_MOTION = "no attention", "no motion"
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,11 @@ class AttentionPage:
         shown = {"clip": frames, "motion": heated(frames, self.motion)}
         return shown | {name: heated(frames, maps) for name, maps in self.attention.items()}
 
+    def nothing(self) -> dict[str, str]:
+        """Return which panels have a map that is 0 everywhere, and what is said of them."""
+        still = {} if self.motion.any() else {"motion": NO_MOTION}
+        return still | {name: NO_ATTENTION for name, maps in self.attention.items() if not maps.any()}
+
 
 def attention_page(looked_at: LookedAt, place: int, attention: Mapping[str, np.ndarray]) -> AttentionPage:
     """Return the page of the middle clip of a video.
@@ -64,7 +75,10 @@ def attention_page(looked_at: LookedAt, place: int, attention: Mapping[str, np.n
     video = catalog[row]
     title = video.name + (f"   |   class {catalog.classes[video.label]}" if video.label >= 0 else "")
     shown = {name: maps[place, clip] for name, maps in attention.items()}
-    notes = {name: f"{100 * looked_at.share_of(place, clip, maps):.0f} % on motion" for name, maps in shown.items()}
+    notes = {
+        name: f"{100 * looked_at.share_of(place, clip, maps):.0f} % on motion" if maps.any() else NO_ATTENTION
+        for name, maps in shown.items()
+    }
     return AttentionPage(title, looked_at.clip_of(row, clip), looked_at.motion[place, clip], shown, notes)
 
 
@@ -76,11 +90,13 @@ def heated(frames: np.ndarray, maps: np.ndarray) -> np.ndarray:
         maps: float T' x h x w, at least 0, spread over the clip's time and space.
 
     Returns:
-        uint8 T x H x W x 3.
+        uint8 T x H x W x 3; the frames as they are where the maps are 0 everywhere.
     """
     height, width = frames.shape[1:3]
     greatest = float(maps.max())
-    shares = np.clip(maps / greatest, 0, 1).astype(np.float32) if greatest > 0 else np.zeros_like(maps, np.float32)
+    if greatest <= 0:
+        return frames
+    shares = np.clip(maps / greatest, 0, 1).astype(np.float32)
     # the middle of a frame, and that of a map's part of the clip, in maps
     moments = (np.arange(len(frames)) + 0.5) * len(maps) / len(frames) - 0.5
     result = np.empty_like(frames)
@@ -95,7 +111,7 @@ def heated(frames: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
 
 def attention_sheet(page: AttentionPage, file: Path) -> Path:
-    """Draw a few frames of the clip in a row, below them the motion and what each network looks at.
+    """Draw a few frames of the clip in a row, below them the motion and what each network looks at, and the scale.
 
     Args:
         page: the clip.
@@ -103,9 +119,10 @@ def attention_sheet(page: AttentionPage, file: Path) -> Path:
     """
     panels = page.panels()
     chosen = np.linspace(0, len(page.frames) - 1, min(SHEET_FRAMES, len(page.frames))).round().astype(int)
-    figure = Figure(figsize=(1.35 * len(chosen) + 1.9, 1.42 * len(panels) + 0.5), layout="constrained")
+    figure = Figure(figsize=(1.35 * len(chosen) + 1.9, 1.42 * len(panels) + 1.0), layout="constrained")
     figure.suptitle(page.title, fontsize=10, x=0.01, ha="left", fontweight="bold")
     axes = figure.subplots(len(panels), len(chosen), squeeze=False)
+    nothing = page.nothing()
     for row, (name, frames) in zip(axes, panels.items(), strict=True):
         for axis, number in zip(row, chosen, strict=True):
             axis.imshow(frames[number])
@@ -114,10 +131,23 @@ def attention_sheet(page: AttentionPage, file: Path) -> Path:
             axis.spines[:].set_visible(False)
             if name == "clip":
                 axis.set_title(f"frame {number + 1}", fontsize=8)
+            if name in nothing:
+                _write_across(axis, nothing[name])
         note = f"\n{page.notes[name]}" if name in page.notes else ""
-        row[0].set_ylabel(f"{name}{note}", fontsize=8.5, rotation=0, ha="right", va="center", labelpad=8)
+        colour = colour_on_light(name) if name in page.attention else "black"
+        row[0].set_ylabel(f"{name}{note}", fontsize=8.5, rotation=0, ha="right", va="center", labelpad=8, color=colour)
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), HEAT), ax=axes, location="bottom", aspect=60, pad=0.01)
+    bar.set_ticks([0, 1], labels=["0", "greatest"])
+    bar.set_label(SCALE, fontsize=8)
+    bar.ax.tick_params(labelsize=8)
     figure.savefig(file, dpi=DOTS_PER_INCH)
     return file
+
+
+def _write_across(axis: Axes, words: str) -> None:
+    """Say in a picture that there is nothing to see in it."""
+    ground = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 2.5}
+    axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", fontsize=8, bbox=ground)
 
 
 def attention_animation(page: AttentionPage, file: Path) -> Path:

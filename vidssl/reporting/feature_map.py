@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib import color_sequences
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
@@ -13,6 +14,7 @@ from sklearn.manifold import TSNE
 from sklearn.preprocessing import normalize
 
 from vidssl.errors import VidsslError, nearest
+from vidssl.losses import effective_rank
 
 DOTS_PER_INCH = 110
 MARKERS = "os^DvPX<>*"
@@ -75,10 +77,15 @@ def project(name: str, features: np.ndarray) -> tuple[np.ndarray, str]:
     return PROJECTIONS[name](normalize(features))
 
 
+def feature_rank(features: np.ndarray) -> float:
+    """Return in how many dimensions features (N, D) lie, see `vidssl.losses.effective_rank`."""
+    return float(effective_rank(torch.from_numpy(np.ascontiguousarray(features))))
+
+
 def feature_map(
     features: dict[str, np.ndarray], labels: np.ndarray, classes: Sequence[str], projection: str, file: Path
 ) -> Path:
-    """Draw a panel a network.
+    """Draw a panel for each network, with the effective rank of its features: few dimensions mean that it collapsed.
 
     Args:
         features: of the same videos, by the name of the network: float (N, D).
@@ -103,7 +110,8 @@ def feature_map(
             of_class = points[labels == label]
             colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place // len(COLOURS) % len(MARKERS)]
             axis.scatter(*of_class.T, s=16, color=colour, marker=marker, linewidths=0, alpha=0.85)
-        axis.set_title(f"{name}\n{projection}, {told}", fontsize=9, loc="left")
+        rank = f"effective rank {feature_rank(values):.1f} of at most {min(values.shape)}"
+        axis.set_title(f"{name}\n{projection}, {told}\n{rank}", fontsize=9, loc="left")
         axis.set_xticks([])
         axis.set_yticks([])
     if len(shown) <= MOST_NAMED:

@@ -66,6 +66,13 @@ class _Seen:
     attention: np.ndarray  # (N, V, T', H', W')
     overlap: Overlap
 
+    @property
+    def rank(self) -> float:
+        """In how many dimensions the features of the videos lie."""
+        from vidssl.reporting.feature_map import feature_rank
+
+        return feature_rank(self.features.mean(axis=1))
+
 
 def show_networks(args: Sequence[str]) -> int:
     """Run the verb; return the exit code.
@@ -189,6 +196,8 @@ def _tell(
         [told, *(_text([vars(one.overlap)[key] for one in runs]) for runs in methods.values())]
         for key, told in names.items()
     ]
+    ranks = [f"{statistics.fmean(one.rank for one in runs):.1f}" for runs in methods.values()]
+    rows.append(["effective rank of the features", *ranks])
     headings = [method if len(runs) == 1 else f"{method} ({len(runs)} runs)" for method, runs in methods.items()]
     print_table(headings, rows, console)
     file = options.output / ATTENTION_FILE
@@ -213,6 +222,7 @@ def _document(methods: dict[str, list[_Seen]], looked_at: LookedAt) -> dict[str,
         "networks": [
             {"name": one.subject.name, "method": method, "checkpoint": one.subject.loaded.provenance}
             | one.overlap.plain()
+            | {"effective_rank": one.rank}
             for method, runs in methods.items()
             for one in runs
         ],

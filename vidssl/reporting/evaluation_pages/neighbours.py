@@ -90,8 +90,9 @@ def shown_neighbours(findings: Findings) -> ShownNeighbours | None:
     total = len(findings.right)
     told = (
         f"{len(places):,} of {total:,} queries, equally many of every class, wrong and right ones in turn. Of all "
-        f"{total:,}, {percent(findings.right.mean())} % {findings.rightness}. The first video, in the bold frame, is the "
-        f"query. Its nearest neighbours in the gallery follow with their distances ({distance_of(findings.measured)}). "
+        f"{total:,}, {percent(findings.right.mean())} % {findings.rightness}. The first video, in the bold frame, is "
+        "the query. Its nearest neighbours in the gallery follow with their distances "
+        f"({distance_of(findings.measured)}). "
         "A ✓ and a line mark the class of the query, a ✗ and a dashed line another class."
     )
     queries = [_query(findings, neighbours, place) for place in places.tolist()]
