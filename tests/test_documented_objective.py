@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from vidssl.cli.main import main
 from vidssl.cli.trainer_verbs import VidsslCLI
+from vidssl.losses.motion_alignment import FORMS
+from vidssl.objectives.contract_case import ClipShape
 from vidssl.objectives.contract_checks import CHECKS, Contract
+from vidssl.plugins.files import load_plugin_file
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "objectives.md"
 
@@ -44,6 +48,32 @@ def test_the_documented_objective_trains(example, small_config, monkeypatch):
     contract = Contract(type(model), {"embedding_dim": 32, "bottleneck_dim": 8})
     for result in contract.results(CHECKS.keys() - {"processes"}):  # those of vidssl's own SimSiam, which is the same
         assert result.outcome == "passed", result.detail
+
+
+@pytest.fixture
+def aligned_example(tmp_path):
+    """The page's class with motion alignment, as the file aligned_contrast.py."""
+    code = next(code for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL) if "Aligned" in code)
+    assert len(code.splitlines()) <= 60
+    (tmp_path / "aligned_contrast.py").write_text(code)
+    return str(tmp_path / "aligned_contrast.py")
+
+
+def test_the_documented_alignment_learns(aligned_example):
+    kind = load_plugin_file(aligned_example).AlignedContrast
+    contract = Contract(kind, {"alignment": {}}, ClipShape(size=16, motion_views="all"))
+    for result in contract.results(["class", "gradients"]):
+        assert result.outcome == "passed", result.detail
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_the_documented_alignment_keeps_the_contract(aligned_example, form, capsys):
+    plugin = ["check", "objective", "AlignedContrast", "--plugin", aligned_example]
+    assert main([*plugin, "--model.alignment.form", form, "--size", "16"]) == 0, capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 views a video, with motion" in told
+    assert len(re.findall(r"^  passed ", told, re.MULTILINE)) == len(CHECKS)
 
 
 def test_the_page_names_every_check():

@@ -89,6 +89,26 @@ def test_the_short_help_has_our_keys_first_and_fits_two_screens(columns, capsys,
     assert "data.loading" not in keys  # a group
 
 
+def test_layers_of_a_backbone_are_listed_with_their_grids(capsys):
+    assert main(["list", "layers", "--backbone", "small", "--clip", "8", "56", "56"]) == 0
+    told = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert " ".join(told[0]) == "layer channels maps of a clip of 8 x 56 x 56"
+    assert [(line[0], line[1], " ".join(line[2:])) for line in told[1:]] == [
+        ("stages.0.conv", "32", "8 x 14 x 14"),
+        ("stages.1.conv", "64", "4 x 7 x 7"),
+        ("stages.2.conv", "128", "2 x 4 x 4 (last)"),
+    ]
+    for args, message in (
+        (["layers"], "add --backbone NAME"),
+        (["backbones", "--backbone", "small"], "go with layers, not with backbones"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["list", *args])
+        assert message in capsys.readouterr().err
+    assert main(["list", "layers", "--backbone", "s3d", "--clip", "2", "8", "8"]) == 2
+    assert "at least T x H x W = 5 x 17 x 17" in capsys.readouterr().err
+
+
 # --- plug-ins ---
 
 

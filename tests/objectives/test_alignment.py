@@ -233,7 +233,7 @@ def test_nearly_uniform_maps_are_reported_once():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         aligner().report_first(uneven)
-    with pytest.warns(UserWarning, match=r"nearly the same in every cell .*0\.000, below 0\.1.* to 'feature'"):
+    with pytest.warns(UserWarning, match=r"nearly the same in every cell .*0\.000, below 0\.2.* to 'feature'"):
         part.report_first(flat)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 from collections.abc import Sequence
 
@@ -16,16 +17,45 @@ _REGISTRIES = {
     "decoders": "vidssl.video.decoding:DECODERS",
     "protocols": "vidssl.evaluation.protocols.named:PROTOCOLS",
 }
+_LAYERS = "layers"
 
 
 def run_list(args: Sequence[str]) -> int:
-    """Run ``vidssl list``; return the exit code."""
+    """Run ``vidssl list``; return the exit code.
+
+    Raises:
+        VidsslError: a backbone that is unknown, or a clip that is too small for it.
+    """
     parser = VerbParser(prog="vidssl list", description="Names that a configuration may use.")
-    parser.add_argument("kind", choices=list(_REGISTRIES))
-    module, _, name = _REGISTRIES[parser.parse_args(args).kind].partition(":")
+    parser.add_argument("kind", choices=[*_REGISTRIES, _LAYERS], help="layers: those that model.alignment.layer takes")
+    parser.add_argument("--backbone", metavar="NAME", help="with layers: whose")
+    parser.add_argument(
+        "--clip", nargs=3, type=int, metavar=("T", "H", "W"), help="with layers: frames, height, width (16 112 112)"
+    )
+    options = parser.parse_args(args)
+    if options.kind == _LAYERS:
+        if options.backbone is None:
+            parser.error("layers are those of a backbone: add --backbone NAME (vidssl list backbones)")
+        return _list_layers(options)
+    if options.backbone is not None or options.clip is not None:
+        parser.error(f"--backbone and --clip go with layers, not with {options.kind}")
+    module, _, name = _REGISTRIES[options.kind].partition(":")
     registry: Registry = getattr(importlib.import_module(module), name)
     summaries = registry.summaries() | {name: f"BROKEN: {fault}" for name, fault in registry.faults().items()}
     width = max(map(len, summaries), default=0)
     for name, summary in summaries.items():
         print(f"{name:<{width}}  {summary}".rstrip())
+    return 0
+
+
+def _list_layers(options: argparse.Namespace) -> int:
+    from vidssl.backbones.layers import alignment_layers
+
+    clip = options.clip or (16, 112, 112)
+    layers = alignment_layers(options.backbone, tuple(clip))
+    width = max(len(layer.name) for layer in layers)
+    print(f"{'layer':<{width}}  channels  maps of a clip of {' x '.join(map(str, clip))}")
+    for layer in layers:
+        last = "  (last)" if layer is layers[-1] else ""
+        print(f"{layer.name:<{width}}  {layer.channels:>8}  {' x '.join(map(str, layer.grid))}{last}")
     return 0

@@ -30,7 +30,7 @@ OWN_VERBS = {
     "evaluate": "measure trained networks by named protocols: linear, k-NN, SVM, retrieval",
     "compare": "lay methods side by side, from the folders of their runs: tables, curves, a page",
     "export": "write the bare backbone of a checkpoint, with its provenance",
-    "list": "objectives, backbones, samplers, decoders or protocols, by name",
+    "list": "objectives, backbones, layers, samplers, decoders or protocols, by name",
     "doctor": "what this machine has: decoders, codecs, FFmpeg, shared memory, GPU, wandb",
     "new": "write a plug-in package that works, to begin a method of your own with",
     "check": "whether an objective keeps its contract, and a catalog or stored motion is undamaged",
