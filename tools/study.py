@@ -15,6 +15,7 @@ A study file names a configuration, data sets, and rows; each row is a command l
       MoCo: {config: configs/small/moco.yaml, seeds: 5, data: [unique]}    # a row of its own configuration
     baselines: [CVRL]        # the tables show paired differences from each of these
 
+Arguments may be a list of lines, so that YAML anchors can share them; `{data}` in them is the name of the data set.
 Runs lie in `OUTPUT/DATA/ROW/SEED`. A run that was completed is not started again, and one that was interrupted goes on
 from its last checkpoint, so the same command continues a study. Seeds come first in the order: an unfinished study has
 as many seeds in every row. Rows that failed are reported at the end; the tables leave them out.
@@ -80,7 +81,7 @@ def read_study(file: Path) -> dict[str, Any]:
     study = yaml.safe_load(file.read_text())
     _check_keys(file, study, KEYS, needed={"data", "rows"})
     for row, settings in study["rows"].items():
-        written_out = {"arguments": settings} if isinstance(settings, str) else dict(settings)
+        written_out = dict(settings) if isinstance(settings, dict) else {"arguments": settings}
         _check_keys(f"{file}, row {row!r}", written_out, ROW_KEYS, needed=set())
         defaults = {"config": study.get("config"), "arguments": "", "seeds": study.get("seeds", 3)}
         study["rows"][row] = defaults | {"data": list(study["data"])} | written_out
@@ -118,11 +119,17 @@ def jobs_of(study: dict[str, Any], output: Path) -> list[Job]:
                 if seed >= settings["seeds"] or data not in settings["data"]:
                     continue
                 folder = output / _folder_name(data) / _folder_name(row) / str(seed)
-                given = [study.get("arguments", ""), of_data, settings["arguments"]]
-                arguments = [argument for line in given for argument in shlex.split(line)]
+                given = (study.get("arguments", ""), of_data, settings["arguments"])
+                arguments = [word.replace("{data}", data) for words in given for word in _words(words)]
                 command = ("fit", "--config", settings["config"], *arguments, "--seed_everything", str(seed))
                 jobs.append(Job(row, data, seed, (*command, "--run_dir", str(folder), "--ckpt_path", "auto"), folder))
     return jobs
+
+
+def _words(arguments: str | list[str]) -> list[str]:
+    """Split a command line, or several that are put together."""
+    lines = [arguments] if isinstance(arguments, str) else arguments
+    return [word for line in lines for word in shlex.split(line)]
 
 
 def _folder_name(name: str) -> str:

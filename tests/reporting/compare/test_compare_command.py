@@ -80,7 +80,7 @@ def test_csv_holds_every_seed(comparison):
 def test_markdown_and_latex_have_the_best_in_bold(comparison):
     markdown = to_markdown(comparison)
     assert "| MCL | 3 | **74.0 ± 5.3** |" in markdown
-    assert "| MCL | 3 | +19.0 [2.7, 35.3] |" in markdown
+    assert "| MCL | 3 | **+19.0 [2.7, 35.3]** |" in markdown
     tex = to_latex(comparison)
     assert r"MCL & \textbf{74.0 $\pm$ 5.3} \\" in tex
     assert tex.count(r"\midrule") == 2

@@ -71,7 +71,7 @@ def to_markdown(comparison: Comparison) -> str:
             [
                 markdown_text(row.label),
                 shared_seeds_text(row, headings),
-                *(against_text(row, heading) for heading in headings),
+                *(_markdown_difference(row, heading) for heading in headings),
             ]
             for row in compared
         ]
@@ -93,6 +93,11 @@ def to_markdown(comparison: Comparison) -> str:
 def _markdown_cell(row: Row, heading: Heading, headings: Sequence[Heading]) -> str:
     text = cell_text(row, heading, headings)
     return f"**{text}**" if heading.column in row.cells and row.cells[heading.column].best else text
+
+
+def _markdown_difference(row: Row, heading: Heading) -> str:
+    text, cell = against_text(row, heading), row.cells.get(heading.column)
+    return f"**{text}**" if cell and cell.against and cell.against.clear else text
 
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
