@@ -37,7 +37,6 @@ nitpick_ignore = [
         for name in (
             "KeptFrames",
             "Measure",
-            "TimeChanges",
             "vidssl.catalogs.file_state.FileState",
             "vidssl.data.dataset.ClipDataset",
             "vidssl.data.dataset.ClipSample",
@@ -48,7 +47,6 @@ nitpick_ignore = [
             "vidssl.evaluation.classifiers.linear_problem.Rows",
             "vidssl.evaluation.classifiers.sgd_heads.SGD",
             "vidssl.evaluation.features.files.FeatureFile",
-            "vidssl.evaluation.temporal.changes.TimeChanges",
         )
     ),
 ]
@@ -75,4 +73,4 @@ autodoc_default_options = {"no-value": True}  # of a registry: an address in mem
 python_maximum_signature_line_length = 88
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]
