@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.cli import main as cli
@@ -11,6 +12,7 @@ from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.whole_catalog import MotionJob, compute_share, merge
 from vidssl.reporting.contact_sheet import told_plan
+from vidssl.reporting.contact_sheet.views import tiled
 
 MOTION_KEYS = """
 data:
@@ -50,6 +52,41 @@ def test_a_configuration_without_motion_shows_its_views(small_config, tmp_path, 
     assert [name[:6] for name in drawn] == ["000000", "000016"]
     assert all(picture.shape[1] == 1500 and picture.std() > 20 for picture in drawn.values())
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_two_views_use_the_page_as_four_do(small_config, tmp_path):
+    assert cli.main(["show", "--config", str(small_config), "--rows", "3", "--output", str(tmp_path / "out")]) == 0
+    (picture,) = pictures(tmp_path / "out").values()
+    columns = (picture.min(axis=2) < 200).any(axis=0)  # with something in them
+    gaps = np.diff(np.flatnonzero(columns))
+    assert gaps.max() < 60  # pixels of 1500: no part of the page is empty
+
+
+@pytest.mark.parametrize(("frames", "shape"), [(4, (2, 2)), (8, (3, 3)), (1, (1, 1)), (64, (3, 3))])
+def test_frames_are_laid_out_as_large_as_they_can_be(frames, shape):
+    clip = np.arange(frames, dtype=np.uint8)[:, None, None, None] * np.ones((1, 40, 40, 3), np.uint8)
+    sheet = tiled(clip, (3.75, 3.75))
+    assert (sheet.shape[0] // 41, sheet.shape[1] // 41) == shape
+    assert tiled(clip, (3.75, 1.25)).shape[0] == 41  # a strip
+    assert sheet[0, 0, 0] == 0
+
+
+def test_dark_videos_are_shown_brighter_on_request(small_config, tmp_path):
+    catalog = Catalog.open(yaml.safe_load(small_config.read_text())["data"]["catalog"])
+    (dark := tmp_path / "dark").mkdir()
+    writer = cv2.VideoWriter(str(dark / "night.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (48, 48))
+    noise = np.random.default_rng(0).integers(0, 30, (48, 48, 3), np.uint8)
+    for _ in range(24):
+        writer.write(noise)
+    writer.release()
+    assert len(catalog) == 48
+    assert cli.main(["prepare", "flat", "--videos", str(dark), "--output", str(tmp_path / "dark.catalog")]) == 0
+    words = ["show", "--config", str(small_config), "--data.catalog", str(tmp_path / "dark.catalog")]
+    words += ["--data.train_split", "all", "--rows", "0", "--output"]
+    assert cli.main([*words, str(tmp_path / "as_it_is")]) == 0
+    assert cli.main([*words, str(tmp_path / "brighter"), "--brighten"]) == 0
+    (plain,), (brighter,) = (pictures(tmp_path / name).values() for name in ("as_it_is", "brighter"))
+    assert brighter[300:].mean() > plain[300:].mean() + 10
 
 
 def test_motion_is_drawn_where_there_is_any(small_config, motion_config, tmp_path):

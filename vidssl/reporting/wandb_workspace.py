@@ -9,7 +9,8 @@ from typing import Any
 
 from vidssl.errors import VidsslError
 from vidssl.reporting.compare.runs import EVALUATION_PREFIX, Run
-from vidssl.reporting.wandb import STEP_AXIS
+from vidssl.reporting.method_colours import SHIPPED, colour_on_light
+from vidssl.reporting.wandb import RUN_ID_FILE, STEP_AXIS
 from vidssl.reporting.wandb_records import METHOD_KEY, PER_CLASS
 
 MAX_RUNS = 100
@@ -26,12 +27,27 @@ class WorkspaceSpec:
         project: wandb project.
         name: of the workspace.
         group_by: key of the configuration whose values are the methods; ``Group`` takes the runs' wandb group.
+        run_ids: of the runs that are shown; all runs of the project where there are none.
     """
 
     entity: str
     project: str
     name: str = "Methods side by side"
     group_by: str = METHOD_KEY
+    run_ids: Sequence[str] = ()
+
+
+def wandb_ids(runs: Sequence[Run]) -> list[str]:
+    """Return the ids that the runs have on wandb.
+
+    Raises:
+        VidsslError: a run has none; the message names it.
+    """
+    files = [run.folder / RUN_ID_FILE for run in runs]
+    missing = [str(file.parent) for file in files if not file.is_file()]
+    if missing:
+        raise VidsslError(f"These runs were not logged to wandb (they have no {RUN_ID_FILE}): {', '.join(missing)}.")
+    return [file.read_text().strip() for file in files]
 
 
 def metric_names(runs: Iterable[Run]) -> list[str]:
@@ -63,7 +79,7 @@ def build_workspace(spec: WorkspaceSpec, names: Sequence[str]) -> Any:
     except ImportError as error:
         raise VidsslError(f"{error}. Install it with: pip install 'vidssl[workspace]'.") from error
     by_group = spec.group_by == "Group"
-    panels = _Panels(reports, reports.Metric("Group") if by_group else reports.Config(spec.group_by))
+    panels = Panels(reports, spec.group_by)
     grouped_runs = workspaces.Metric("Group") if by_group else workspaces.Config(spec.group_by)
     evaluated = [name.split("/") for name in names if name.startswith(EVALUATION_PREFIX)]
     sections = []
@@ -89,15 +105,26 @@ def build_workspace(spec: WorkspaceSpec, names: Sequence[str]) -> Any:
         name=spec.name,
         sections=[*sections, classes, pictures],
         settings=workspaces.WorkspaceSettings(x_axis=STEP_AXIS, max_runs=MAX_RUNS),
-        runset_settings=workspaces.RunsetSettings(groupby=[grouped_runs], pinned_columns=[*pinned, *PINNED]),
+        runset_settings=workspaces.RunsetSettings(
+            filters=[workspaces.Metric("ID").isin(list(spec.run_ids))] if spec.run_ids else [],
+            groupby=[grouped_runs],
+            group_colors={label: colour_on_light(label) for label in SHIPPED} if spec.group_by == METHOD_KEY else {},
+            pinned_columns=[*pinned, *PINNED],
+        ),
     )
 
 
-class _Panels:
-    """Panels in which the runs of a method are one line or one bar."""
+class Panels:
+    """Panels in which the runs of a method are one line or one bar.
 
-    def __init__(self, reports: Any, grouping: Any) -> None:
+    Args:
+        reports: the module ``wandb_workspaces.reports.v2.interface``.
+        group_by: see `WorkspaceSpec`.
+    """
+
+    def __init__(self, reports: Any, group_by: str) -> None:
         self._reports = reports
+        grouping = reports.Metric("Group") if group_by == "Group" else reports.Config(group_by)
         self._together = {"groupby": grouping, "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
 
     def curve(self, name: str) -> Any:

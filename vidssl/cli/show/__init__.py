@@ -40,6 +40,7 @@ def show_parser() -> argparse.ArgumentParser:
     add("--videos", type=int, default=4, metavar="N", help="how many, spread over the training split (%(default)s)")
     add("--rows", type=int, nargs="+", metavar="ROW", help="these row numbers of the catalog instead")
     add("--epoch", type=int, default=0, metavar="E", help="the draws of this epoch, from 0 (%(default)s)")
+    add("--brighten", action="store_true", help="show dark videos brighter; what is trained on stays as it is")
     add("--output", type=Path, default=Path("show"), metavar="FOLDER", help="folder of the pictures (%(default)s)")
     return parser
 
@@ -89,7 +90,7 @@ def _draw(dataset: ClipDataset, row: int, options: argparse.Namespace) -> Path:
 
     video = dataset.catalog[row]
     label = dataset.catalog.classes[video.label] if video.label >= 0 else ""
-    page = Page(video, label, dataset.draw_views(options.epoch, row), dataset, options.epoch)
+    page = Page(video, label, dataset.draw_views(options.epoch, row), dataset, options.epoch, options.brighten)
     file = options.output / f"{row:06d}_{Path(video.path).stem}.png"
     try:
         options.output.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,9 @@
+"""One video as training sees it, on one page: when it moves, where, what the views show, what is aligned with what.
+
+Everything drawn comes from `vidssl.data.dataset.ClipDataset.draw_views`, so the page shows the very clips of a step of
+training with the same configuration and seed.
+"""
+
+from vidssl.reporting.contact_sheet.page import Page as Page
+from vidssl.reporting.contact_sheet.sheet import contact_sheet as contact_sheet
+from vidssl.reporting.contact_sheet.views import told_plan as told_plan
