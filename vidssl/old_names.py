@@ -21,7 +21,7 @@ MOVED = {
     "vidssl.authoring.plugin_files": "vidssl.plugins.files",
     "vidssl.checkpoint_io": "vidssl.runs.checkpoint_io",
     "vidssl.config_errors": "vidssl.cli.config_errors",
-    "vidssl.config_files": "vidssl.cli.config_files",
+    "vidssl.config_files": "vidssl.cli.configurations.files",
     "vidssl.data.catalog": "vidssl.catalogs.catalog",
     "vidssl.data.container": "vidssl.storage.container",
     "vidssl.data.decoders": "vidssl.video.decoders",

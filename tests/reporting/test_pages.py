@@ -5,13 +5,16 @@ from types import SimpleNamespace
 import pytest
 from jinja2 import UndefinedError
 
+from vidssl.reporting.evaluation_pages import MeasuredNetwork
 from vidssl.reporting.pages import Section, render
 
 
 def test_a_section_has_a_heading_and_a_link_where_it_has_content():
     content = {"rule": "a guess", "picture": "", "classes": 2, "mistakes": []}
     sections = [Section("confusion", "A & B", content), Section("classes", "Nothing", [])]
-    text = render("measurement/page.html", title="t", sections=sections, metrics={}, protocol="", films={})
+    network = MeasuredNetwork("CVRL", "CVRL")
+    values = {"network": network, "colour": "red", "measurement": "m", "metrics": {}, "protocol": "", "films": {}}
+    text = render("measurement/page.html", title="t", sections=sections, **values)
     assert '<a href="#confusion">A &amp; B</a>' in text
     assert "<h2>A &amp; B</h2>" in text
     assert "A column is a guess." in text
@@ -26,12 +29,15 @@ def test_text_stays_text_wherever_it_stands():
         protocol=SimpleNamespace(name=nasty),
         outcome=SimpleNamespace(metrics={nasty: 0.5}),
     )
-    text = render("measurement/index.html", title=nasty, rows=[(nasty, nasty, measured)])
+    text = render(
+        "measurement/index.html",
+        title=nasty,
+        rows=[(nasty, MeasuredNetwork(nasty, nasty, nasty, nasty), "red", measured)],
+    )
     escaped = "&#34;&#39;&gt;&lt;script&gt;{{ 6 * 7 }}&amp;amp;"
     assert nasty not in text
-    assert (
-        text.count(escaped) == 8
-    )  # twice the title, address and name of the network, data and split, protocol, metric
+    # twice the title, address, method, run and checkpoint, data and split, protocol, metric
+    assert text.count(escaped) == 10
 
 
 def test_a_value_that_is_missing_is_an_error():

@@ -17,7 +17,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback
 
-from vidssl.cli.config_files import flags_with_values, read_config_file
+from vidssl.cli.configurations.files import flags_with_values, read_config_file
 from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError, nearest
 from vidssl.objectives import OBJECTIVES

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vidssl.cli.config_files import named_plugins, read_config_files
+from vidssl.cli.configurations.files import named_plugins, read_config_files
 from vidssl.errors import VidsslError
 from vidssl.objectives import OBJECTIVES
 from vidssl.plugins.files import load_plugin_files

@@ -28,8 +28,8 @@ import vidssl.evaluation.finetuning.module
 import vidssl.reporting.attention_callback
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
 from vidssl.cli.config_errors import check_groups, unwrapped, worded
+from vidssl.cli.configurations.environment import Place, keep_references, keep_references_in_file, written_references
 from vidssl.cli.data_group import parser_settings
-from vidssl.cli.environment import Place, keep_references, keep_references_in_file, written_references
 from vidssl.cli.objective_names import prepare_arguments
 from vidssl.cli.trainer_help import USAGE, show_help
 from vidssl.data.datamodule import VideoDataModule

@@ -13,7 +13,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vidssl.cli.config_files import flags_with_values, read_config_files
+from vidssl.cli.configurations.files import flags_with_values, read_config_files
 from vidssl.storage.files import replacing
 
 NAME = re.compile(r"\$\{oc\.env:\s*([^},\s]+)")
