@@ -70,6 +70,9 @@ def build_backbone(name: str, **options: Any) -> Backbone:
         name: one of ``BACKBONES.names()``.
         options: keyword arguments of its factory, such as ``width=2``.
 
+    Returns:
+        The network, in training mode: clips B x 3 x T x H x W to features (B, `feature_dim`).
+
     Raises:
         UnknownNameError: no backbone has this name.
         VidsslError: an option is unknown, missing or has an impossible value, or a plug-in's factory builds something

@@ -62,7 +62,13 @@ def export_backbone(checkpoint: str | Path, output: str | Path) -> dict[str, str
 
 
 def load_exported(path: str | Path) -> Backbone:
-    """Rebuild an exported backbone from its file alone, in evaluation mode.
+    """Rebuild an exported backbone from its file alone.
+
+    Args:
+        path: what ``vidssl export`` wrote.
+
+    Returns:
+        The network with its weights, in evaluation mode.
 
     Raises:
         VidsslError: the file cannot be read, was not written by `export_backbone`, or does not fit the backbone of that

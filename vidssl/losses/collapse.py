@@ -27,6 +27,9 @@ def embedding_std(embeddings: Tensor) -> Tensor:
 
     Args:
         embeddings: float (B, D), of any length, this process's.
+
+    Returns:
+        A float32 scalar.
     """
     return _deviation(_unit_rows(embeddings))
 

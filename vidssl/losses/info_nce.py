@@ -60,6 +60,12 @@ def info_nce(*views: Tensor, temperature: float = 0.1, reduction: str = "sum") -
     Raises:
         VidsslError: fewer than two views, shapes that do not match, a temperature that is not positive, an unknown
             reduction.
+
+    Example:
+        >>> views = torch.eye(4), torch.eye(4)  # both views of a video are the same, and unlike all other videos
+        >>> output = info_nce(*views, temperature=0.1, reduction="mean")
+        >>> f"{output.loss:.4f}, {output.contrastive_accuracy:.0%}"
+        '0.0003, 100%'
     """
     _check_shapes(views)
     check_info_nce_settings(temperature, reduction)
@@ -97,13 +103,28 @@ def _one_direction(
 
 @torch.no_grad()
 def alignment(view1: Tensor, view2: Tensor) -> Tensor:
-    """Mean squared distance of positives (Wang and Isola 2020, eq. 4 with alpha 2); 0 is best, embeddings (B, D)."""
+    """Return the mean squared distance of positives (Wang and Isola 2020, eq. 4 with alpha 2).
+
+    Args:
+        view1: float (B, D), L2-normalised embeddings.
+        view2: float (B, D), those of the same videos, in the same order.
+
+    Returns:
+        A float32 scalar in [0, 4] without gradient; 0 is best.
+    """
     return (view1.float() - view2.float()).square().sum(dim=1).mean()
 
 
 @torch.no_grad()
 def uniformity(embeddings: Tensor) -> Tensor:
-    """Log of the mean Gaussian potential of all pairs (Wang and Isola 2020, eq. 5 with t 2); lower is more uniform."""
+    """Return the logarithm of the mean Gaussian potential of all pairs (Wang and Isola 2020, eq. 5 with t 2).
+
+    Args:
+        embeddings: float (N, D), L2-normalised, N at least 2.
+
+    Returns:
+        A float32 scalar in [-8, 0] without gradient; lower is more uniform.
+    """
     return torch.pdist(embeddings.float()).square().mul(-2).exp().mean().log()
 
 

@@ -26,12 +26,12 @@ class _Gather(torch.autograd.Function):
 
 
 def world_size() -> int:
-    """Number of processes that train together; 1 without distributed training."""
+    """Return the number of processes that train together; 1 without distributed training."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Number of this process among those that train together."""
+    """Return the number of this process among those that train together, from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
@@ -69,5 +69,12 @@ def gather_with_gradients(rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mean_over_processes(value: Tensor) -> Tensor:
-    """Return the mean of every process's `value`, a scalar, without gradients."""
+    """Return the mean of a scalar over all processes, without gradients.
+
+    Args:
+        value: of this process, a tensor of one element.
+
+    Returns:
+        A scalar of the same dtype, the same on every process.
+    """
     return gather(value.reshape(1)).mean()

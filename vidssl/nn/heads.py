@@ -22,6 +22,10 @@ def mlp_head(
         batch_norm: whether a BatchNorm follows each hidden Linear, which then needs no bias.
         output_bias: whether the last Linear has a bias. It can learn nothing where the loss takes the mean of the
             batch away.
+
+    Example:
+        >>> [type(layer).__name__ for layer in mlp_head(512, [2048], 128)]
+        ['Linear', 'BatchNorm1d', 'ReLU', 'Linear']
     """
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise([input_dim, *hidden_dims]):

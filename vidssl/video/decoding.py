@@ -107,11 +107,14 @@ def _frames(path: str, indices: list[int], decoder: str, kept: KeptFrames | None
 
 
 def probe(path: str | os.PathLike[str], *, decoder: str = "auto") -> VideoInfo:
-    """Decode a whole video and tell what it holds.
+    """Decode a whole video and report what it holds.
 
     Args:
         path: the video.
         decoder: a name of `DECODERS`, or ``"auto"``.
+
+    Returns:
+        The frames that decode, frames per second, size in pixels and duration in seconds.
 
     Raises:
         DecodingError: with the reason: no such file, empty file, not a video, index missing, no video stream,

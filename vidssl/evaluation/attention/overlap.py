@@ -72,7 +72,15 @@ def clip_directions(views: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def encode_clips(encoder: FrozenEncoder, batches: Iterable[ClipBatch]) -> np.ndarray:
-    """Return the features of every clip, float32 (N, V, D), in the order of the batches."""
+    """Return the features of every clip.
+
+    Args:
+        encoder: the network.
+        batches: clips of N videos, V views each.
+
+    Returns:
+        float32 (N, V, D), in the order of the batches.
+    """
     return np.concatenate([encoder.predict_step(b.to(encoder.device), 0)["features"].cpu().numpy() for b in batches])
 
 
@@ -152,7 +160,15 @@ def overlap(attention: np.ndarray, motion: np.ndarray) -> Overlap:
 
 
 def moving_share(attention: np.ndarray, motion: np.ndarray) -> float:
-    """Return `Overlap.motion_share` of one clip; both T' x H' x W', at least 0."""
+    """Return `Overlap.motion_share` of one clip.
+
+    Args:
+        attention: float T' x H' x W', at least 0.
+        motion: float of the same shape, at least 0.
+
+    Returns:
+        The share in [0, 1] of the attention on the quarter of the cells that move most.
+    """
     return float(_share_on(_shares(_cells(attention[None, None])), _cells(motion[None, None]))[0])
 
 

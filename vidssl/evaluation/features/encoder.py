@@ -108,6 +108,9 @@ def load_encoder(source: str | Path | None, outside: OutsideWeights = OutsideWei
             for an untrained network (or one whose options name weights, such as torchvision's).
         outside: the backbone and its pixels, where the file does not say.
 
+    Returns:
+        The network, in evaluation mode and without gradients, and where it comes from.
+
     Raises:
         VidsslError: the file cannot be read or does not fit, names another backbone than `outside`, or neither names
             one.

@@ -63,6 +63,9 @@ def feature_rows(raw: np.ndarray, name: str, scaling: str, centre: np.ndarray | 
         scaling: "unit-length" divides every row by its length (a row of zeros stays as it is), "none" does not.
         centre: float32 (D,), subtracted from every row before that.
 
+    Returns:
+        The rows and how they are scaled; `raw` is neither copied nor changed.
+
     Raises:
         VidsslError: rows that are not finite, or an unknown scaling.
     """

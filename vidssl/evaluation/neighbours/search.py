@@ -89,6 +89,9 @@ def exact_neighbours(gallery: FeatureRows, queries: FeatureRows, k: int, distanc
         k: how many neighbours; all N when there are fewer.
         distance: "cosine" or "l2".
 
+    Returns:
+        For each of the M queries the rows of its neighbours in the gallery, the nearest first, and how near they are.
+
     Raises:
         VidsslError: an unknown distance, or k below 1.
     """

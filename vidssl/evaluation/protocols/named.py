@@ -199,6 +199,12 @@ PROTOCOLS = ProtocolTable([*_MEASURING, *map(_group_left_out, _IN_GROUPS), *_TRA
 def get_protocol(name: str) -> Protocol:
     """Return the protocol of this name.
 
+    Args:
+        name: one of those that ``vidssl list protocols`` shows.
+
+    Returns:
+        The protocol with all its settings.
+
     Raises:
         UnknownNameError: there is none; the message lists those there are.
     """

@@ -193,7 +193,14 @@ def _append(file: Path, line: str) -> None:
 
 
 def read_records(file: str | Path) -> list[dict[str, Any]]:
-    """Return all records of a file in the order they were written; a line cut short by a crash is told and left out.
+    """Return all records of a file in the order in which they were written.
+
+    Args:
+        file: an ``evaluations.jsonl``.
+
+    Returns:
+        One dictionary for each evaluation; `docs/protocols.md` lists the keys. A line that a crash cut short is left
+        out, with a warning.
 
     Raises:
         VidsslError: the file cannot be read.
