@@ -28,7 +28,7 @@ MOVED = {
     "vidssl.data.decoding": "vidssl.video.decoding",
     "vidssl.data.journal": "vidssl.catalogs.journal",
     "vidssl.data.listing": "vidssl.catalogs.listing",
-    "vidssl.data.next_command": "vidssl.cli.prepare",
+    "vidssl.data.next_command": "vidssl.cli.prepare.next_steps",
     "vidssl.data.preparation": "vidssl.catalogs.preparation",
     "vidssl.data.probing": "vidssl.catalogs.probing",
     "vidssl.data.progress": "vidssl.jobs.progress",

@@ -6,7 +6,7 @@ import pytest
 
 from vidssl.catalogs.catalog import Catalog, write_catalog
 from vidssl.cli.main import main
-from vidssl.cli.prepare import next_command
+from vidssl.cli.prepare.next_steps import next_command
 from vidssl.runs.metrics_csv import read_metrics
 
 TRAIN, TEST = range(32), range(32, 48)

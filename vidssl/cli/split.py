@@ -12,7 +12,7 @@ from vidssl.catalogs.catalog import Catalog
 from vidssl.catalogs.splitting import UNITS, Split, draw_split, split_by_names, write_with_splits
 from vidssl.catalogs.summary import summarise
 from vidssl.cli import VerbParser
-from vidssl.cli.prepare import next_command
+from vidssl.cli.prepare.next_steps import next_command
 from vidssl.errors import VidsslError
 
 _ABOUT = """Write a catalog again with the splits train and test: a share of the videos of each class, whole groups (a
