@@ -35,7 +35,7 @@ TARGETS = ("own", "other")
 UNIFORM_BELOW = 0.2
 """Standard deviation over mean of a prediction map: its cosine with the constant map is then above 0.98.
 
-Untrained networks on real videos have 0.05 to 0.12 with ``weighted-gradient`` at the last layer, and 0.8 or more with
+Untrained networks on real videos have 0.06 to 0.11 with ``weighted-gradient`` at the last layer, and 0.8 or more with
 the other forms and at earlier layers (docs/measurements.md).
 """
 
