@@ -17,7 +17,6 @@ extensions = [
     "myst_nb",  # Markdown pages, and notebooks as they were saved
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.doctest",
     "sphinx_copybutton",
     # in docs/_site
     "formulas",
