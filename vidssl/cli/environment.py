@@ -6,7 +6,6 @@ import copy
 import os
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,7 +13,6 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vidssl.cli.config_files import flags_with_values, read_config_files
-from vidssl.storage.files import replacing
 
 NAME = re.compile(r"\$\{oc\.env:\s*([^},\s]+)")
 _RESOLVED = "what the text comes to"
@@ -89,14 +87,3 @@ def _find(config: Any, place: Place) -> tuple[Any, Any]:
             return None, None
         holder, node = node, node[key]
     return holder, key
-
-
-def keep_references_in_file(file: Path, written: Sequence[tuple[Place, str]]) -> None:
-    """Write the configuration of a run anew where it holds values from the environment."""
-    text = file.read_text(encoding="utf-8")
-    config = yaml.safe_load(text)
-    kept = keep_references(config, written)
-    if kept != config:
-        comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-        with replacing(file) as passing:
-            passing.write_text(comments + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True), encoding="utf-8")
