@@ -1,19 +1,30 @@
-"""The configuration that a run keeps in its folder, and sends to wandb."""
+"""The configuration that a run keeps in its folder: what came from the environment is a reference there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import os
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jsonargparse import Namespace
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, SaveConfigCallback
 
-from vidssl.cli.environment import Place, keep_references
+from vidssl.cli.config_files import flags_with_values, read_config_files
 from vidssl.plugins.files import keep_plugin_files
 from vidssl.runs.run_directory import CONFIG_FILE
 from vidssl.storage.files import replacing
+
+NAME = re.compile(r"\$\{oc\.env:\s*([^},\s]+)")
+_RESOLVED = "what the text comes to"
+
+Place = tuple[str | int, ...]
 
 
 class SaveConfig(SaveConfigCallback):
@@ -56,3 +67,72 @@ def configuration_text(parser: LightningArgumentParser, config: Namespace, writt
         return text
     comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     return comments + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+
+
+def written_references(args: Sequence[str]) -> list[tuple[Place, str]]:
+    """Return where the configurations and flags of a command line hold ``${...}``, in their order, and the text there.
+
+    Raises:
+        VidsslError: a configuration that cannot be read.
+    """
+    found: list[tuple[Place, str]] = []
+    for _, content in read_config_files(args).values():
+        found += _references(content, ())
+    for flag, value in flags_with_values(args):
+        if flag.startswith("--") and "${" in value:
+            found.append((tuple(flag.removeprefix("--").split(".")), value))
+    return found
+
+
+def _references(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    if isinstance(value, str) and "${" in value:
+        yield place, value
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield from _references(entry, (*place, key))
+
+
+def keep_references(config: dict[str, Any], written: Sequence[tuple[Place, str]]) -> dict[str, Any]:
+    """Return a configuration whose values from the environment are references again.
+
+    A value is one if it holds what an environment variable holds that the configuration names, and is what the written
+    text comes to; a flag with another value is kept.
+
+    Args:
+        config: with all references resolved; it is left as it is.
+        written: of `written_references`.
+    """
+    values = [os.environ.get(name, "") for _, text in written for name in NAME.findall(text)]
+    secrets = [value for value in values if value]
+    kept = copy.deepcopy(config)
+    for place, text in written:
+        holder, key = _find(kept, place)
+        if holder is None:
+            continue
+        if any(secret in str(holder[key]) for secret in secrets) and holder[key] in _values(text, config):
+            holder[key] = text
+    return kept
+
+
+def _values(text: str, config: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a text with references comes to, as it is and as YAML reads it; nothing where it comes to nothing."""
+    try:
+        value = OmegaConf.create({**config, _RESOLVED: text})[_RESOLVED]
+        return value, yaml.safe_load(str(value))
+    except (OmegaConfBaseException, yaml.YAMLError):
+        return ()
+
+
+def _find(config: Any, place: Place) -> tuple[Any, Any]:
+    """Return what holds a value, and its key there; the keys of a class may be written without ``init_args``."""
+    holder: Any = None
+    key: Any = None
+    node = config
+    for key in place:
+        if isinstance(node, dict) and key not in node and isinstance(node.get("init_args"), dict):
+            node = node["init_args"]
+        is_there = key in node if isinstance(node, dict) else isinstance(node, list) and key in range(len(node))
+        if not is_there:
+            return None, None
+        holder, node = node, node[key]
+    return holder, key

@@ -29,9 +29,8 @@ import vidssl.reporting.attention_callback
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
 from vidssl.cli.config_errors import check_groups, unwrapped, worded
 from vidssl.cli.data_group import parser_settings
-from vidssl.cli.environment import written_references
 from vidssl.cli.objective_names import prepare_arguments
-from vidssl.cli.saved_config import SaveConfig, configuration_text
+from vidssl.cli.saved_config import SaveConfig, configuration_text, written_references
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 from vidssl.jobs.parent import ending_with_launcher

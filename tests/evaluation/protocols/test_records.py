@@ -90,7 +90,10 @@ def test_what_is_measured_again_is_recorded_once(tmp_path):
     file = tmp_path / "records.jsonl"
     for number, value in enumerate((0.5, 0.5, np.float64(0.25))):
         append_new_record(file, {"written": str(number), "metrics": {"top1": value, "top5": math.nan}})
-    assert [(record["written"], record["metrics"]["top1"]) for record in read_records(file)] == [("0", 0.5), ("2", 0.25)]
+    assert [(record["written"], record["metrics"]["top1"]) for record in read_records(file)] == [
+        ("0", 0.5),
+        ("2", 0.25),
+    ]
 
 
 def test_many_writers_share_a_file(tmp_path):

@@ -2,9 +2,9 @@
 
 import yaml
 
-from vidssl.cli.environment import keep_references, written_references
 from vidssl.cli.evaluate.subjects import RunConfig
 from vidssl.cli.main import main
+from vidssl.cli.saved_config import keep_references, written_references
 
 SHORT = ["--trainer.max_steps", "2", "--trainer.accelerator", "cpu"]
 
