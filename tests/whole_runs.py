@@ -17,20 +17,31 @@ WITH_EXTRAS = Path(__file__).with_name("vidssl_with_extras.py")
 
 
 def vidssl(*args, check=True, command=WITH_EXTRAS, **variables):
-    environment = {
-        **os.environ,
-        "WANDB_MODE": "offline",
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-        **variables,
-    }
-    # left by a test that used wandb in this process: its service would outlive a killed run, and hold it
-    environment.pop("WANDB_SERVICE", None)
-    line = [sys.executable, str(command), *map(str, args)]
+    line, environment = _line(args, command), _environment(variables)
     done = subprocess.run(line, capture_output=True, text=True, env=environment, timeout=SECONDS)
     if check and done.returncode:
         pytest.fail(f"vidssl {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def start(*args, told, command=WITH_EXTRAS, **variables):
+    """Start the command and do not wait for it; a file is told what it says."""
+    with told.open("w") as output:  # not a pipe: whoever outlives the command would hold it
+        return subprocess.Popen(
+            _line(args, command), stdout=output, stderr=subprocess.STDOUT, env=_environment(variables)
+        )
+
+
+def _line(args, command):
+    return [sys.executable, str(command), *map(str, args)]
+
+
+def _environment(variables):
+    fixed = {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, **fixed, **variables}
+    # left by a test that used wandb in this process: its service would outlive a killed run, and hold it
+    environment.pop("WANDB_SERVICE", None)
+    return environment
 
 
 def last_checkpoint(run_dir):
@@ -60,6 +71,5 @@ def _without_times(rows):
 
 
 def _evaluations(run_dir):
-    """Of those that were made twice, the one that was made last."""
     records = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
-    return {(record["step"], record["epoch"], record["protocol"]["name"]): record["metrics"] for record in records}
+    return [{key: value for key, value in record.items() if key != "written"} for record in records]

@@ -109,6 +109,7 @@ def test_copies_and_short_videos_are_reported(tmp_path):
     assert "3 videos are copies of others by what is in them: a.avi = sub/renamed.avi, b.avi = linked.avi" in told
     assert "3 of them in test and train: " in told
     assert "7 of 7 videos are shorter than a clip of 31 frames" in told
+    assert "7 of 7 videos are shorter than two such clips (62 frames), which would always overlap" in told
 
 
 def test_what_is_known_of_a_file_survives_an_interruption(tmp_path):

@@ -131,6 +131,7 @@ def test_copied_videos_are_the_ones_that_were_prepared(synthetic_catalog, tmp_pa
 def test_videos_shorter_than_a_clip_are_counted_before_training(synthetic_catalog, caplog):
     data_module(synthetic_catalog, sampler=IntervalSampler(num_frames=16, stride=2)).setup("fit")
     assert "32 of 32 training videos are shorter than a clip of 31 frames and are looped." in caplog.text
+    assert "32 of 32 training videos are shorter than two clips (62 frames), which always overlap." in caplog.text
     caplog.clear()
     data_module(synthetic_catalog, sampler=IntervalSampler(num_frames=12, stride=2)).setup("fit")
     assert "looped" not in caplog.text  # 24 frames, and a clip of 23

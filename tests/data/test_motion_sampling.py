@@ -112,6 +112,13 @@ def test_the_shortest_video_that_has_halves():
     assert [whole.tolist() for whole in sampler().start_ranges(13)] == [list(range(7))]
 
 
+def test_it_says_which_videos_are_too_short_for_it():
+    assert [num_frames for num_frames, _ in sampler().shortcomings()] == [7, 14]
+    assert "not halved: the query's clip may overlap the others" in sampler().shortcomings()[1][1]
+    for whole in (sampler(scope="video"), sampler(view_clips=(0, 0))):
+        assert [num_frames for num_frames, _ in whole.shortcomings()] == [7]
+
+
 def test_other_numbers_of_views():
     same = sampler(view_clips=[0, 0])
     assert same.num_clips == 2

@@ -82,6 +82,20 @@ def test_short_videos_are_looped_with_independent_starts(num_video_frames):
         assert abs(np.corrcoef(starts.T)[0, 1]) < 0.25
 
 
+def test_a_sampler_says_which_videos_are_too_short_for_it():
+    shortcomings = [num_frames for num_frames, _ in IntervalSampler(16, 2).shortcomings()]
+    assert shortcomings == [31, 62]
+    assert max_start_offset(31, 16, 2) == (1, False)
+    assert max_start_offset(30, 16, 2)[1]
+    for num_video_frames, is_apart in ((62, True), (61, False)):
+        first, second = IntervalSampler(16, 2, density="farthest")(num_video_frames, np.random.default_rng(0))
+        assert (max(first[0], second[0]) > min(first[-1], second[-1])) == is_apart
+    assert [what for _, what in UniformSampler(16, 2).shortcomings()] == [
+        "shorter than a clip of 31 frames and are looped"
+    ]
+    assert len(IntervalSampler(16, 2, density="zero").shortcomings()) == 1
+
+
 def test_evenly_spaced_reaches_from_the_first_start_to_the_last():
     clips = EvenlySpacedSampler(num_frames=4, stride=2, num_clips=5)(27, None)
     assert [clip.tolist() for clip in clips] == [[s, s + 2, s + 4, s + 6] for s in (0, 5, 10, 15, 20)]

@@ -35,6 +35,19 @@ if __name__ == "__main__":
 """
 
 
+LAUNCHED = """
+import os, signal, subprocess, sys, time
+from vidssl.jobs.parent import ending_with_launcher
+
+with ending_with_launcher():
+    if sys.argv[1:]:
+        subprocess.Popen([sys.executable, __file__], env={**os.environ, "LOCAL_RANK": "1"})
+        time.sleep(float(sys.argv[1]))
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(1000)
+"""
+
+
 def processes_of(session):
     """The processes of a session that have not ended."""
     found = []
@@ -83,3 +96,10 @@ def test_killed_work_on_videos_leaves_no_process(tmp_path):
     script = tmp_path / "many_videos.py"
     script.write_text(MANY_VIDEOS)
     assert killed([script, tmp_path], tmp_path) == []
+
+
+@pytest.mark.parametrize("seconds", [0, 3])
+def test_a_process_that_was_launched_ends_with_its_launcher(tmp_path, seconds):
+    script = tmp_path / "launched.py"
+    script.write_text(LAUNCHED)
+    assert killed([script, seconds], tmp_path) == []

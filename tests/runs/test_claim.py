@@ -4,12 +4,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
+import yaml
 
 from vidssl.errors import VidsslError
 from vidssl.runs.claim import CLAIM_FILE, claim, release
-from vidssl.runs.run_directory import CHOSEN_VARIABLE, choose_run_dir, leaving_run_dir
+from vidssl.runs.run_directory import (
+    CHOSEN_VARIABLE,
+    CONFIG_FILE,
+    choose_run_dir,
+    leaving_run_dir,
+    same_configuration,
+)
+from vidssl.runs.run_file import write_run
 
 CHOOSE = """
 import sys
@@ -17,6 +26,7 @@ from vidssl.runs.run_directory import choose_run_dir
 print(choose_run_dir(sys.argv[1], None), flush=True)
 sys.stdin.read()
 """
+CONFIG = {"run_dir": "mine", "model": {"width": 2}, "trainer": {"max_epochs": 3, "default_root_dir": "elsewhere"}}
 
 
 @pytest.fixture
@@ -68,7 +78,8 @@ def test_the_claim_of_a_process_that_died_is_taken_again(start, tmp_path):
     assert chosen_by(start(tmp_path / "mine")) == "mine"
 
 
-def test_a_run_that_is_being_written_is_not_continued(start, tmp_path):
+def test_a_run_that_is_being_written_is_not_continued(start, tmp_path, monkeypatch):
+    monkeypatch.setattr("vidssl.runs.run_directory.SECONDS_TO_END", 0.2)
     run = tmp_path / "mine"
     writer = start(run)
     assert chosen_by(writer) == "mine"
@@ -100,3 +111,51 @@ def test_a_folder_that_was_released_in_the_meantime_is_claimed_whole(tmp_path):
     release(tmp_path / "mine")
     assert claim(tmp_path / "mine") is None
     release(tmp_path / "mine")
+
+
+def test_a_run_that_is_about_to_end_is_waited_for(start, tmp_path):
+    writer = start(tmp_path / "mine")
+    chosen_by(writer)
+    Timer(0.5, writer.kill).start()
+    assert claim(tmp_path / "mine", patience_seconds=20) is None
+    release(tmp_path / "mine")
+
+
+def begun(folder, ended=None, config=CONFIG):
+    """The folder of a run that was broken off before its first checkpoint."""
+    folder.mkdir()
+    (folder / CONFIG_FILE).write_text(yaml.safe_dump(config))
+    write_run(folder, {"ended": ended})
+    return folder
+
+
+@pytest.mark.parametrize("ended", [None, "failed: VidsslError at step 2: why", "stopped: SIGTERM at step 1"])
+def test_a_run_that_was_broken_off_before_its_first_checkpoint_begins_again(tmp_path, ended):
+    begun(tmp_path / "mine", ended)
+    for again, name in ((CONFIG, "mine"), (None, "mine-2")):
+        with leaving_run_dir():
+            assert choose_run_dir(str(tmp_path / "mine"), None, again).name == name
+
+
+@pytest.mark.parametrize(
+    ("ended", "changes", "files"),
+    [
+        ("completed", {}, []),
+        ("stopped: max_time at step 9", {}, []),
+        (None, {"model": {"width": 3}}, []),
+        (None, {"trainer": {"max_epochs": 4}}, []),
+        (None, {}, ["checkpoints/last.ckpt"]),
+    ],
+)
+def test_any_other_run_is_left_as_it_is(tmp_path, ended, changes, files):
+    folder = begun(tmp_path / "mine", ended, CONFIG | changes)
+    for file in files:
+        (folder / file).parent.mkdir()
+        (folder / file).touch()
+    with leaving_run_dir():
+        assert choose_run_dir(str(tmp_path / "mine"), None, CONFIG).name == "mine-2"
+
+
+def test_a_configuration_that_cannot_be_read_is_another(tmp_path):
+    (tmp_path / CONFIG_FILE).write_bytes(b"\xff: [")
+    assert not same_configuration(tmp_path / CONFIG_FILE, CONFIG)

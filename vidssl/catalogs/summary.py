@@ -37,9 +37,13 @@ def summarise(catalog: Catalog) -> str:
 
 
 def _short(catalog: Catalog) -> str:
-    short = int((catalog.num_frames < USUAL_CLIP).sum())
-    rest = f"shorter than a clip of {USUAL_CLIP} frames (16 at stride 2), in which they would be looped"
-    return f"{short:,} of {len(catalog):,} videos are {rest}" if short else ""
+    looped, overlapping = (int((catalog.num_frames < clips * USUAL_CLIP).sum()) for clips in (1, 2))
+    told = {
+        f"shorter than a clip of {USUAL_CLIP} frames (16 at stride 2), in which they would be looped": looped,
+        f"shorter than two such clips ({2 * USUAL_CLIP} frames), which would always overlap": overlapping,
+    }
+    lines = [f"{short:,} of {len(catalog):,} videos are {what}" for what, short in told.items() if short]
+    return "\n".join(lines).replace("\n", f"\n{'':<13}")
 
 
 def _split(catalog: Catalog, name: str) -> str:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import SUPPRESS
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ProgressBar
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.plugins.io import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -28,16 +29,16 @@ import vidssl.evaluation.finetuning.module
 import vidssl.reporting.attention_callback
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
 from vidssl.cli.config_errors import check_groups, unwrapped, worded
-from vidssl.cli.configurations.environment import Place, keep_references, keep_references_in_file, written_references
+from vidssl.cli.configurations.saved import SaveConfig, configuration_text, written_references
 from vidssl.cli.data_group import parser_settings
 from vidssl.cli.objective_names import prepare_arguments
 from vidssl.cli.trainer_help import USAGE, show_help
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
+from vidssl.jobs.parent import ending_with_launcher
 from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
 from vidssl.objectives.contract import fault_of
-from vidssl.plugins.files import keep_plugin_files
 from vidssl.reporting.console.header import print_header
 from vidssl.reporting.console.progress import TrainingProgress
 from vidssl.reporting.console.summary import print_metrics
@@ -45,10 +46,18 @@ from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
 from vidssl.reporting.wandb_records import WandbRecords
 from vidssl.runs.checkpoint_io import AtomicCheckpointIO
 from vidssl.runs.continuation import Continuation
+from vidssl.runs.ending import is_complete
 from vidssl.runs.interruption import Interrupted, Interruption
 from vidssl.runs.metrics_csv import MetricsCSV
 from vidssl.runs.resuming import check_checkpoint, history_of_weights
-from vidssl.runs.run_directory import check_writable, choose_run_dir, leaving_run_dir, resolve_checkpoint, run_of
+from vidssl.runs.run_directory import (
+    check_writable,
+    choose_run_dir,
+    leaving_run_dir,
+    newest_checkpoint,
+    resolve_checkpoint,
+    run_of,
+)
 from vidssl.runs.run_record import RunRecord, identify
 from vidssl.runs.step_watch import StepWatch
 
@@ -62,31 +71,13 @@ NEEDLESS_WARNINGS = (
 )
 
 
-class _SaveConfig(SaveConfigCallback):
-    """Writes the resolved configuration and its plug-in files into the run's folder, and sends it to wandb.
-
-    What came from the environment stays a reference there.
-    """
-
-    def __init__(self, *args: Any, written: Sequence[tuple[Place, str]] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._written = written
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Do what is left when Lightning has written the configuration. First process only."""
-        folder = Path(trainer.default_root_dir)
-        keep_plugin_files(_listed(self.config.plugin), folder)
-        keep_references_in_file(folder / self.config_filename, self._written)
-        for run_logger in trainer.loggers:
-            run_logger.log_hyperparams(keep_references(self.config.as_dict(), self._written))
-
-
 class VidsslCLI(LightningCLI):
     """Parses the configuration and builds objective, data module and trainer; `run_verb` then runs them."""
 
     def __init__(self, verb: str, args: Sequence[str]) -> None:
         self.verb = verb
         args = prepare_arguments(args)
+        self.written = written_references(args)
         _import_objectives()
         with warnings.catch_warnings():
             # sys.argv stays as it is, because processes started for DDP repeat it
@@ -98,8 +89,8 @@ class VidsslCLI(LightningCLI):
                 run=False,
                 args=args,
                 seed_everything_default=0,
-                save_config_callback=_SaveConfig if verb == "fit" else None,
-                save_config_kwargs={"overwrite": True, "written": written_references(args)},
+                save_config_callback=SaveConfig if verb == "fit" else None,
+                save_config_kwargs={"written": self.written},
                 # print_header tells what Lightning's table of layers would
                 trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False},
                 parser_kwargs={**parser_settings(verb), "usage": USAGE.format(verb=verb), "description": None},
@@ -153,14 +144,23 @@ class VidsslCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder and check that it can be written to."""
         self.ckpt_path = resolve_checkpoint(self.config.run_dir, self.config.ckpt_path)
-        if self.config.ckpt_path == "auto":
+        self.is_auto = self.config.ckpt_path == "auto"
+        if self.is_auto:
             self.config.ckpt_path = None  # the configuration that is kept repeats the run
         if self.verb == "fit":
-            self.run_dir = choose_run_dir(self.config.run_dir, self.ckpt_path)
+            self._choose_run_dir()
         else:
             self.run_dir = run_of(self.ckpt_path, self.config.run_dir) / self.verb
         check_writable(self.run_dir)
         self.config.trainer.default_root_dir = str(self.run_dir)
+
+    def _choose_run_dir(self) -> None:
+        again = None
+        if self.is_auto and self.ckpt_path is None:
+            again = yaml.safe_load(configuration_text(self.parser, self.config, self.written))
+        self.run_dir = choose_run_dir(self.config.run_dir, self.ckpt_path, again)
+        if self.is_auto:  # another process may have written one before it left the folder
+            self.ckpt_path = newest_checkpoint(self.run_dir, known=self.ckpt_path)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer its loggers: CSV always, wandb unless it is disabled, and what the configuration adds.
@@ -183,9 +183,9 @@ class VidsslCLI(LightningCLI):
             kwargs["callbacks"] = [
                 *callbacks,
                 *self._progress(callbacks),
+                RunRecord(),
                 Continuation(),
                 StepWatch(),
-                RunRecord(),
                 WandbRecords(),
                 self.interruption,
             ]
@@ -212,6 +212,14 @@ class VidsslCLI(LightningCLI):
             VidsslError: a checkpoint that does not fit, prediction on several processes, or what goes wrong for the
                 user on the way.
         """
+        if (
+            self.verb == "fit"
+            and self.ckpt_path
+            and is_complete(self.run_dir, self.trainer, None if self.is_auto else self.ckpt_path)
+        ):
+            told = f"The run in {self.run_dir} is complete; nothing is trained or measured."
+            rank_zero_only(print)(f"{told} To train on, raise trainer.max_epochs or trainer.max_steps.")
+            return
         if self.trainer.is_global_zero and self.verb == "fit":
             facts = identify(self.trainer, self.model, self.datamodule)
             print_header(self.run_dir, facts, continued_from=self.ckpt_path)
@@ -278,7 +286,7 @@ def run(verb: str, args: Sequence[str]) -> int:
         logging.getLogger(library).setLevel(logging.WARNING)
     for needless in NEEDLESS_WARNINGS:
         warnings.filterwarnings("ignore", message=needless)
-    with leaving_run_dir():
+    with ending_with_launcher(), leaving_run_dir():
         try:
             VidsslCLI(verb, args).run_verb()
         except Interrupted as interrupted:

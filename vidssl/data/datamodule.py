@@ -22,7 +22,7 @@ from vidssl.data.labelled import LabelledSubset
 from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configuration may name it)
 from vidssl.data.motion_source import MotionData
 from vidssl.data.order import GlobalBatchSampler, OrderKey, whole_batches
-from vidssl.data.sampling import ClipSampler, IntervalSampler, clip_span
+from vidssl.data.sampling import ClipSampler, IntervalSampler
 from vidssl.data.settings import AugmentedViews, EvaluationClips, Loading
 from vidssl.data.shared_memory import PREFETCH_BATCHES, check_shared_memory
 from vidssl.data.training_history import KEY, TrainedSplit, history_of, merged
@@ -105,15 +105,13 @@ class VideoDataModule(LightningDataModule):
             self.val_dataloader()
 
     def _tell_of_short_videos(self) -> None:
-        clip = clip_span(self.sampler.num_frames, getattr(self.sampler, "stride", 1)) + 1
-        short = int((self.catalog.num_frames[self.train_rows] < clip).sum())
-        if short and (self.trainer is None or self.trainer.is_global_zero):
-            logger.warning(
-                "%s of %s training videos are shorter than a clip of %d frames and are looped.",
-                f"{short:,}",
-                f"{len(self.train_rows):,}",
-                clip,
-            )
+        if self.trainer is not None and not self.trainer.is_global_zero:
+            return
+        lengths = self.catalog.num_frames[self.train_rows]
+        for num_frames, told in self.sampler.shortcomings():
+            short = int((lengths < num_frames).sum())
+            if short:
+                logger.warning("%s of %s training videos are %s.", f"{short:,}", f"{len(lengths):,}", told)
 
     # --- training ---
 

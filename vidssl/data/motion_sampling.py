@@ -77,6 +77,13 @@ class MotionSampler(ClipSampler):
         """Whether motion changes what is drawn."""
         return self.probability > 0
 
+    def shortcomings(self) -> list[tuple[int, str]]:
+        """Add the videos that are not halved, see `ClipSampler`."""
+        two = 2 * self.clip_length
+        whole = f"shorter than two clips ({two} frames) and are not halved: the query's clip may overlap the others"
+        is_halved = self.scope == "halves" and max(self.view_clips) > 0
+        return super().shortcomings() + ([(two, whole)] if is_halved else [])
+
     def start_ranges(self, num_video_frames: int) -> list[np.ndarray]:
         """Return the possible starts: of the first and of the second half, or of the whole video alone.
 

@@ -94,6 +94,15 @@ class ClipSampler(ABC):
         """Whether a call needs the motion of the video; computing it costs time."""
         return False
 
+    @property
+    def clip_length(self) -> int:
+        """Frames of a video that a clip spans, its first and last included."""
+        return clip_span(self.num_frames, self.stride) + 1
+
+    def shortcomings(self) -> list[tuple[int, str]]:
+        """Return what a video is too short for: the frames that it needs, and what becomes of one that has fewer."""
+        return [(self.clip_length, f"shorter than a clip of {self.clip_length} frames and are looped")]
+
     @abstractmethod
     def __call__(
         self, num_video_frames: int, rng: np.random.Generator, motion: VideoMotion | None = None
@@ -141,6 +150,14 @@ class IntervalSampler(ClipSampler):
             )
         if self.power <= 0:
             raise VidsslError(f"data.sampler.power must be above 0, got {self.power}.")
+
+    def shortcomings(self) -> list[tuple[int, str]]:
+        """Add the videos whose two clips cannot be apart, see `ClipSampler`."""
+        two = 2 * self.clip_length
+        apart = (
+            [] if self.density == "zero" else [(two, f"shorter than two clips ({two} frames), which always overlap")]
+        )
+        return super().shortcomings() + apart
 
     def interval(self, max_offset: int, rng: np.random.Generator) -> float:
         """Draw the distance in frames between the two starts, in [0, max_offset)."""

@@ -24,7 +24,7 @@ from vidssl.evaluation.features.encoder import sha256_of
 from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.needed_features import Needed, features_for, needed_features
 from vidssl.evaluation.protocols.named import get_protocol
-from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_record
+from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_new_record
 from vidssl.evaluation.temporal.encoding import features_under_changes
 
 logger = logging.getLogger(__name__)
@@ -226,7 +226,7 @@ class FrozenFeatureEvaluation(Callback):
             record = measured.record(**circumstances)
             if protocol.training_views is not None:  # the loaders are those of all protocols: nothing is drawn
                 record["modified"]["training_views"] = None
-            append_record(Path(trainer.default_root_dir) / RECORDS_FILE, record)
+            append_new_record(Path(trainer.default_root_dir) / RECORDS_FILE, record)
             metrics.update({f"eval/{data.name}/{name}/{metric}": value for metric, value in outcome.metrics.items()})
         return metrics
 

@@ -13,12 +13,17 @@ from vidssl.storage.locks import open_locked
 
 CLAIM_FILE = ".claim"
 SECONDS_UNTIL_WRITTEN = 1.0
+SECONDS_BETWEEN_TRIES = 0.1
 
 _held: dict[Path, int] = {}
 
 
-def claim(folder: Path) -> str | None:
+def claim(folder: Path, patience_seconds: float = 0.0) -> str | None:
     """Claim a folder, which is made if it does not exist, for the processes that were started together with this one.
+
+    Args:
+        folder: of the run.
+        patience_seconds: how long to wait for a process that has it: one that was killed may take seconds to end.
 
     Returns:
         None where the folder is now ours, else who has it: ``process 12 on host``.
@@ -28,10 +33,14 @@ def claim(folder: Path) -> str | None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / CLAIM_FILE
-    descriptor = open_locked(file)
-    if descriptor is None:
+    deadline = time.monotonic() + patience_seconds
+    while (descriptor := open_locked(file)) is None:
         launch, owner = _read(file)
-        return None if launch == _launch() else owner
+        if launch == _launch():
+            return None
+        if time.monotonic() >= deadline:
+            return owner
+        time.sleep(SECONDS_BETWEEN_TRIES)
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{_launch() or uuid.uuid4()}\nprocess {os.getpid()} on {socket.gethostname()}\n".encode())
     os.fsync(descriptor)

@@ -1,26 +1,74 @@
-"""What Lightning leaves out when a run continues: the evaluation that it was killed in, and the count of an epoch."""
+"""What Lightning leaves out when a run continues: numbers and evaluations after a checkpoint, the count of an epoch."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from vidssl.runs.metrics_csv import MetricsCSV
 
 
 class Continuation(Callback):
-    """Makes up for both before a continued run trains on.
+    """Makes up for it before a continued run trains on.
 
-    A checkpoint that is written after the last step of an epoch comes before the evaluation of that epoch. Lightning
-    goes on with the next step, and the evaluation would be missing for good; it is made first.
+    A checkpoint that is written after a step comes before its numbers are logged, and after the last step of an epoch
+    before the evaluation of that epoch. Lightning goes on with the next step, and for a run that was killed in between
+    they would be missing for good: the checkpoint holds the numbers, and the evaluation is made first. It is made too
+    where no step is left, in which case Lightning would return at once (`trainer.max_steps`).
     """
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the epoch that begins, and make the evaluation that is due."""
-        _count_epoch(trainer)
-        batches: Any = trainer.fit_loop.epoch_loop.batch_progress.total  # annotated as something more general
-        # a step counts as completed when all callbacks had their turn after it
-        if batches.completed != batches.processed - 1:
+    def __init__(self) -> None:
+        self._unlogged: dict[str, Any] = {}
+        self._max_steps = -1
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave out the evaluation before the first step; Lightning does in mid-epoch, not between epochs."""
+        if stage == "fit" and trainer.ckpt_path:
+            trainer.num_sanity_val_steps = 0
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep the numbers of a step that are not logged yet."""
+        connector, loop = trainer._logger_connector, trainer.fit_loop.epoch_loop
+        if "callbacks" not in checkpoint or not _is_in_step(trainer) or trainer.fit_loop._should_accumulate():
             return
+        if trainer.loggers and connector.should_update_logs:
+            numbers = {name: float(value) for name, value in connector.metrics["log"].items()}
+            row = {"step": loop._batches_that_stepped, "metrics": {"epoch": float(trainer.current_epoch), **numbers}}
+            checkpoint["callbacks"][self.state_key] = row
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the numbers of a step from a checkpoint."""
+        self._unlogged = state_dict
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let Lightning begin, and call `on_train_start`, where no step is left."""
+        if trainer.ckpt_path:
+            loop = trainer.fit_loop.epoch_loop
+            self._max_steps, loop.max_steps = loop.max_steps, -1
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Let nothing be saved between two steps, where gradients are being accumulated that no checkpoint holds.
+
+        A new process does not know that the step before is saved already.
+        """
+        if trainer.fit_loop._should_accumulate():
+            for callback in trainer.checkpoint_callbacks:
+                if isinstance(callback, ModelCheckpoint):
+                    callback._last_global_step_saved = trainer.global_step
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log what is not logged, count the epoch that begins, and make the evaluation that is due."""
+        if trainer.ckpt_path:
+            trainer.fit_loop.epoch_loop.max_steps = self._max_steps
+        if self._unlogged and trainer.is_global_zero:
+            _log_missing(trainer, **self._unlogged)
+        self._unlogged = {}
+        _count_epoch(trainer)
+        if not _is_in_step(trainer):
+            return
+        batches: Any = trainer.fit_loop.epoch_loop.batch_progress.total  # annotated as something more general
         epochs = trainer.fit_loop.epoch_progress.current
         now = epochs.completed
         epochs.completed = (batches.processed - 1) // max(int(trainer.num_training_batches), 1)
@@ -28,6 +76,20 @@ class Continuation(Callback):
             _validate_if_due(trainer)
         finally:
             epochs.completed = now
+
+
+def _is_in_step(trainer: Trainer) -> bool:
+    """Whether callbacks have their turn after a step, or had when the checkpoint was written; then it is counted."""
+    batches: Any = trainer.fit_loop.epoch_loop.batch_progress.total  # annotated as something more general
+    return batches.completed == batches.processed - 1
+
+
+def _log_missing(trainer: Trainer, step: int, metrics: dict[str, float]) -> None:
+    """Log the numbers of a step that the file of metrics lacks."""
+    files = [run_logger for run_logger in trainer.loggers if isinstance(run_logger, MetricsCSV)]
+    if any(not file.holds(step, metrics) for file in files):
+        for run_logger in trainer.loggers:
+            run_logger.log_metrics(metrics, step)
 
 
 def _count_epoch(trainer: Trainer) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import signal
+from pathlib import Path
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import EarlyStopping, Timer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from vidssl.backbones.checkpoints import read_checkpoint
 from vidssl.jobs.signals import SHELL_CODE
-from vidssl.runs.run_file import COMPLETED
+from vidssl.runs.run_file import COMPLETED, FAILED, STOPPED, read_run
 
 
 def how_it_ended(trainer: Trainer) -> str:
     """Say how a run ended that nothing broke off; all but `COMPLETED` begin with ``stopped:``."""
     if _reached_its_end(trainer):
         return COMPLETED
-    return f"stopped: {_why(trainer)} {_where(trainer)}"
+    return f"{STOPPED}{_why(trainer)} {_where(trainer)}"
 
 
 def how_it_broke_off(trainer: Trainer, exception: BaseException) -> str:
@@ -25,10 +27,25 @@ def how_it_broke_off(trainer: Trainer, exception: BaseException) -> str:
     if isinstance(exception, SIGTERMException):
         return f"stopped: SIGTERM {_where(trainer)}"
     if isinstance(exception, (KeyboardInterrupt, SystemExit)):
-        return f"stopped: {_signal_name(exception)} {_where(trainer)}"
+        return f"{STOPPED}{_signal_name(exception)} {_where(trainer)}"
     first_line = next(iter(str(exception).splitlines()), "")
     first_sentence = first_line.partition(". ")[0]
-    return f"failed: {type(exception).__name__} {_where(trainer)}: {first_sentence}"
+    return f"{FAILED}{type(exception).__name__} {_where(trainer)}: {first_sentence}"
+
+
+def is_complete(run_dir: Path, trainer: Trainer, checkpoint: str | None) -> bool:
+    """Whether a run has come to the end that a trainer would train it to.
+
+    Args:
+        run_dir: its folder.
+        trainer: would continue it.
+        checkpoint: from which, where that need not be the last one.
+    """
+    run = read_run(run_dir)
+    limits = (trainer.max_epochs, trainer.max_steps)
+    if run.get("ended") != COMPLETED or (run.get("max_epochs"), run.get("max_steps")) != limits:
+        return False
+    return checkpoint is None or read_checkpoint(checkpoint).values.get("global_step") == run.get("steps")
 
 
 def _reached_its_end(trainer: Trainer) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from argparse import Namespace  # Lightning hands hyper-parameters over as one
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ class MetricsCSV(Logger):
                 csv.DictWriter(lines, self._columns).writerow(row)
         else:
             self._rewrite([*read_metrics(self._run_dir), row])
+
+    def holds(self, step: int, names: Iterable[str]) -> bool:
+        """Whether there is a row of a step with all these names."""
+        wanted = set(names)
+        return any(row["step"] == step and wanted <= row.keys() for row in read_metrics(self._run_dir))
 
     @property
     def _file(self) -> Path:

@@ -6,14 +6,18 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from vidssl.errors import VidsslError
 from vidssl.runs.claim import claim, release
 from vidssl.runs.resuming import is_whole_checkpoint
+from vidssl.runs.run_file import is_broken_off, read_run
 
 # Processes that Lightning starts for DDP repeat the command line; they must not count up to a folder of their own.
 CHOSEN_VARIABLE = "VIDSSL_RUN_DIR"
@@ -22,9 +26,11 @@ LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
 CHECKPOINTS = (f"{LAST_CHECKPOINT.parent}/*.ckpt", "hpc_ckpt_*.ckpt")  # ours, and Lightning's before a requeue
 PICTURES_FOLDER = "pictures"
 MIN_FREE_BYTES = 200_000_000
+SECONDS_TO_END = 10.0
+"""How long a run that is to be continued may take to end: one that was killed gives its memory back first."""
 
 
-def choose_run_dir(wanted: str, ckpt_path: str | None) -> Path:
+def choose_run_dir(wanted: str, ckpt_path: str | None, again: Mapping[str, Any] | None = None) -> Path:
     """Return the folder a run writes to, claimed for this process and those that were started together with it.
 
     Training on from a checkpoint continues in the folder that the checkpoint lies in. Otherwise it is the wanted
@@ -34,6 +40,8 @@ def choose_run_dir(wanted: str, ckpt_path: str | None) -> Path:
     Args:
         wanted: the configured `run_dir`.
         ckpt_path: file of the checkpoint to train on from.
+        again: the resolved configuration of a run that may have been begun before: where a run of the same one was
+            broken off before its first checkpoint, it begins again in its folder. None: a new run.
 
     Raises:
         VidsslError: another process writes to the folder to continue in, or the folder cannot be made.
@@ -41,7 +49,7 @@ def choose_run_dir(wanted: str, ckpt_path: str | None) -> Path:
     if CHOSEN_VARIABLE in os.environ:
         return Path(os.environ[CHOSEN_VARIABLE])
     continued = _run_around(ckpt_path) if ckpt_path else None
-    folder = _claim_free(Path(wanted)) if continued is None else _claim_again(continued)
+    folder = _claim_free(Path(wanted), again) if continued is None else _claim_again(continued)
     os.environ[CHOSEN_VARIABLE] = str(folder)
     return folder
 
@@ -72,7 +80,7 @@ def resolve_checkpoint(wanted: str, ckpt_path: str | None) -> str | None:
         VidsslError: there is no such file.
     """
     if ckpt_path == "auto":
-        return _newest_whole(Path(wanted))
+        return newest_checkpoint(*_numbered(Path(wanted)))
     if ckpt_path == "last":
         found = [folder / LAST_CHECKPOINT for folder in _numbered(Path(wanted)) if (folder / LAST_CHECKPOINT).exists()]
         if not found:
@@ -81,6 +89,18 @@ def resolve_checkpoint(wanted: str, ckpt_path: str | None) -> str | None:
     if ckpt_path is not None and not Path(ckpt_path).is_file():
         raise VidsslError(f"ckpt_path: there is no file {ckpt_path}.")
     return ckpt_path
+
+
+def newest_checkpoint(*runs: Path, known: str | None = None) -> str | None:
+    """Return the newest whole checkpoint in the folders of runs, whoever wrote it; None where there is none.
+
+    Args:
+        runs: their folders.
+        known: a file that is known to be whole.
+    """
+    files = [file for run in runs for file in _checkpoints(run)]
+    newest_first = sorted(files, key=_modified, reverse=True)
+    return next((str(file) for file in newest_first if str(file) == known or is_whole_checkpoint(file)), None)
 
 
 def check_writable(folder: Path, min_free_bytes: int = MIN_FREE_BYTES) -> None:
@@ -108,19 +128,48 @@ def run_of(ckpt_path: str | None, wanted: str) -> Path:
     return (_run_around(ckpt_path) if ckpt_path else None) or Path(wanted)
 
 
-def _claim_free(wanted: Path) -> Path:
+def _claim_free(wanted: Path, again: Mapping[str, Any] | None) -> Path:
     for number in count(1):
         folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
-        if (folder / CONFIG_FILE).exists() or _claim(folder) is not None:
+        if not _is_free(folder, again) or _claim(folder, 0.0 if again is None else SECONDS_TO_END) is not None:
             continue
-        if not (folder / CONFIG_FILE).exists():
+        if _is_free(folder, again) or (again is not None and newest_checkpoint(folder)):
             break
         release(folder)  # a run began and ended there in the meantime
     return folder
 
 
+def _is_free(folder: Path, again: Mapping[str, Any] | None) -> bool:
+    """Whether there is no run in a folder, or only the beginning of the one that begins again."""
+    if not (folder / CONFIG_FILE).exists():
+        return True
+    is_beginning = not _checkpoints(folder) and is_broken_off(read_run(folder))
+    return again is not None and is_beginning and same_configuration(folder / CONFIG_FILE, again)
+
+
+def same_configuration(file: Path, config: Mapping[str, Any]) -> bool:
+    """Whether a run's file holds a configuration, but for the folder that was chosen for it.
+
+    Args:
+        file: of a run, with references to the environment.
+        config: resolved, with references to the environment too.
+    """
+    try:
+        written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False
+    return _without_folder(written) == _without_folder(config)
+
+
+def _without_folder(config: Any) -> Any:
+    if not isinstance(config, Mapping) or not isinstance(config.get("trainer"), Mapping):
+        return config
+    trainer = {key: value for key, value in config["trainer"].items() if key != "default_root_dir"}
+    return {**config, "trainer": trainer}
+
+
 def _claim_again(folder: Path) -> Path:
-    owner = _claim(folder)
+    owner = _claim(folder, SECONDS_TO_END)
     if owner is not None:
         raise VidsslError(
             f"{folder} is being written by {owner}: wait until that run has ended, or end it, and continue then."
@@ -128,9 +177,9 @@ def _claim_again(folder: Path) -> Path:
     return folder
 
 
-def _claim(folder: Path) -> str | None:
+def _claim(folder: Path, patience_seconds: float) -> str | None:
     try:
-        return claim(folder)
+        return claim(folder, patience_seconds)
     except OSError as error:
         raise _unwritable(folder, error) from error
 
@@ -147,10 +196,8 @@ def _run_around(ckpt_path: str) -> Path | None:
     return next((folder for folder in folders if (folder / CONFIG_FILE).exists()), None)
 
 
-def _newest_whole(wanted: Path) -> str | None:
-    files = [file for folder in _numbered(wanted) for pattern in CHECKPOINTS for file in folder.glob(pattern)]
-    newest_first = sorted(files, key=_modified, reverse=True)
-    return next((str(file) for file in newest_first if is_whole_checkpoint(file)), None)
+def _checkpoints(folder: Path) -> list[Path]:
+    return [file for pattern in CHECKPOINTS for file in folder.glob(pattern)]
 
 
 def _modified(file: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,18 @@ from vidssl.storage.files import replacing
 RUN_FILE = "run.json"
 COMPLETED = "completed"
 """What `ended` says of a run that reached the epoch or step that its configuration ends with."""
+STOPPED, FAILED = "stopped: ", "failed: "
+"""What it begins with for one that something else ended; the name of a signal, SIG..., may follow `STOPPED`."""
+
+
+def is_broken_off(run: Mapping[str, Any]) -> bool:
+    """Whether a run was killed, ended by a signal or by an error: it reached no end that it was told to come to.
+
+    Args:
+        run: what its file holds; empty for one that was killed before it wrote any.
+    """
+    ended = run.get("ended")
+    return ended is None or ended.startswith((FAILED, f"{STOPPED}SIG"))
 
 
 def read_run(run_dir: str | Path) -> dict[str, Any]:

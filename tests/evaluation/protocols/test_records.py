@@ -14,7 +14,7 @@ from vidssl.errors import VidsslError
 from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.named import get_protocol
 from vidssl.evaluation.protocols.outcome import Outcome
-from vidssl.evaluation.protocols.records import Measured, append_record, per_class, read_records
+from vidssl.evaluation.protocols.records import Measured, append_new_record, append_record, per_class, read_records
 
 
 def videos(labels):
@@ -84,6 +84,16 @@ def test_a_line_cut_short_by_a_crash_is_told_and_spoils_nothing(tmp_path, caplog
     append_record(file, {"n": 3})
     assert read_records(file) == [{"n": 1}, {"n": 3}]
     assert "line 2 is no record" in caplog.text
+
+
+def test_what_is_measured_again_is_recorded_once(tmp_path):
+    file = tmp_path / "records.jsonl"
+    for number, value in enumerate((0.5, 0.5, np.float64(0.25))):
+        append_new_record(file, {"written": str(number), "metrics": {"top1": value, "top5": math.nan}})
+    assert [(record["written"], record["metrics"]["top1"]) for record in read_records(file)] == [
+        ("0", 0.5),
+        ("2", 0.25),
+    ]
 
 
 def test_many_writers_share_a_file(tmp_path):

@@ -19,7 +19,7 @@ from vidssl.evaluation.needed_features import Needed
 from vidssl.evaluation.protocols.leakage import seen_in_training
 from vidssl.evaluation.protocols.named import get_protocol
 from vidssl.evaluation.protocols.outcome import Outcome
-from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_record
+from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_new_record
 from vidssl.evaluation.protocols.scores import outcome_of_scores
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class FineTuningEvaluation(FrozenFeatureEvaluation):
         record = Measured(used, data.name, data.catalog, clips, gallery, query, outcome, named).record(
             **{**circumstances_of(trainer, query.index), "seen_in_training": None if seen is None else len(seen)}
         )
-        append_record(Path(trainer.default_root_dir) / RECORDS_FILE, record)
+        append_new_record(Path(trainer.default_root_dir) / RECORDS_FILE, record)
         return {f"eval/{data.name}/{self.protocol}/{metric}": value for metric, value in outcome.metrics.items()}
 
 

@@ -175,6 +175,27 @@ def append_record(file: str | Path, record: Mapping[str, Any]) -> None:
     rank_zero_only(_append)(Path(file), json.dumps(plain(record), allow_nan=False, ensure_ascii=False))
 
 
+def append_new_record(file: str | Path, record: Mapping[str, Any]) -> None:
+    """Add a record that the file does not hold yet, but for when it was written.
+
+    A run that continues from a checkpoint makes evaluations again that it had made before it was killed.
+
+    Args:
+        file: see `append_record`.
+        record: see `append_record`.
+
+    Raises:
+        VidsslError: the file cannot be read or written.
+    """
+    held = read_records(file) if Path(file).exists() else []
+    if _timeless(plain(record)) not in map(_timeless, held):
+        append_record(file, record)
+
+
+def _timeless(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "written"}
+
+
 def _append(file: Path, line: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 import yaml
 
-from vidssl.cli.configurations.environment import keep_references, written_references
+from vidssl.cli.configurations.saved import keep_references, written_references
 from vidssl.cli.evaluate.subjects import RunConfig
 from vidssl.cli.main import main
 
