@@ -4,6 +4,8 @@ import contextlib
 import io
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +60,18 @@ def test_a_sampler_of_ones_own(num_video_frames, last):
     if num_video_frames >= 31:
         assert last_clip[-1] == last
     assert max(first_clip.max(), last_clip.max()) < num_video_frames
+
+
+def test_the_method_of_the_readme_trains_as_a_script(beside_the_videos):
+    """On a screen: at most 15 lines besides the imports, and a page of at most 120."""
+    page = (DOCS.parent / "README.md").read_text()
+    assert len(page.splitlines()) <= 120
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert len([line for line in lines if not line.startswith(("import", "from"))]) <= 15
+    script = beside_the_videos / "my_method.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, script], cwd=beside_the_videos, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    accuracy = re.findall(r"tensor\((.*?)\)", done.stdout)[-1]
+    assert 0 <= float(accuracy) <= 1
