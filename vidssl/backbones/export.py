@@ -114,7 +114,7 @@ def _without_weights(options: dict[str, Any]) -> dict[str, Any]:
 
 def _provenance(content: Checkpoint, name: str, options: dict[str, Any]) -> dict[str, str]:
     values = content.values.get("hyper_parameters", {})
-    history = training_history(content.values)
+    history = training_history(content.values, content.path)
     with content.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {

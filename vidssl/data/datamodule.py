@@ -276,10 +276,17 @@ class VideoDataModule(LightningDataModule):
             "epoch": int(epoch),
             "videos": int(batches) * self.batch_size,
             "order": asdict(self._order_key()),
-            KEY: [part.state() for part in merged([*self.trained_before, self.trained_on])],
+            KEY: [part.state() for part in self._history()] if self.trainer.is_global_zero else [],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue with the batch after the last one that the checkpoint saw."""
         self._continued = state_dict
-        self.trained_before = history_of(state_dict.get(KEY, []))
+        self.trained_before = history_of(state_dict.get(KEY, []), self.trainer.ckpt_path if self.trainer else None)
+
+    def _history(self) -> tuple[TrainedSplit, ...]:
+        """What the network has been trained on; a list that is there need not be made again."""
+        own = self.catalog.digest, self.train_split
+        known = [part for part in self.trained_before if part.videos is not None]
+        is_known = own in {(part.catalog_digest, part.split) for part in known}
+        return merged([*self.trained_before, *([] if is_known else [self.trained_on])])

@@ -24,7 +24,10 @@ def history_of_weights(model: nn.Module) -> tuple[TrainedSplit, ...]:
     """
     spec = getattr(model, "backbone_spec", None)
     weights = None if spec is None else spec.weights
-    return () if weights is None else training_history(read_checkpoint(weights).values) or ()
+    if weights is None:
+        return ()
+    content = read_checkpoint(weights)
+    return training_history(content.values, content.path) or ()
 
 
 def is_whole_checkpoint(file: Path) -> bool:

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -14,12 +15,14 @@ from vidssl.data.training_history import (
     history_as_text,
     history_from_text,
     history_of,
+    list_name,
     merged,
     training_history,
     video_keys,
 )
 from vidssl.errors import VidsslError
 from vidssl.evaluation.protocols.leakage import check_unseen, seen_in_training
+from vidssl.runs.checkpoint_io import AtomicCheckpointIO
 
 
 def copied(synthetic_catalog, file, rename=lambda path: path):
@@ -54,25 +57,82 @@ def test_videos_are_known_again_in_another_catalog(synthetic_catalog, tmp_path):
     assert set(len(old) - 1 - old.split("train")) <= set(seen.tolist())
 
 
+def same_videos(one, other):
+    pairs = list(zip(one, other, strict=True))
+    return all(
+        np.array_equal(getattr(a.videos, name), getattr(b.videos, name))
+        for a, b in pairs
+        for name in ("keys", "contents", "digest")
+    )
+
+
 def test_the_history_survives_a_checkpoint_of_plain_values(synthetic_catalog, tmp_path):
-    catalog = Catalog.open(synthetic_catalog)
-    parts = [TrainedSplit.of(catalog, split) for split in ("train", "test", "train")]
-    state = [part.state() for part in merged(parts)]
-    torch.save({"data": {"trained_on": state}}, tmp_path / "x.ckpt")
-    assert (tmp_path / "x.ckpt").stat().st_size < 16 * 48 + 3500
-    read = training_history(torch.load(tmp_path / "x.ckpt", weights_only=True))
+    catalog, file = Catalog.open(synthetic_catalog), tmp_path / "x.ckpt"
+    parts = merged(TrainedSplit.of(catalog, split) for split in ("train", "test", "train"))
+    state = [part.state() for part in parts]
+    torch.save({"data": {"trained_on": state}}, file)  # without the command line's way of writing
+    read = training_history(torch.load(file, weights_only=True), file)
     assert [part.split for part in read] == ["train", "test"]
-    assert all(np.array_equal(a.keys, b.keys) for a, b in zip(read, parts, strict=False))
-    assert all(np.array_equal(a.contents, b.contents) for a, b in zip(read, parts, strict=False))
-    assert [len(part.contents) for part in read] == [32, 16]
-    exported = history_from_text(history_as_text(read))
-    assert all(np.array_equal(a.contents, b.contents) for a, b in zip(read, exported, strict=True))
-    before = [{key: value for key, value in entry.items() if key != "contents"} for entry in state]
-    assert [len(part.contents) for part in history_of(before)] == [0, 0]  # a checkpoint of version 0.1
-    assert [part.split for part in history_of(state)] == ["train", "test"]
-    assert training_history({"epoch": 3, "data": {}}) is None
+    assert [len(part.videos.contents) for part in read] == [32, 16]
+    assert same_videos(read, parts)
+    assert same_videos(history_from_text(history_as_text(read), file), parts)
+    old = ("catalog_digest", "split", "keys")
+    before = history_of([{key: entry[key] for key in old} for entry in state], file)  # a checkpoint of version 0.1
+    assert [(len(part.videos.keys), len(part.videos.contents)) for part in before] == [(32, 0), (16, 0)]
+    assert training_history({"epoch": 3, "data": {}}, file) is None
     with pytest.raises(VidsslError, match="damaged"):
-        training_history({"data": {"trained_on": [{"split": "train"}]}})
+        training_history({"data": {"trained_on": [{"split": "train"}]}}, file)
+
+
+@pytest.fixture
+def checkpoint(synthetic_catalog, tmp_path):
+    """A checkpoint whose list of training videos lies beside it."""
+    catalog = Catalog.open(synthetic_catalog)
+    file = tmp_path / "run" / "last.ckpt"
+    state = {"VideoDataModule": {"epoch": 1, "trained_on": [TrainedSplit.of(catalog, "train").state()]}}
+    for _ in range(2):
+        AtomicCheckpointIO().save_checkpoint(state, file)
+    return file
+
+
+def read_history(file):
+    return training_history(torch.load(file, weights_only=True), file)
+
+
+def test_the_list_lies_once_beside_the_checkpoints(checkpoint, synthetic_catalog, tmp_path):
+    whole = TrainedSplit.of(Catalog.open(synthetic_catalog), "train")
+    (entry,) = torch.load(checkpoint, weights_only=True)["VideoDataModule"]["trained_on"]
+    assert entry.keys() == {"catalog_digest", "split", "list", "videos"}
+    name = list_name(whole.digest)
+    assert {file.name for file in checkpoint.parent.iterdir()} == {"last.ckpt", name}
+    (tmp_path / "best.ckpt").symlink_to(checkpoint)
+    for file in (checkpoint, tmp_path / "best.ckpt"):
+        assert same_videos(read_history(file), [whole])
+    content = (checkpoint.parent / name).read_bytes()
+    (checkpoint.parent / name).write_bytes(content[:-90] + b"\1" + content[-89:])
+    with pytest.raises(VidsslError, match=rf"{name} is damaged"):
+        read_history(checkpoint)
+
+
+def test_a_checkpoint_without_its_list_knows_the_catalog_that_it_was_trained_on(
+    checkpoint, synthetic_catalog, tmp_path, caplog
+):
+    alone = tmp_path / "alone.ckpt"
+    shutil.copy(checkpoint, alone)
+    (part,) = history = read_history(alone)
+    assert (part.videos, part.num_videos) == (None, 32)
+    assert history_from_text(history_as_text(history), alone) == history
+    same, other = Catalog.open(synthetic_catalog), copied(synthetic_catalog, tmp_path / "other.catalog")
+    rows = same.split("all")
+    assert len(seen_in_training(history, same, rows)) == 32
+    with pytest.raises(VidsslError, match="was trained on 32 of the 48 query videos"):
+        check_unseen(history, same, rows, "alone.ckpt", consent="say so")
+    assert caplog.text == ""
+    assert seen_in_training(history, other, rows) is None
+    check_unseen(history, other, rows, "alone.ckpt", consent="say so")
+    assert f"the list of its 32 training videos, {list_name(part.digest)}, is not beside it" in caplog.text
+    with pytest.raises(VidsslError, match="was trained on"):  # what is known of another part is not passed over
+        check_unseen([part, TrainedSplit.of(other, "all")], other, rows, "alone.ckpt", consent="say so")
 
 
 def test_training_on_and_starting_from_weights_keep_what_was_trained_on_before(small_config, tmp_path, monkeypatch):
@@ -81,8 +141,8 @@ def test_training_on_and_starting_from_weights_keep_what_was_trained_on_before(s
     monkeypatch.setenv("VIDSSL_RUN_DIR", str(run))
     assert main(["fit", "--config", str(small_config), *cheap, "--trainer.max_epochs", "1"]) == 0
     last = run / "checkpoints" / "last.ckpt"
-    (part,) = training_history(torch.load(last, weights_only=True))
-    assert (part.split, len(part.keys)) == ("train", 32)
+    (part,) = read_history(last)
+    assert (part.split, len(part.videos.keys)) == ("train", 32)
     more = [
         "--ckpt_path",
         str(last),
@@ -94,13 +154,15 @@ def test_training_on_and_starting_from_weights_keep_what_was_trained_on_before(s
         "3",
     ]
     assert main(["fit", "--config", str(small_config), *cheap, *more]) == 0
-    history = training_history(torch.load(last, weights_only=True))
+    history = read_history(last)
     assert [part.split for part in history] == ["train", "test"]
     monkeypatch.setenv("VIDSSL_RUN_DIR", str(tmp_path / "runs" / "next"))
     begun = ["--model.backbone.weights", str(last), "--data.train_split", "all", "--trainer.max_steps", "1"]
     assert main(["fit", "--config", str(small_config), *cheap, *begun]) == 0
-    history = training_history(torch.load(tmp_path / "runs" / "next" / "checkpoints" / "last.ckpt", weights_only=True))
-    assert [part.split for part in history] == ["train", "test", "all"]
+    next_one = tmp_path / "runs" / "next" / "checkpoints" / "last.ckpt"
+    assert [part.split for part in read_history(next_one)] == ["train", "test", "all"]
+    assert all(part.videos is not None for part in read_history(next_one))
+    assert len(list(next_one.parent.glob("*.list"))) == 3
 
 
 def test_seen_videos_are_refused_by_name(synthetic_catalog, tmp_path):
@@ -147,7 +209,7 @@ def test_copies_under_other_names_are_seen(synthetic_catalog, tmp_path):
 
 def test_names_that_are_not_utf8_have_keys(synthetic_catalog, tmp_path):
     odd = copied(synthetic_catalog, tmp_path / "odd.catalog", lambda path: f"{path}\udcfe.x")
-    assert len(TrainedSplit.of(odd, "all").keys) == 32  # as many names as in "train"
+    assert len(TrainedSplit.of(odd, "all").videos.keys) == 32  # as many names as in "train"
 
 
 def test_keys_of_before_are_those_of_now(synthetic_catalog):

@@ -205,7 +205,7 @@ def _ours(content: Checkpoint, described: _Described, outside: OutsideWeights) -
         "encoder": _which(content),
     }
     encoder = FrozenEncoder(backbone, described.pixel_mean, described.pixel_std)
-    return LoadedEncoder(encoder, provenance, training_history(content.values))
+    return LoadedEncoder(encoder, provenance, training_history(content.values, content.path))
 
 
 def _which(content: Checkpoint) -> str:

@@ -84,7 +84,7 @@ class FineTuning(Objective):
         else:
             content = read_checkpoint(self.backbone_spec.weights)
             self.pretrained = _provenance(content.path.name, content.values)
-            self.pretrained_on = training_history(content.values)
+            self.pretrained_on = training_history(content.values, content.path)
         self.save_hyperparameters(
             {
                 "num_classes": num_classes,

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import numpy as np
 
 from vidssl.catalogs.catalog import Catalog
-from vidssl.data.training_history import TrainedSplit
+from vidssl.data.training_history import TrainedSplit, list_name
 from vidssl.errors import VidsslError
 
 NAMED_VIDEOS = 3
 
+logger = logging.getLogger(__name__)
+
 
 def seen_in_training(history: Iterable[TrainedSplit] | None, catalog: Catalog, rows: np.ndarray) -> np.ndarray | None:
-    """Return the rows that the network was trained on, with or without labels; None where that is not known.
+    """Return the rows that the network was trained on, with or without labels; None where that is not wholly known.
 
     Args:
         history: of the checkpoint, see `vidssl.data.training_history`.
         catalog: that of the rows.
         rows: the videos to be tested on, int64 (n,).
     """
-    if history is None:
+    history = None if history is None else list(history)
+    if history is None or not all(part.can_tell(catalog) for part in history):
         return None
     seen = np.zeros(len(rows), dtype=bool)
     for part in history:
@@ -42,7 +46,7 @@ def _copies(history: Iterable[TrainedSplit], catalog: Catalog, rows: np.ndarray)
 def check_unseen(
     history: Iterable[TrainedSplit] | None, catalog: Catalog, rows: np.ndarray, checkpoint: str, consent: str
 ) -> None:
-    """Refuse to test on videos that were trained on.
+    """Refuse to test on videos that were trained on; warn where that is not known for want of a list.
 
     Args:
         history: see `seen_in_training`; None passes.
@@ -55,6 +59,16 @@ def check_unseen(
         VidsslError: some were; the message names a few.
     """
     parts = [] if history is None else list(history)
+    for part in parts:
+        if not part.can_tell(catalog):
+            logger.warning(
+                "Whether %s was trained on the query videos is not known, and the record does not say: the list of its "
+                "%s training videos, %s, is not beside it. Copy it from where the checkpoint was written.",
+                checkpoint,
+                f"{part.num_videos:,}",
+                list_name(part.digest),
+            )
+    parts = [part for part in parts if part.can_tell(catalog)]
     seen = seen_in_training(parts, catalog, rows)
     if seen is None or len(seen) == 0:
         return
