@@ -6,7 +6,15 @@ import torch
 
 from vidssl.errors import VidsslError
 from vidssl.runs.claim import release
-from vidssl.runs.run_directory import CHOSEN_VARIABLE, check_writable, choose_run_dir, resolve_checkpoint, run_of
+from vidssl.runs.run_directory import (
+    CHOSEN_VARIABLE,
+    check_writable,
+    choose_run_dir,
+    folder_of_verb,
+    resolve_checkpoint,
+    run_around,
+    run_of,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +96,30 @@ def test_a_checkpoint_outside_a_run_belongs_to_no_run(tmp_path):
     alone.write_bytes(b"")
     assert str(run_of(str(alone), "wanted")) == "wanted"
     assert str(run_of(None, "wanted")) == "wanted"
+
+
+def test_a_checkpoint_is_found_in_its_run_through_links(tmp_path):
+    run = make_run(tmp_path / "runs" / "mine")
+    (run / "checkpoints").rmdir()
+    (tmp_path / "disk" / "kept").mkdir(parents=True)
+    (run / "checkpoints").symlink_to(tmp_path / "disk" / "kept")
+    (run / "checkpoints" / "last.ckpt").touch()
+    (tmp_path / "best.ckpt").symlink_to(run / "checkpoints" / "last.ckpt")
+    assert run_around(run / "checkpoints" / "last.ckpt") == run
+    assert run_around(tmp_path / "best.ckpt") is None  # the file lies on the other disk, and knows of no run
+    real = make_run(tmp_path / "runs" / "real", checkpoint_time=1)
+    (tmp_path / "real.ckpt").symlink_to(real / "checkpoints" / "last.ckpt")
+    assert run_around(tmp_path / "real.ckpt") == real
+
+
+def test_a_verb_writes_elsewhere_where_the_run_cannot_be_written_to(tmp_path):
+    run = make_run(tmp_path / "runs" / "mine", checkpoint_time=1)
+    last, elsewhere = str(run / "checkpoints" / "last.ckpt"), str(tmp_path / "elsewhere")
+    assert folder_of_verb("validate", last, elsewhere) == run / "validate"
+    (run / "test").touch()  # no folder of this name can be made
+    assert folder_of_verb("test", last, elsewhere) == tmp_path / "elsewhere" / "test"
+    with pytest.raises(VidsslError, match=r"cannot write to .*mine/test .*choose another run_dir"):
+        folder_of_verb("test", last, str(run))
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):

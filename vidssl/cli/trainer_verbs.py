@@ -53,10 +53,10 @@ from vidssl.runs.resuming import check_checkpoint, history_of_weights
 from vidssl.runs.run_directory import (
     check_writable,
     choose_run_dir,
+    folder_of_verb,
     leaving_run_dir,
     newest_checkpoint,
     resolve_checkpoint,
-    run_of,
 )
 from vidssl.runs.run_record import RunRecord, identify
 from vidssl.runs.step_watch import StepWatch
@@ -150,8 +150,7 @@ class VidsslCLI(LightningCLI):
         if self.verb == "fit":
             self._choose_run_dir()
         else:
-            self.run_dir = run_of(self.ckpt_path, self.config.run_dir) / self.verb
-        check_writable(self.run_dir)
+            self.run_dir = folder_of_verb(self.verb, self.ckpt_path, self.config.run_dir)
         self.config.trainer.default_root_dir = str(self.run_dir)
 
     def _choose_run_dir(self) -> None:
@@ -161,6 +160,7 @@ class VidsslCLI(LightningCLI):
         self.run_dir = choose_run_dir(self.config.run_dir, self.ckpt_path, again)
         if self.is_auto:  # another process may have written one before it left the folder
             self.ckpt_path = newest_checkpoint(self.run_dir, known=self.ckpt_path)
+        check_writable(self.run_dir)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer its loggers: CSV always, wandb unless it is disabled, and what the configuration adds.

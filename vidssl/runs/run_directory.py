@@ -48,7 +48,7 @@ def choose_run_dir(wanted: str, ckpt_path: str | None, again: Mapping[str, Any] 
     """
     if CHOSEN_VARIABLE in os.environ:
         return Path(os.environ[CHOSEN_VARIABLE])
-    continued = _run_around(ckpt_path) if ckpt_path else None
+    continued = run_around(ckpt_path) if ckpt_path else None
     folder = _claim_free(Path(wanted), again) if continued is None else _claim_again(continued)
     os.environ[CHOSEN_VARIABLE] = str(folder)
     return folder
@@ -123,9 +123,31 @@ def check_writable(folder: Path, min_free_bytes: int = MIN_FREE_BYTES) -> None:
         )
 
 
+def folder_of_verb(verb: str, ckpt_path: str | None, wanted: str) -> Path:
+    """Return the folder that a verb which measures a run writes to: in the run's own, if that can be written to.
+
+    Args:
+        verb: what is done.
+        ckpt_path: file of the checkpoint that is measured.
+        wanted: the configured `run_dir`, for a checkpoint of no run or of one that cannot be written to.
+
+    Raises:
+        VidsslError: neither can be written to.
+    """
+    folder, elsewhere = run_of(ckpt_path, wanted) / verb, Path(wanted) / verb
+    try:
+        check_writable(folder)
+    except VidsslError:
+        if folder.absolute() == elsewhere.absolute():
+            raise
+        check_writable(elsewhere)
+        return elsewhere
+    return folder
+
+
 def run_of(ckpt_path: str | None, wanted: str) -> Path:
     """Return the folder of the run that a checkpoint belongs to; `wanted` for one that lies elsewhere, or none."""
-    return (_run_around(ckpt_path) if ckpt_path else None) or Path(wanted)
+    return (run_around(ckpt_path) if ckpt_path else None) or Path(wanted)
 
 
 def _claim_free(wanted: Path, again: Mapping[str, Any] | None) -> Path:
@@ -188,12 +210,15 @@ def _unwritable(folder: Path, error: OSError) -> VidsslError:
     return VidsslError(f"run_dir: cannot write to {folder} ({error.strerror}); choose another run_dir.")
 
 
-def _run_around(ckpt_path: str) -> Path | None:
-    """The run whose checkpoint this is: ModelCheckpoint's lie in a folder of their own, those for a requeue do not."""
-    file = Path(ckpt_path)
+def run_around(checkpoint: str | Path) -> Path | None:
+    """Return the folder of the run whose checkpoint this is; None where it lies in none.
+
+    ModelCheckpoint's lie in a folder of their own, those for a requeue do not.
+    """
+    file = Path(checkpoint)
     # the folder of checkpoints may be a link to another disk
     folders = [*file.absolute().parents[:2], *file.resolve().parents[:2]]
-    return next((folder for folder in folders if (folder / CONFIG_FILE).exists()), None)
+    return next((folder for folder in folders if (folder / CONFIG_FILE).is_file()), None)
 
 
 def _checkpoints(folder: Path) -> list[Path]:

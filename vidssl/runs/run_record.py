@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -136,8 +137,21 @@ def identify(trainer: Trainer, pl_module: LightningModule, data: Any) -> dict[st
         "max_epochs": trainer.max_epochs,
         "max_steps": trainer.max_steps,
         "batch_size": getattr(data, "batch_size", None),
+        "steps_per_epoch": None if data is None else steps_per_epoch(trainer, data),
         "catalog": catalog_facts(data) if data is not None else None,
     }
+
+
+def steps_per_epoch(trainer: Trainer, data: Any) -> int:
+    """Return the steps of the optimiser in an epoch, before the loaders are there.
+
+    Args:
+        trainer: its `limit_train_batches` and `accumulate_grad_batches` count.
+        data: a data module, with `train_rows` and `batch_size`.
+    """
+    batches, limit = len(data.train_rows) // data.batch_size, trainer.limit_train_batches
+    taken = min(limit, batches) if isinstance(limit, int) else int(limit * batches)
+    return math.ceil(taken / trainer.accumulate_grad_batches)
 
 
 def _count(module: Any, *, trainable: bool) -> int | None:

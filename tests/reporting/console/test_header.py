@@ -16,6 +16,7 @@ FACTS = {
     "trainable_parameters": 35_600_000,
     "catalog": {"name": "kinetics400", "train_split": "train", "train_videos": 240_000},
     "batch_size": 512,
+    "steps_per_epoch": 468,
     "devices": 8,
     "num_nodes": 2,
     "accelerator": "cuda",
@@ -54,7 +55,8 @@ def test_numbers_of_parameters():
 
 
 def test_the_facts_are_those_of_the_run(small_config, capsys):
-    built = VidsslCLI("fit", ["--config", str(small_config), "--wandb.mode", "disabled"])
+    flags = ["--wandb.mode=disabled", "--trainer.limit_train_batches=0.8", "--trainer.accumulate_grad_batches=2"]
+    built = VidsslCLI("fit", ["--config", str(small_config), *flags])
     facts = identify(built.trainer, built.model, built.datamodule)
     print_header(Path("here"), facts, continued_from="there/last.ckpt")
     told = capsys.readouterr().out
@@ -62,5 +64,6 @@ def test_the_facts_are_those_of_the_run(small_config, capsys):
     assert "CVRL, 0.49 M trainable parameters" in told
     assert "synthetic, split train: 32 videos, 8 per step" in told
     assert "1 CPU device, precision 32-true" in told
+    assert "2 epochs of 2 steps" in told  # three of four batches, two to a step
     assert built.trainer.callbacks
     assert not any("ModelSummary" in type(callback).__name__ for callback in built.trainer.callbacks)

@@ -18,7 +18,7 @@ from vidssl.errors import VidsslError
 from vidssl.evaluation.features.encoder import LoadedEncoder, OutsideWeights, load_encoder
 from vidssl.reporting.compare.methods import learning_part, method_labels
 from vidssl.reporting.compare.runs import canonical
-from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT
+from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT, run_around
 
 UNTRAINED = "untrained"
 
@@ -48,10 +48,10 @@ class RunConfig:
         Raises:
             VidsslError: it is there and cannot be read.
         """
-        candidates = (folder / CONFIG_FILE for folder in (checkpoint.absolute().parents[:2]))
-        file = next((candidate for candidate in candidates if candidate.is_file()), None)
-        if file is None:
+        run_dir = run_around(checkpoint)
+        if run_dir is None:
             return cls()
+        file = run_dir / CONFIG_FILE
         try:
             content = yaml.safe_load(file.read_text())
             model, data, trainer = (_resolved(content, key) for key in ("model", "data", "trainer"))

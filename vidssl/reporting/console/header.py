@@ -52,10 +52,10 @@ def _devices(facts: Mapping[str, Any]) -> str:
 
 def _length(facts: Mapping[str, Any]) -> str:
     """Say for how long, such as ``20 epochs of 25 steps, at most 400 steps``."""
-    epochs, steps, catalog = facts["max_epochs"], facts["max_steps"], facts["catalog"]
+    epochs, steps, per_epoch = facts["max_epochs"], facts["max_steps"], facts["steps_per_epoch"]
     told = []
     if epochs not in (None, -1):
-        of_steps = "" if catalog is None else f" of {catalog['train_videos'] // facts['batch_size']:,} steps"
+        of_steps = "" if per_epoch is None else f" of {per_epoch:,} steps"
         told.append(f"{epochs:,} epoch{'s' * (epochs > 1)}{of_steps}")
     if steps not in (None, -1):
         told.append(f"{'at most ' * bool(told)}{steps:,} steps")
