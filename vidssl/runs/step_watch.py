@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 LISTED_ROWS = 32
 SAME = 1e-5  # of the largest value: what rounding leaves of features that are equal
-FEW_DIMENSIONS = 5  # runs that learned had 9 or more (docs/methods.md)
+FEW_DIMENSIONS = 5  # those that learned with the small configurations never had fewer than 7
 
 
 @dataclass(frozen=True)
