@@ -1,8 +1,6 @@
 """Runs that a signal ends, and one command that starts them and continues them."""
 
 import signal
-import time
-from pathlib import Path
 
 import pytest
 from whole_runs import COMMAND, assert_same_run, last_checkpoint, vidssl
@@ -87,36 +85,3 @@ def test_two_processes_end_together(fit):
     run("ended", *together)
     assert sorted(folder.name for folder in runs.iterdir()) == ["ended", "whole"]
     assert_same_run(runs / "whole", runs / "ended")
-
-
-KILLS = [("SignalInEvaluation", 4), ("SignalInStep", 6), ("SignalInEvaluation", 8)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("objective", ["CVRL", "MoCo"])
-def test_a_run_that_is_killed_again_and_again_is_the_whole_run(fit, objective):
-    run, runs = fit
-    run("whole", "--objective", objective)
-    for kind, step in KILLS:  # at the end of an epoch, within the next one, and at the end of all
-        killed = run("killed", "--objective", objective, *sends(kind, signal.SIGKILL, step), check=False)
-        assert killed.returncode == -9, (kind, step)
-        assert_no_process_left(runs)
-        assert last_checkpoint(runs / "killed")["global_step"] == step
-    run("killed", "--objective", objective)
-    assert_same_run(runs / "whole", runs / "killed")
-    assert_no_process_left(runs)
-
-
-def assert_no_process_left(runs, within_seconds=10):
-    """No process whose command line or environment names the runs' folder."""
-    deadline = time.monotonic() + within_seconds
-    while left := [file.parent.name for file in Path("/proc").glob("[0-9]*/environ") if _names(file, runs)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
-
-
-def _names(file, runs):
-    try:
-        return str(runs).encode() in file.read_bytes()
-    except OSError:  # it ended, or is another user's
-        return False

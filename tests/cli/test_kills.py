@@ -110,7 +110,7 @@ def assert_nothing_left(mark, runs, within_seconds=10):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "processes", "kills"),
-    [("CVRL", 1, 8), ("CVRL", 2, 8), ("MCL", 1, 3), ("MoCo", 1, 3), ("MoCo", 2, 2), ("Plain", 1, 2)],
+    [("CVRL", 1, 8), ("CVRL", 2, 8), ("MCL", 1, 3), ("MoCo", 2, 3), ("Plain", 1, 2)],
 )
 def test_it_ends_in_the_same_weights_optimiser_metrics_and_evaluations(command, tmp_path, objective, processes, kills):
     runs, draw = tmp_path / "runs", random.Random(f"{objective} {processes}")
