@@ -1,5 +1,6 @@
 """The command: help, keys and overrides, and what validate, test, predict and export leave behind."""
 
+import os
 import re
 import subprocess
 import sys
@@ -33,6 +34,20 @@ def test_help_and_lists_do_not_import_torch():
     for args in (["--help"], ["--version"], ["list", "objectives"], ["list", "backbones"], ["list", "decoders"]):
         code = f"import sys; from vidssl.cli.main import main; main({args!r}); assert 'torch' not in sys.modules"
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("args", [["list", "backbones"], ["--help"], ["list", "nothing"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_early_gets_no_traceback(args, unbuffered):
+    reading, writing = os.pipe()
+    os.close(reading)  # as head does once it has read enough
+    command = [sys.executable, "-m", "vidssl.cli.main", *args]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    os.close(writing)
+    assert "Traceback" not in ended.stderr
+    assert "BrokenPipe" not in ended.stderr
+    assert ended.returncode == (2 if "nothing" in args else 141)
 
 
 def test_help_names_every_verb_and_lists_name_what_is_registered(capsys):

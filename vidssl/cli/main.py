@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import re
+import select
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -13,7 +14,7 @@ from io import TextIOWrapper
 import vidssl
 from vidssl.errors import VidsslError, nearest
 from vidssl.jobs.lost_process import connection_message, say_lost_processes
-from vidssl.jobs.signals import INTERRUPTED
+from vidssl.jobs.signals import INTERRUPTED, READER_LEFT
 from vidssl.registry import PLUGINS_SWITCH
 
 TRAINER_VERBS = {
@@ -137,12 +138,25 @@ def worker_message(error: Exception) -> str | None:
     return text.rpartition(f"\n{last}")[2].strip()
 
 
+def _reader_has_left() -> bool:
+    """Whether standard output is a pipe that nobody reads any more, as in ``vidssl list backbones | head -1``."""
+    try:
+        output = sys.stdout.fileno()
+    except (OSError, ValueError):  # no file: a test or a notebook took its place
+        return False
+    poll = select.poll()
+    poll.register(output, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; a user's mistake ends in one message and exit code 2, a signal in its number + 128."""
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
-        return dispatch(sys.argv[1:] if args is None else args)
+        code = dispatch(sys.argv[1:] if args is None else args)
+        sys.stdout.flush()  # here, and not while Python ends, a reader that has left is noticed
+        return code
     except KeyboardInterrupt:
         print("vidssl: interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -153,6 +167,11 @@ def main(args: Sequence[str] | None = None) -> int:
         if message is None:
             raise
         print(f"vidssl: error: {message}", file=sys.stderr)
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still in the buffer goes nowhere
+        return READER_LEFT
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

@@ -7,3 +7,5 @@ SHELL_CODE = 128
 """What shells add to the number of the signal that ended a process."""
 INTERRUPTED = SHELL_CODE + signal.SIGINT
 """Exit code after Ctrl-C, as shells have it."""
+READER_LEFT = SHELL_CODE + signal.SIGPIPE
+"""Exit code where whoever reads the output has closed it, as ``head`` does."""
