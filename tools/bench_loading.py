@@ -10,7 +10,6 @@ disturbs little; the waiting for a disk is not in them. Only the ratios mean any
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from vidssl.data.dataset import SAMPLING_STREAM, ClipDataset, collate
 from vidssl.data.sampling import IntervalSampler
 from vidssl.errors import VidsslError
 from vidssl.video.decoding import DecodingError, available_decoders, probe, read_frames
+from vidssl.video.places import for_decoder
 
 RECIPES = [CVRL_VIEW_1, CVRL_VIEW_2]
 BATCH_SIZE = 4  # videos measured by one loader before it is the next one's turn
@@ -40,19 +40,19 @@ TARGETS = {"augmentation_speedup": 30.0, "loader_speedup": 20.0, "loader_over_de
 # --- what a person would write today: decode, a uint8 tensor T x 3 x H x W, torchvision v2 ---
 
 
-def decode_with_decord(path: Path, indices: np.ndarray) -> torch.Tensor:
+def decode_with_decord(path: str, indices: np.ndarray) -> torch.Tensor:
     """Return the frames as uint8 T x 3 x H x W."""
     import decord
 
-    reader = decord.VideoReader(os.fspath(path), num_threads=1)
+    reader = decord.VideoReader(for_decoder(path), num_threads=1)
     return torch.from_numpy(reader.get_batch(indices).asnumpy()).permute(0, 3, 1, 2)
 
 
-def decode_with_torchcodec(path: Path, indices: np.ndarray) -> torch.Tensor:
+def decode_with_torchcodec(path: str, indices: np.ndarray) -> torch.Tensor:
     """Return the frames as uint8 T x 3 x H x W."""
     from torchcodec.decoders import VideoDecoder
 
-    return VideoDecoder(os.fspath(path), num_ffmpeg_threads=1).get_frames_at(indices.tolist()).data
+    return VideoDecoder(for_decoder(path), num_ffmpeg_threads=1).get_frames_at(indices.tolist()).data
 
 
 BASELINES = {"decord": decode_with_decord, "torchcodec": decode_with_torchcodec}
@@ -74,7 +74,7 @@ def torchvision_pipeline(recipe: AugmentationRecipe) -> v2.Compose:
     )
 
 
-def usable_baselines(path: Path) -> dict[str, Callable]:
+def usable_baselines(path: str) -> dict[str, Callable]:
     """Return the baselines whose library is installed and reads `path`.
 
     Raises:
@@ -109,13 +109,13 @@ class Bench:
         self.sampler = IntervalSampler()
         self.dataset = ClipDataset(catalog, catalog.split("all"), self.sampler, RECIPES, seed=seed, decoder=decoder)
         self.pipelines = [torchvision_pipeline(recipe) for recipe in RECIPES]
-        self.baselines = usable_baselines(catalog.root / catalog.path(0))
+        self.baselines = usable_baselines(catalog.place(0))
         self.stopwatch = Stopwatch()
 
     def turn(self, epoch: int, rows: list[int]) -> None:
         """Measure every stage once on the clips of these videos."""
         num_clips = len(RECIPES) * len(rows)
-        jobs = [(self.catalog.root / self.catalog.path(row), self._indices(epoch, row)) for row in rows]
+        jobs = [(self.catalog.place(row), self._indices(epoch, row)) for row in rows]
         with self.stopwatch.measure("decoding", num_clips):
             decoded = [read_frames(path, indices, decoder=self.decoder) for path, indices in jobs]
         self._augment(epoch, decoded)
@@ -139,7 +139,7 @@ class Bench:
                     plan = draw(recipe, rng, num_frames=len(clip), height=clip.shape[1], width=clip.shape[2])
                     apply(clip, plan)
 
-    def _baseline(self, decode: Callable, jobs: list[tuple[Path, np.ndarray]]) -> list[torch.Tensor]:
+    def _baseline(self, decode: Callable, jobs: list[tuple[str, np.ndarray]]) -> list[torch.Tensor]:
         """Load the videos as a batch; what the transforms take is noted apart."""
         samples = []
         for path, indices in jobs:

@@ -17,7 +17,7 @@ import numpy as np
 
 from vidssl.catalogs.file_state import UNKNOWN
 from vidssl.catalogs.layout import ALL as ALL
-from vidssl.catalogs.layout import COLUMN_DTYPES, FILE_COLUMNS, KIND, printable
+from vidssl.catalogs.layout import COLUMN_DTYPES, FILE_COLUMNS, KIND, SHARD_NAMES, SOURCE_COLUMN, printable
 from vidssl.catalogs.layout import VideoRow as VideoRow
 from vidssl.catalogs.writing import write_catalog as write_catalog
 from vidssl.errors import UnknownNameError, VidsslError, nearest
@@ -48,7 +48,8 @@ class Catalog:
         self.source: dict[str, Any] = header["source"]
         self.split_names: list[str] = header["splits"]
         self._arrays = arrays
-        self._columns = [name for name in (*COLUMN_DTYPES, *FILE_COLUMNS) if name in arrays]
+        known = (*COLUMN_DTYPES, *FILE_COLUMNS, SOURCE_COLUMN, "offset")
+        self._columns = [name for name in known if name in arrays]
 
     @classmethod
     def open(cls, path: str | Path, root: str | Path | None = None, *, verify: Verify = "cheap") -> Catalog:
@@ -76,7 +77,10 @@ class Catalog:
     def __getitem__(self, index: int) -> VideoRow:
         index = range(len(self))[index]  # negative numbers, and IndexError, as for a list
         numbers = {name: self._arrays[name][index].item() for name in self._columns}
-        return VideoRow(path=self.path(index), **numbers)
+        shard = (
+            unpack_string(self._arrays, SHARD_NAMES, self._arrays["shard"][index]) if "shard" in self._arrays else ""
+        )
+        return VideoRow(path=self.path(index), shard=shard, **numbers)
 
     def __iter__(self) -> Iterator[VideoRow]:
         return (self[index] for index in range(len(self)))
@@ -90,7 +94,7 @@ class Catalog:
         return _reopen, (str(self.file), str(self.root), self.digest)
 
     def path(self, index: int) -> str:
-        """Return the path of video `index`, relative to the root."""
+        """Return the path of video `index`, relative to the root; of a video in a shard its name (see `place`)."""
         return unpack_string(self._arrays, "path", range(len(self))[index])
 
     def name(self, index: int) -> str:
@@ -138,7 +142,16 @@ class Catalog:
 
     @property
     def contents(self) -> np.ndarray:
-        """What the videos' files hold, int64 (N,), see `FileState`; -1 where it is not known."""
+        """What the videos are, int64 (N,), see `FileState`; -1 where it is not known.
+
+        Of a video that was packed it is what its source is, by which it is recognised wherever it is packed.
+        """
+        sources = self._arrays.get(SOURCE_COLUMN)
+        return self.file_contents if sources is None else np.where(sources == UNKNOWN, self.file_contents, sources)
+
+    @property
+    def file_contents(self) -> np.ndarray:
+        """What the videos' own files hold, int64 (N,), see `FileState`; -1 where it is not known."""
         return self._arrays.get("content", np.full(len(self), UNKNOWN, np.int64))
 
     @property
@@ -146,22 +159,26 @@ class Catalog:
         """Whether sizes and contents of the videos' files are known; catalogs of version 0.1 have none."""
         return "content" in self._arrays
 
-    def unchanged(self, video: VideoRow) -> Path:
-        """Return where a video lies, if its file is still the one that was prepared.
+    def place(self, index: int) -> str:
+        """Return where the bytes of video `index` lie, as `read_frames` takes it: a path, or a range inside a shard."""
+        return self[index].place(self.root)
+
+    def unchanged(self, video: VideoRow) -> str:
+        """Return where a video lies (see `place`), if its file is still the one that was prepared.
 
         A file that is not there is left to whoever opens it.
 
         Raises:
             DecodingError: it is another; the reason says how it differs.
         """
-        path = self.root / video.path
+        place = video.place(self.root)
         try:
-            difference = video.file_state.difference(path)
+            difference = video.file_state.difference(place)
         except OSError:
-            return path
+            return place
         if difference is not None:
-            raise DecodingError(str(path), f"{difference}; prepare the catalog again")
-        return path
+            raise DecodingError(place, f"{difference}; prepare the catalog again")
+        return place
 
     @cached_property
     def classes(self) -> list[str]:

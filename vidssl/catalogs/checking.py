@@ -37,7 +37,7 @@ def changed_videos(catalog: Catalog, watch: Callable[[int, int], None] = lambda 
 def _difference(root: Path, video: VideoRow) -> str | None:
     try:
         # without a time every file's contents are compared
-        return FileState(video.num_bytes, UNKNOWN, video.content).difference(root / video.path)
+        return FileState(video.num_bytes, UNKNOWN, video.content).difference(video.place(root))
     except FileNotFoundError:
         return MISSING
     except OSError as error:

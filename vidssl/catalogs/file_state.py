@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
+
+from vidssl.video.places import open_place, size_and_time
 
 UNKNOWN = -1
 """Of all three numbers, where they were not taken down."""
@@ -14,7 +15,7 @@ _PART_BYTES = 2**16  # 192 KiB of a file are read, whatever its length
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """A file as it is at one moment.
+    """The file of a video, or the part of a larger file that it is, as it is at one moment.
 
     Attributes:
         num_bytes: its size.
@@ -29,27 +30,27 @@ class FileState:
 
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> FileState:
-        """Look at a file.
+        """Look at a file, or at a place as `vidssl.video.places` writes it.
 
         Raises:
             OSError: it cannot be read.
         """
-        status = os.stat(path)
-        return cls(status.st_size, status.st_mtime_ns, content_key(path, status.st_size))
+        num_bytes, changed_ns = size_and_time(os.fspath(path))
+        return cls(num_bytes, changed_ns, content_key(path, num_bytes))
 
-    def difference(self, path: Path) -> str | None:
+    def difference(self, path: str | os.PathLike[str]) -> str | None:
         """Say how a file differs from this state, or None; cheap where neither size nor time of change do.
 
         Raises:
             OSError: it cannot be read.
         """
-        status = os.stat(path)
+        num_bytes, changed_ns = size_and_time(os.fspath(path))
         if UNKNOWN in (self.num_bytes, self.content):
             return None
-        if status.st_size != self.num_bytes:
-            return f"it has {status.st_size:,} bytes and had {self.num_bytes:,} when it was prepared"
+        if num_bytes != self.num_bytes:
+            return f"it has {num_bytes:,} bytes and had {self.num_bytes:,} when it was prepared"
         # copying a data set changes the times of its files, but not what is in them
-        if status.st_mtime_ns != self.changed_ns and content_key(path, status.st_size) != self.content:
+        if changed_ns != self.changed_ns and content_key(path, num_bytes) != self.content:
             return "its contents are not those that were prepared"
         return None
 
@@ -62,7 +63,7 @@ def content_key(path: str | os.PathLike[str], num_bytes: int) -> int:
     """
     digest = hashlib.blake2b(str(num_bytes).encode(), digest_size=8)
     starts = {0, max(num_bytes // 2 - _PART_BYTES // 2, 0), max(num_bytes - _PART_BYTES, 0)}
-    with open(path, "rb", buffering=0) as file:
+    with open_place(os.fspath(path)) as file:
         for start in sorted(starts):
             file.seek(start)
             digest.update(file.read(_PART_BYTES))

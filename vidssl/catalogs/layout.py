@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from vidssl.catalogs.file_state import UNKNOWN, FileState
 from vidssl.storage.file_kind import FileKind
+from vidssl.video.places import ByteRange
 
 COLUMN_DTYPES = {
     "label": np.int32,
@@ -21,11 +24,19 @@ COLUMN_DTYPES = {
 """The columns of every catalog."""
 FILE_COLUMNS = ("num_bytes", "changed_ns", "content")
 """Columns of 64-bit integers that catalogs of version 0.1 do not have."""
+SHARD_COLUMNS = {"shard": np.int32, "offset": np.int64}
+"""Columns of catalogs whose videos lie in larger files: number of that file, and where in it the video begins."""
+SHARD_NAMES = "shard_name"
+"""The column of strings with those files, relative to the root."""
+SOURCE_COLUMN = "source_content"
+"""Column of 64-bit integers of catalogs whose videos were made from others: `FileState.content` of those."""
 STRING_COLUMNS = ("path", "class", "group_name", "bad_path", "bad_reason")
 
+OLDEST_WITH_SHARDS, OLDEST_WITHOUT = 2, 1
+"""Versions: one that knows no shards would look for files of their own."""
 KIND = FileKind(
     format="vidssl-catalog",
-    version=1,
+    version=2,
     noun="catalog",
     description="a catalog",
     remedy="make one with `vidssl prepare`",
@@ -50,7 +61,7 @@ class VideoRow:
     """What is known of one video.
 
     Attributes:
-        path: where it lies, relative to the catalog's root, with "/" between folders.
+        path: where it lies, relative to the catalog's root, with "/" between folders; of a video in a shard its name.
         label: class number from 0, or -1 without a label.
         group: number of the group it belongs to (a person, a source film), or -1.
         num_frames: frames that really decode, at least 1; headers often promise more.
@@ -61,6 +72,9 @@ class VideoRow:
         num_bytes: size of its file, or -1 where that is not known (in catalogs of version 0.1).
         changed_ns: when its file was last changed, in nanoseconds since 1970, or -1.
         content: of its file, see `FileState`, or -1.
+        shard: the larger file that it lies in, relative to the catalog's root; empty for a file of its own.
+        offset: where in the shard it begins, in bytes, or -1.
+        source_content: of the file that it was made from, see `FileState`, or -1 where it is what it was.
     """
 
     path: str
@@ -74,6 +88,9 @@ class VideoRow:
     num_bytes: int = UNKNOWN
     changed_ns: int = UNKNOWN
     content: int = UNKNOWN
+    shard: str = ""
+    offset: int = UNKNOWN
+    source_content: int = UNKNOWN
 
     @property
     def name(self) -> str:
@@ -84,3 +101,10 @@ class VideoRow:
     def file_state(self) -> FileState:
         """The file as it was when it was prepared."""
         return FileState(self.num_bytes, self.changed_ns, self.content)
+
+    def place(self, root: Path) -> str:
+        """Return where its bytes lie, as `vidssl.video.places` writes it."""
+        if not self.shard:
+            return os.path.join(root, self.path)
+        name = self.path.rpartition("/")[2]
+        return str(ByteRange(os.path.join(root, self.shard), self.offset, self.num_bytes, name))

@@ -11,11 +11,23 @@ from typing import Any
 import numpy as np
 
 from vidssl.catalogs.file_state import UNKNOWN
-from vidssl.catalogs.layout import ALL, COLUMN_DTYPES, FILE_COLUMNS, KIND, VideoRow
+from vidssl.catalogs.layout import (
+    ALL,
+    COLUMN_DTYPES,
+    FILE_COLUMNS,
+    KIND,
+    OLDEST_WITH_SHARDS,
+    OLDEST_WITHOUT,
+    SHARD_COLUMNS,
+    SHARD_NAMES,
+    SOURCE_COLUMN,
+    VideoRow,
+)
 from vidssl.errors import VidsslError
 from vidssl.storage.container import pack_strings, write_arrays
 
-_NOT_DIGESTED = {"num_bytes", "changed_ns"}  # a copy of the videos is the same data set
+# a copy of the videos is the same data set, in files of their own or in shards
+_NOT_DIGESTED = {"num_bytes", "changed_ns", *SHARD_COLUMNS, f"{SHARD_NAMES}/bytes", f"{SHARD_NAMES}/offsets"}
 
 
 def write_catalog(
@@ -51,12 +63,16 @@ def write_catalog(
     arrays |= {f"split/{name}": np.asarray(numbers, dtype=np.int64) for name, numbers in splits.items()}
     if any(row.content != UNKNOWN for row in rows):
         arrays |= {name: _column(rows, name, np.int64) for name in FILE_COLUMNS}
+    if any(row.source_content != UNKNOWN for row in rows):
+        arrays[SOURCE_COLUMN] = _column(rows, SOURCE_COLUMN, np.int64)
+    arrays |= _shards(rows)
     digest = _digest(arrays)
     arrays |= pack_strings("bad_path", [name for name, _ in bad]) | pack_strings(
         "bad_reason", [reason for _, reason in bad]
     )
     header = {"root": os.fspath(root), "source": dict(source), "splits": list(splits), "digest": digest}
-    write_arrays(Path(path), arrays, KIND.metadata(header))
+    oldest = OLDEST_WITH_SHARDS if SHARD_NAMES + "/bytes" in arrays else OLDEST_WITHOUT
+    write_arrays(Path(path), arrays, KIND.metadata(header, oldest))
 
 
 def _check(
@@ -78,6 +94,16 @@ def _check(
             raise VidsslError(f"A split may not be called {ALL!r}: that name means every video.")
         if len(numbers) and not 0 <= np.min(numbers) <= np.max(numbers) < len(rows):
             raise VidsslError(f"The split {name!r} holds row numbers outside of 0 to {len(rows) - 1}.")
+
+
+def _shards(rows: Sequence[VideoRow]) -> dict[str, np.ndarray]:
+    """Return the columns that say in which larger file a video lies, and where; none where all have their own."""
+    names = sorted({row.shard for row in rows})
+    if not any(names):
+        return {}
+    number_of = {name: number for number, name in enumerate(names)}
+    numbers = np.fromiter((number_of[row.shard] for row in rows), SHARD_COLUMNS["shard"], len(rows))
+    return {"shard": numbers, "offset": _column(rows, "offset", np.int64), **pack_strings(SHARD_NAMES, names)}
 
 
 def _column(rows: Sequence[VideoRow], name: str, dtype: type) -> np.ndarray:

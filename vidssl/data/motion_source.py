@@ -85,15 +85,15 @@ class MotionSource:
             DecodingError: there is none in the file, the video cannot be read, or it has changed since preparation.
         """
         video = self._catalog[row]
-        path = self._catalog.root / video.path
+        place = video.place(self._catalog.root)
         if self._store is not None:
             motion = self._store[row]
         else:
             from vidssl.motion.extract import video_motion
 
-            motion = video_motion(path, self._settings, kept)
+            motion = video_motion(place, self._settings, kept)
         if motion.num_frames != video.num_frames:
             raise DecodingError(
-                str(path), f"its motion is that of {motion.num_frames} frames, the catalog counts {video.num_frames}"
+                place, f"its motion is that of {motion.num_frames} frames, the catalog counts {video.num_frames}"
             )
         return motion

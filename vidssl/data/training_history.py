@@ -57,8 +57,8 @@ def _stem(path: str) -> str:
 
 
 def known_contents(catalog: Catalog, rows: np.ndarray) -> np.ndarray:
-    """Return what the videos' files hold, as far as the catalog knows, int64 (m,), ascending, each once."""
-    contents = _each_once(catalog.contents[rows])
+    """Return what the videos and their files are, as far as the catalog knows, int64 (m,), ascending, each once."""
+    contents = _each_once(np.concatenate([catalog.contents[rows], catalog.file_contents[rows]]))
     return contents[contents != UNKNOWN]
 
 
@@ -165,7 +165,7 @@ class TrainedSplit:
     def holds_copies(self, catalog: Catalog, rows: np.ndarray) -> np.ndarray:
         """Say of each video whether a file with the same contents was trained on, under any name, bool (n,)."""
         contents = known_contents(catalog, catalog.split(self.split)) if self.videos is None else self.videos.contents
-        return np.isin(catalog.contents[rows], contents)
+        return np.isin(catalog.contents[rows], contents) | np.isin(catalog.file_contents[rows], contents)
 
     def state(self) -> dict[str, Any]:
         """Return tensors and plain values, which a checkpoint may hold."""

@@ -121,7 +121,7 @@ def compute_share(
         # a shard of another share of the same division has none of these rows
         done_rows = shard.rows | _rows_in(shard_files(job.folder, but_of=share.count), job.about)
         rows = share.rows(len(job.catalog))
-        row_of = {os.path.join(job.catalog.root, job.catalog.path(row)): row for row in rows if row not in done_rows}
+        row_of = {job.catalog.place(row): row for row in rows if row not in done_rows}
         done, bad = len(rows) - len(row_of), 0
         watch(done, bad)
         for path, outcome in over_videos(row_of, work, processes):

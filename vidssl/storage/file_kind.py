@@ -20,7 +20,7 @@ class FileKind:
 
     Attributes:
         format: stands in every such file.
-        version: of what is written, and the newest that is read.
+        version: the newest that is read, and what is written unless an older reader will do.
         noun: "catalog".
         description: what such a file is, with its article: "a catalog".
         remedy: what to do where there is none, as the rest of a sentence.
@@ -38,9 +38,15 @@ class FileKind:
     arrays: tuple[str, ...]
     fields: tuple[str, ...]
 
-    def metadata(self, header: Mapping[str, Any]) -> dict[str, str]:
-        """Return the strings of a container of this kind; `header` is anything JSON can hold."""
-        return {"format": self.format, "version": str(self.version), "contents": json.dumps(header)}
+    def metadata(self, header: Mapping[str, Any], version: int | None = None) -> dict[str, str]:
+        """Return the strings of a container of this kind.
+
+        Args:
+            header: anything JSON can hold.
+            version: the oldest that reads the file as it should; None is the newest.
+        """
+        told = str(self.version if version is None else version)
+        return {"format": self.format, "version": told, "contents": json.dumps(header)}
 
     def read(self, file: Path, verify: Verify = "cheap") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Map a file into memory; return its arrays and its header.

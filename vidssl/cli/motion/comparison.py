@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -52,7 +51,7 @@ def compare_estimators(
         VidsslError: none of the videos can be read, or an estimator is not to be had.
     """
     rows = np.unique(np.linspace(0, len(catalog) - 1, min(num_videos, len(catalog))).round().astype(int))
-    paths = [os.path.join(catalog.root, catalog.path(row)) for row in rows.tolist()]
+    paths = [catalog.place(row) for row in rows.tolist()]
     found: dict[str, Measured] = {}
     reasons: dict[str, str] = {}
     with show_progress(len(paths), "comparing estimators", "motion of") as watch:

@@ -38,7 +38,7 @@ def filmstrip(catalog: Catalog, row: int) -> Filmstrip:
     """
     total = catalog[row].num_frames
     wanted = ((np.arange(FRAMES) + 0.5) * total / FRAMES).astype(int)
-    frames = read_frames(catalog.root / catalog.path(row), wanted)
+    frames = read_frames(catalog.place(row), wanted)
     strip = np.concatenate([fit(frame) for frame in frames], axis=1)
     worked, encoded = cv2.imencode(".webp", strip[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
     if not worked:

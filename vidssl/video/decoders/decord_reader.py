@@ -9,6 +9,7 @@ import numpy as np
 
 from vidssl.video.decoders.diagnosis import explain_unopened, hides_frames
 from vidssl.video.decoders.reader import DecodingError, VideoInfo, failed_midway, fps_and_duration, past_the_end
+from vidssl.video.places import for_decoder
 
 
 class DecordReader:
@@ -17,7 +18,7 @@ class DecordReader:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            self._reader = decord.VideoReader(path, num_threads=1)
+            self._reader = decord.VideoReader(for_decoder(path), num_threads=1)
         except (RuntimeError, decord.DECORDError) as error:
             raise explain_unopened(path, "decord", error) from error
         if hides_frames(path):  # decord counts them, and after a jump returns frames as many places off
@@ -51,7 +52,7 @@ class DecordReader:
         del self._reader
 
     def _count(self) -> int:
-        reader = decord.VideoReader(self.path, num_threads=1)
+        reader = decord.VideoReader(for_decoder(self.path), num_threads=1)
         for count in range(len(reader)):
             try:
                 reader.next()

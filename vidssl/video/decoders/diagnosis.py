@@ -7,21 +7,26 @@ from typing import TYPE_CHECKING
 
 from vidssl.errors import VidsslError
 from vidssl.video.decoders.reader import DecodingError
+from vidssl.video.places import ByteRange, file_of, for_decoder, open_place, size_and_time
 
 if TYPE_CHECKING:
     import av
 
 
 def check_file(path: str) -> None:
-    """Raise a DecodingError if `path` is missing, a folder, unreadable or empty."""
-    if not os.path.exists(path):
+    """Raise a DecodingError if the file of the place `path` is missing, a folder, unreadable, empty or cut short."""
+    file = file_of(path)
+    if not os.path.exists(file):
         raise DecodingError(path, "no such file")
-    if not os.path.isfile(path):
+    if not os.path.isfile(file):
         raise DecodingError(path, "not a file")
-    if not os.access(path, os.R_OK):
+    if not os.access(file, os.R_OK):
         raise DecodingError(path, "cannot be opened: no permission to read it")
-    if os.path.getsize(path) == 0:
+    if size_and_time(path)[0] == 0:
         raise DecodingError(path, "empty file (0 bytes); fetch it again")
+    part = ByteRange.of(path)
+    if part is not None and os.path.getsize(file) < part.start + part.num_bytes:
+        raise DecodingError(path, f"the file around it is cut short, at {os.path.getsize(file):,} bytes; copy it again")
 
 
 def explain_unopened(path: str, decoder: str, error: object) -> DecodingError:
@@ -67,12 +72,12 @@ def explain_unloaded(decoder: str, error: object) -> VidsslError:
 
 
 def open_container(path: str) -> av.container.InputContainer:
-    """Open `path` with PyAV, whatever bytes its title and comments hold."""
+    """Open the place `path` with PyAV, whatever bytes its title and comments hold."""
     import av
 
     if int(av.__version__.split(".")[0]) >= 19:  # reads any bytes, and no longer takes the argument
-        return av.open(path)
-    return av.open(path, metadata_errors="ignore")
+        return av.open(for_decoder(path), "r")
+    return av.open(for_decoder(path), "r", metadata_errors="ignore")
 
 
 def hides_frames(path: str) -> bool:
@@ -113,8 +118,8 @@ def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
 
 def _misses_index(path: str) -> bool:
     """Tell whether the file is an MP4 whose top-level boxes include no 'moov'."""
-    with open(path, "rb") as file:
-        file_size, position, kinds = os.path.getsize(path), 0, set()
+    with open_place(path) as file:
+        file_size, position, kinds = size_and_time(path)[0], 0, set()
         while position + 8 <= file_size:
             file.seek(position)
             header = file.read(16)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 
 from vidssl.video.decoders.diagnosis import explain_unopened
 from vidssl.video.decoders.reader import DecodingError, VideoInfo, fps_and_duration, past_the_end
+from vidssl.video.places import for_decoder
 
 
 class OpenCVReader:
@@ -17,7 +19,8 @@ class OpenCVReader:
     def __init__(self, path: str) -> None:
         self.path = path
         # CAP_PROP_N_THREADS touches this reader only, unlike cv2.setNumThreads
-        self._capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        source: Any = for_decoder(path)  # OpenCV's types know no file objects
+        self._capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not self._capture.isOpened():
             raise explain_unopened(path, "opencv", "OpenCV gives no reason")
 
@@ -49,4 +52,4 @@ class OpenCVReader:
 
     def close(self) -> None:
         """Release the file."""
-        self._capture.release()
+        del self._capture  # its release() aborts the process where it reads a file object (OpenCV 5.1)

@@ -9,6 +9,7 @@ from torchcodec.decoders import VideoDecoder
 
 from vidssl.video.decoders.diagnosis import explain_unloaded, explain_unopened
 from vidssl.video.decoders.reader import DecodingError, VideoInfo, failed_midway, fps_and_duration, past_the_end
+from vidssl.video.places import for_decoder
 
 _OWN_LIBRARY = "libtorchcodec"
 
@@ -19,7 +20,9 @@ class TorchCodecReader:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            self._decoder = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+            self._decoder = VideoDecoder(
+                for_decoder(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
+            )
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             if _OWN_LIBRARY in str(error):  # newer versions look for FFmpeg at the first video only
                 raise explain_unloaded("torchcodec", error) from error
