@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -56,7 +57,7 @@ class BackboneSpec:
             raise VidsslError(f"model.backbone.pixel_std divides the pixels and must be above 0, got {self.pixel_std}.")
 
 
-class Objective(LightningModule):
+class Objective(LightningModule, ABC):
     """Base of every method; a subclass owns its heads and its `training_step`.
 
     A subclass sets `num_views`, the clips of each video that its `training_step` needs, and builds its heads after
@@ -111,6 +112,12 @@ class Objective(LightningModule):
                 "optimizer": asdict(optimizer),
             }
         )
+
+    # Abstract: of a class that could be built itself, jsonargparse (4.53.0) gives subclasses the defaults of its
+    # constructor in the place of their own (findings/jsonargparse_base_class_defaults.sh).
+    @abstractmethod
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Any:
+        """Return the loss of a batch, a scalar with a gradient, and log by `log_training`."""
 
     # --- for subclasses ---
 

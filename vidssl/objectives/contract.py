@@ -9,8 +9,6 @@ import inspect
 from functools import cached_property
 from typing import Any
 
-from pytorch_lightning import LightningModule
-
 from vidssl.objectives.base import Objective
 
 BASE = f"{Objective.__module__}.{Objective.__qualname__}"
@@ -30,7 +28,7 @@ def fault_of(objective: Any) -> str | None:
     if not issubclass(objective, Objective):
         bases = ", ".join(f"{base.__module__}.{base.__qualname__}" for base in objective.__bases__)
         return f"{objective.__qualname__} is a class below {bases}, not below {BASE}"
-    if objective.training_step is LightningModule.training_step:
+    if objective.training_step is Objective.training_step:
         return f"{objective.__qualname__} has no training_step(self, batch, batch_idx), which returns the loss"
     return _fault_of_requests(objective)
 
