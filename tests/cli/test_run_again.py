@@ -52,3 +52,17 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again_in_its_f
     assert [row["train/loss"] for row in read_metrics(run_dir)[1:]] == [row["train/loss"] for row in rows[1:]]
     assert len(read_metrics(run_dir)) == len(rows)
     assert read_records(run_dir / "evaluations.jsonl") == records  # measured again, recorded once
+
+
+@pytest.mark.parametrize("length", [("--trainer.max_steps=2",), ("--trainer.max_steps=-1", "--trainer.max_epochs=1")])
+def test_a_run_that_was_killed_before_its_end_was_noted_notes_it_and_measures_nothing_again(again, length):
+    fit, run_dir = again
+    workers = "--data.loading.num_workers=2"
+    fit(workers, *length)
+    rows, records = read_metrics(run_dir), read_records(run_dir / "evaluations.jsonl")
+    write_run(run_dir, read_run(run_dir) | {"ended": None, "finished": False})
+    fit(workers, *length)
+    assert read_run(run_dir)["ended"] == "completed"
+    assert [row["step"] for row in read_metrics(run_dir)] == [row["step"] for row in rows]
+    assert read_metrics(run_dir) == rows
+    assert read_records(run_dir / "evaluations.jsonl") == records
