@@ -43,7 +43,7 @@ def grouped_catalog(source, folder, num_train=23, num_test=13):
 def data_of(catalog, **settings):
     recipes = [AugmentationRecipe(crop_size=32)] * 2
     defaults = {
-        "batch_size": 6,  # of 23 videos: 3 steps an epoch
+        "batch_size": 6,  # of 23 videos: 3 steps per epoch
         "sampler": IntervalSampler(num_frames=4, stride=2),
         "augmentations": recipes,
         "evaluation": CLIPS,

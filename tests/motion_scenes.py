@@ -15,7 +15,7 @@ def textured(height, width, seed=0, roughness=2.0):
 
 
 def pan(num_frames, speed, object_speed=None):
-    """Frames of a camera that moves over a still scene by `speed` (x, y) pixels a frame (the picture moves by its
+    """Frames of a camera that moves over a still scene by `speed` (x, y) pixels per frame (the picture moves by its
     negative), with a square in the middle that moves on the screen by `object_speed`."""
     margin = 160
     scene = textured(HEIGHT + 2 * margin, WIDTH + 2 * margin)

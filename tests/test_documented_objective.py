@@ -72,7 +72,7 @@ def test_the_documented_alignment_keeps_the_contract(aligned_example, form, caps
     plugin = ["check", "objective", "AlignedContrast", "--plugin", aligned_example]
     assert main([*plugin, "--model.alignment.form", form, "--size", "16"]) == 0, capsys.readouterr().out
     told = capsys.readouterr().out
-    assert "2 views a video, with motion" in told
+    assert "2 views per video, with motion" in told
     assert len(re.findall(r"^  passed ", told, re.MULTILINE)) == len(CHECKS)
 
 

@@ -23,8 +23,8 @@ def main() -> None:
     """Parse the command line, measure, print the table."""
     made = parser(__doc__)
     made.add_argument("paths", nargs="+", type=Path, help="videos, or folders of videos")
-    made.add_argument("--clips", type=int, default=2, help="clips a video, read in one call")
-    made.add_argument("--frames", type=int, default=16, help="frames a clip")
+    made.add_argument("--clips", type=int, default=2, help="clips per video, read in one call")
+    made.add_argument("--frames", type=int, default=16, help="frames per clip")
     made.add_argument("--stride", type=int, default=2, help="frames from one to the next of a clip")
     made.add_argument("--max-videos", type=int, default=30, help="how many videos, evenly picked")
     made.add_argument("--repeats", type=int, default=3, help="times each video is read; the fastest counts")

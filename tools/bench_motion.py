@@ -94,7 +94,7 @@ def measure_one(video: Path, piece: Path, names: list[str]) -> tuple[float, dict
     """Measure the cost of each estimator on a whole video (of TV-L1 on a piece of it) and its agreement on the piece.
 
     Returns:
-        milliseconds a frame of decoding, the figures of each estimator, frames of the whole video.
+        milliseconds per frame of decoding, the figures of each estimator, frames of the whole video.
     """
     num_frames = probe(video).num_frames
     works = {name: partial(video_motion, video, ESTIMATORS[name]) for name in names if name != REFERENCE}
@@ -187,7 +187,7 @@ def summary(
 
 def print_table(results: dict[str, Any]) -> None:
     """Print one line an estimator."""
-    print(f"{results['videos']} videos; decoding to RGB {results['decode_ms_per_frame']:.3f} ms a frame")
+    print(f"{results['videos']} videos; decoding to RGB {results['decode_ms_per_frame']:.3f} ms per frame")
     keys = ["ms_per_frame", "times_decoding", "s_correlation", "t_correlation", "clip_t_correlation"]
     keys += ["st_correlation", "starts_in_common", "region_iou", "bytes_a_video", "kinetics400_core_hours"]
     print(f"{'estimator':<12}" + "".join(f"{key.replace('correlation', 'corr')[:17]:>18}" for key in keys))

@@ -37,7 +37,7 @@ TARGETS = {"on_the_fly_over_cvrl": 1.5, "stored_over_cvrl": 1.15}
 
 
 def datasets(catalog: Catalog, store: Path, settings: MotionSettings) -> dict[str, ClipDataset]:
-    """Build what is compared, all with four views a video."""
+    """Build what is compared, all with four views per video."""
     rows = catalog.split("all")
     views = [replace(MCL_VIEW, motion_crop=None)] * NUM_CLIPS  # data.motion says how all of them are cropped
     mcl = {"sampler": MotionSampler(), "recipes": views}

@@ -103,7 +103,7 @@ def trainer_steps(batch: ClipBatch, num_steps: int, folder: Path) -> list[float]
 
 
 def clips_in_memory(batch_size: int) -> ClipBatch:
-    """Draw a batch of two clips a video."""
+    """Draw a batch of two clips per video."""
     generator = torch.Generator().manual_seed(0)
     views = [torch.randint(0, 256, (batch_size, 3, 8, 56, 56), generator=generator).to(torch.uint8) for _ in range(2)]
     rows = torch.arange(batch_size)
@@ -141,7 +141,7 @@ def main() -> None:
     made = parser(__doc__)
     made.add_argument("--steps", type=int, default=20, help="steps a turn")
     made.add_argument("--turns", type=int, default=4, help="turns of each")
-    made.add_argument("--batch-size", type=int, default=32, help="videos a step, two clips each")
+    made.add_argument("--batch-size", type=int, default=32, help="videos per step, two clips each")
     report(made, measure, print_table)
 
 

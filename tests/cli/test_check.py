@@ -46,7 +46,7 @@ def test_a_line_for_every_check_and_nothing_wrong(method, capsys):
     assert main([*method("AllWell"), "--model.width", "2", "--frames", "2", "--size=16"]) == 0
     told = capsys.readouterr().out
     assert told.splitlines()[0] == (
-        "objective AllWell (allwell.AllWell), backbone small: random clips of 2 x 16 x 16, 4 videos a step"
+        "objective AllWell (allwell.AllWell), backbone small: random clips of 2 x 16 x 16, 4 videos per step"
     )
     assert outcomes(told) == {
         **dict.fromkeys(("class", "loss", "gradients", "state", "training", "resuming"), "passed"),
@@ -60,9 +60,9 @@ def test_what_fails_is_named_and_the_exit_code_is_1(method, small_config, capsys
     config = ["--config", str(small_config), "--data.evaluation.num_clips", "2", "--model.width", "5"]
     assert main([*method("OneLayerTooMany", views=3), *config]) == 1
     told = capsys.readouterr().out
-    assert "backbone small: random clips of 4 x 32 x 32, 4 videos a step" in told
+    assert "backbone small: random clips of 4 x 32 x 32, 4 videos per step" in told
     assert "the loss does not depend on unused.weight, unused.bias (2 of " in told
-    assert "OneLayerTooMany needs 3 views a video, data.sampler gives 2" in told
+    assert "OneLayerTooMany needs 3 views per video, data.sampler gives 2" in told
     assert told.splitlines()[-1] == "2 of 8 checks failed."
     assert {check for check, outcome in outcomes(told).items() if outcome == "failed"} == {"gradients", "data"}
 

@@ -38,8 +38,8 @@ def test_it_tells_before_what_it_needs_and_after_what_there_is(folder, capsys):
     told = capsys.readouterr()
     assert "motion of 8 videos, 129 frames, by codec (where it finds nothing: dis)" in told.out
     assert "17 of 28 x 28, one every 8 frames, uint8" in told.out
-    assert "0.01 MB (1.7 kB a video), 0.03 MB while it is made;" in told.out
-    assert "processes  1, at most 1800 s a video" in told.out
+    assert "0.01 MB (1.7 kB per video), 0.03 MB while it is made;" in told.out
+    assert "processes  1, at most 1800 s per video" in told.out
     assert "motion of  7 of 8 videos (7 by codec)" in told.out
     assert "bad.avi: no frame decodes" in told.out
     assert "motion of 8 of 8 videos, 1 bad" in told.err

@@ -129,7 +129,7 @@ def test_views_and_motion_that_nobody_delivers_are_told_before_anything_runs(wri
     asks = "    num_views = 3\n    needs_motion = True\n\n    def __init__("
     file = write(PLUGIN.format(name="AsksForMore").replace("    def __init__(", asks), "asksformore.py")
     base = ["--config", str(small_config), "--wandb.mode", "disabled", "--plugin", file, "--objective", "AsksForMore"]
-    with pytest.raises(VidsslError, match=r"AsksForMore needs 3 views a video, data\.sampler gives 2: choose another"):
+    with pytest.raises(VidsslError, match=r"AsksForMore needs 3 views per video, data\.sampler gives 2: choose"):
         VidsslCLI("fit", base)
     sampler = '{"class_path": "EvenlySpacedSampler", "init_args": {"num_frames": 4, "stride": 2, "num_clips": 3}}'
     with pytest.raises(VidsslError, match=r"AsksForMore, as it is set, learns from the motion .* data\.motion is null"):

@@ -178,7 +178,7 @@ def test_too_little_shared_memory_is_told_before_anything_is_loaded(synthetic_ca
         module.train_dataloader()
     with pytest.raises(VidsslError, match=r"5 batches x 5 videos x 0\.0 MB .* lower data\.evaluation\.batch_size or"):
         module.val_dataloader()
-    with pytest.raises(VidsslError, match=r"5 videos x 0\.1 MB a video"):
+    with pytest.raises(VidsslError, match=r"5 videos x 0\.1 MB per video"):
         module.evaluation_loader(module.evaluation_rows("test"), views=AugmentedViews(num_views=9))
     # whole frames of the process itself need none
     data_module(synthetic_catalog, loading=Loading(num_workers=0)).val_dataloader()

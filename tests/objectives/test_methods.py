@@ -1,4 +1,4 @@
-"""SimCLR, BYOL, SimSiam, VICReg and SwAV: their steps, several clips a video, and 2 processes against 1."""
+"""SimCLR, BYOL, SimSiam, VICReg and SwAV: their steps, several clips per video, and 2 processes against 1."""
 
 import math
 from dataclasses import replace

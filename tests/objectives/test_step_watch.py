@@ -171,7 +171,7 @@ def test_normalisation_over_one_video_of_a_process_is_refused():
     normalised = type(contrast)(batch_norm=True)
     for name in ("MCL", "MoCo"):
         objective = OBJECTIVES.get(name)(backbone=BackboneSpec("small"), contrast=normalised)
-        with pytest.raises(VidsslError, match="at least 4 of them a step on 2 processes"):
+        with pytest.raises(VidsslError, match="at least 4 of them per step on 2 processes"):
             objective.check_batch(2, 2)
         objective.check_batch(4, 2)
 

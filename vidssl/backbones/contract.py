@@ -59,7 +59,7 @@ class Backbone(nn.Module):
         return self.compute_maps(clips)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Return one feature vector a clip, B x C: the mean of `forward_maps` over time and space.
+        """Return one feature vector per clip, B x C: the mean of `forward_maps` over time and space.
 
         Args:
             clips: normalised clips, floating point, B x 3 x T x H x W.

@@ -16,7 +16,7 @@ from vidssl.backbones.torchvision_network import torchvision_network
 
 
 class FrameResNet(Backbone):
-    """A 2D ResNet on the frames of a clip, one map a frame.
+    """A 2D ResNet on the frames of a clip, one map per frame.
 
     Args:
         network: one of torchvision's ResNets; its parts are used, its classifier is not.

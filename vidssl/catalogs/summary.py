@@ -23,7 +23,7 @@ def summarise(catalog: Catalog) -> str:
         "classes": _names(catalog.classes),
         "groups": _names(catalog.group_names),
         "splits": ", ".join(_split(catalog, name) for name in catalog.split_names) or "none but all",
-        "length": f"{catalog.durations_seconds.sum() / 3600:,.2f} hours, {_range(catalog.num_frames)} frames a video",
+        "length": f"{catalog.durations_seconds.sum() / 3600:,.2f} hours, {_range(catalog.num_frames)} frames per video",
         "pictures": f"{_range(catalog.widths)} x {_range(catalog.heights)} pixels, {_range(catalog.fps)} frames/s",
         "short": _short(catalog),
         "copies": "\n".join(copies_told(catalog)).replace("\n", f"\n{'':<13}"),

@@ -49,7 +49,7 @@ def run_check(args: Sequence[str]) -> int:
     add("name", metavar="NAME", help="registered name, see vidssl list objectives, or a file")
     add("--root", metavar="DIR", help="folder of the catalog's videos (the recorded one)")
     add("-c", "--config", action="append", default=[], metavar="FILE", help="configuration of a training with it")
-    add("--videos", type=int, metavar="N", help="videos a step, an even number (4)")
+    add("--videos", type=int, metavar="N", help="videos per step, an even number (4)")
     add("--frames", type=int, metavar="N", help="frames of a clip (those of the configuration, or 4)")
     add("--size", type=int, metavar="PIXELS", help="height and width of a clip (those of the configuration, or 32)")
     options, overrides = parser.parse_known_args(args)
@@ -111,7 +111,7 @@ def _check(options: argparse.Namespace, overrides: list[str]) -> int:
     contract = Contract(options.name, settings, clips)
     print(
         f"objective {options.name} ({class_path}), backbone {settings['backbone']['name']}: random clips of "
-        f"{clips.num_frames} x {clips.size} x {clips.size}, {clips.num_videos} videos a step",
+        f"{clips.num_frames} x {clips.size} x {clips.size}, {clips.num_videos} videos per step",
         flush=True,
     )
     results = []
@@ -199,4 +199,4 @@ def _check_data(contract: Any, data: Any) -> Any:
     except VidsslError as error:
         return CheckResult("data", "failed", str(error))
     motion = " and motion" if data.motion is not None else ""
-    return CheckResult("data", "passed", f"data.sampler gives {sampler.num_clips} views a video{motion}")
+    return CheckResult("data", "passed", f"data.sampler gives {sampler.num_clips} views per video{motion}")

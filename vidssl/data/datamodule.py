@@ -42,9 +42,9 @@ class VideoDataModule(LightningDataModule):
         name: what the data set is called in the names of metrics (``eval/<name>/...``); None takes the catalog's file
             name without its ending.
         train_split: split to train on; its labels are used by fine-tuning alone.
-        batch_size: videos a step over all processes, so that a config means the same run on any number of them.
+        batch_size: videos per step over all processes, so that a config means the same run on any number of them.
         sampler: chooses the frames of each view.
-        augmentations: one recipe a view, or a single one for all views; None takes the two of CVRL.
+        augmentations: one recipe per view, or a single one for all views; None takes the two of CVRL.
         motion: the motion of the videos, for sampling and cropping where things move and for objectives that learn from
             it; None for none.
         labelled: the part of the training videos to train on, chosen by their labels; for fine-tuning with few labels.

@@ -73,7 +73,7 @@ class ClipDataset(Dataset[ClipSample]):
         catalog: the videos.
         rows: row numbers to train on, int64 (N,).
         sampler: chooses the frames of each view.
-        recipes: one augmentation recipe a view, as many as the sampler gives clips.
+        recipes: one augmentation recipe per view, as many as the sampler gives clips.
         seed: key of every draw.
         decoder: name of the decoder.
         motion: where the motion of the videos comes from; None for sampling, crops and batches without motion.
@@ -96,8 +96,8 @@ class ClipDataset(Dataset[ClipSample]):
     ) -> None:
         if len(recipes) != sampler.num_clips:
             raise VidsslError(
-                f"data.augmentations has {len(recipes)} recipes, but data.sampler gives {sampler.num_clips} clips a "
-                "video: write one recipe a clip, or a single one for all."
+                f"data.augmentations has {len(recipes)} recipes, but data.sampler gives {sampler.num_clips} clips per "
+                "video: write one recipe per clip, or a single one for all."
             )
         if motion is not None:
             recipes = [replace(recipe, motion_crop=recipe.motion_crop or motion.crop) for recipe in recipes]

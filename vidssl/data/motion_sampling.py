@@ -35,7 +35,7 @@ class MotionSampler(ClipSampler):
     all clips of a short video start at the same frame could it be either.
 
     Args:
-        num_frames: frames a clip.
+        num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
         probability: of heeding motion (0.7 in the released code); 0 switches it off, and no motion is needed.
         kept_share: share of the starts, those with the strongest motion, that are drawn from; 0.5 is the median, as

@@ -158,7 +158,7 @@ class Share:
 
     Attributes:
         all_rows: int64 (N,), ascending: the videos of all processes.
-        batch_size: videos a batch; the last one may be smaller.
+        batch_size: videos per batch; the last one may be smaller.
         rank: number of this process.
         world_size: number of processes.
     """
@@ -198,7 +198,7 @@ def whole_batches(rows: np.ndarray, batch_size: int, *, rank: int = 0, world_siz
 
     Args:
         rows: int64 (N,), at least one.
-        batch_size: videos a batch; the last one may be smaller.
+        batch_size: videos per batch; the last one may be smaller.
         rank: number of this process.
         world_size: number of processes.
     """

@@ -210,7 +210,7 @@ class Plan:
         """
         if len(self.frames) not in (1, self.num_frames):
             raise VidsslError(
-                f"A plan for {self.num_frames} frames holds {len(self.frames)} frame plans; give one, or one a frame."
+                f"A plan for {self.num_frames} frames holds {len(self.frames)} frame plans; give one, or one per frame."
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def max_start_offset(num_video_frames: int, num_frames: int, stride: int) -> tup
 
     Args:
         num_video_frames: L, the frames of the video that decode, at least 1.
-        num_frames: frames a clip.
+        num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
     """
     span = clip_span(num_frames, stride)
@@ -80,7 +80,7 @@ class ClipSampler(ABC):
     """Chooses the frames of each view of a video.
 
     Attributes:
-        num_frames: frames a clip.
+        num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
         num_clips: index arrays that a call returns.
     """
@@ -124,7 +124,7 @@ class IntervalSampler(ClipSampler):
     toss decides which of the two is view 1. Where the video has to be looped, both starts are independent.
 
     Args:
-        num_frames: frames a clip (16 in the paper).
+        num_frames: frames per clip (16 in the paper).
         stride: distance in frames between two frames of a clip (2 in the paper).
         density: ``decreasing`` (density proportional to 1 - (t/T)^power), ``uniform``, ``increasing`` (mirrored),
             ``zero`` (both clips at the same time) or ``farthest`` (as far apart as the video allows).
@@ -188,7 +188,7 @@ class UniformSampler(ClipSampler):
     Representation Learning", CVPR 2021 (released code: no bounds on the distance of two clips).
 
     Args:
-        num_frames: frames a clip.
+        num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
         num_clips: how many clips.
     """
@@ -216,7 +216,7 @@ class EvenlySpacedSampler(ClipSampler):
     A video that is too short gives the looped clip from its beginning, `num_clips` times.
 
     Args:
-        num_frames: frames a clip.
+        num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
         num_clips: how many clips.
     """

@@ -16,10 +16,10 @@ class EvaluationClips:
     Attributes:
         gallery_split: split whose labelled videos fit the classifiers and are retrieved.
         query_split: split whose videos are classified and used as queries.
-        num_frames: frames a clip.
+        num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
-        num_clips: clips a video, evenly spaced; their features are averaged.
-        num_crops: crops a clip: 1 in the centre, or 3 that lie along the longer side from end to end (the "10 x 3
+        num_clips: clips per video, evenly spaced; their features are averaged.
+        num_crops: crops per clip: 1 in the centre, or 3 that lie along the longer side from end to end (the "10 x 3
             views" of SlowFast and CVRL).
         resize: short side in pixels before the crop.
         crop_size: side of the crop in pixels, at most `resize`.
@@ -70,7 +70,7 @@ class AugmentedViews:
     time, a random resized crop, a flip. Every draw is keyed by (seed, row, view).
 
     Attributes:
-        num_views: views a video.
+        num_views: views per video.
         crop_area: smallest and greatest area of the crop, as a share of the frame's.
         crop_aspect: smallest and greatest width / height of the crop.
         flip_probability: of mirroring left and right.

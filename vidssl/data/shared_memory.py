@@ -18,7 +18,7 @@ def check_shared_memory(
 
     Args:
         video_bytes: of all views of a video.
-        batch_size: videos a batch, of one process.
+        batch_size: videos per batch, of one process.
         batch_size_key: what decides it, for the message.
         num_workers: of one process; without any there is nothing to share.
         num_processes: on this machine.
@@ -35,7 +35,7 @@ def check_shared_memory(
     if needed > free:
         raise VidsslError(
             f"Too little shared memory: {num_processes} processes x {num_batches} batches x {batch_size} videos x "
-            f"{video_bytes / 1e6:.1f} MB a video need {needed / 1e9:.2f} GB, {SHARED_MEMORY} has "
+            f"{video_bytes / 1e6:.1f} MB per video need {needed / 1e9:.2f} GB, {SHARED_MEMORY} has "
             f"{free / 1e9:.2f} GB free. Enlarge it (docker run --shm-size), or lower {batch_size_key} or "
             "data.loading.num_workers."
         )

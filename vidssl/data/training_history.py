@@ -1,4 +1,4 @@
-"""Which videos a network was trained on: a list of sixteen bytes a video, beside its checkpoints, which name it."""
+"""Which videos a network was trained on: a list of sixteen bytes per video, beside its checkpoints, which name it."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def positive_similarity(anchors: Sequence[Tensor], positives: Sequence[Tensor]) 
 
 
 def prediction_map(form: str, maps: Tensor, gradients: Tensor | None = None) -> Tensor:
-    """Reduce maps, their gradients or both to one map a clip.
+    """Reduce maps, their gradients or both to one map per clip.
 
     Args:
         form: ``feature`` (eq. 3): sum over the channels of A; ``weighted-feature`` (eq. 4 and 5):

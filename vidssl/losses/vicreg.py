@@ -60,7 +60,7 @@ def vicreg_terms(view1: Tensor, view2: Tensor) -> VICRegTerms:
         view1, view2 = view1.float(), view2.float()
         gathered = gather_with_gradients(torch.stack((view1, view2), dim=1))
         if len(gathered) < 2:
-            raise VidsslError("VICReg needs two videos a step or more: set data.batch_size to 2 or more.")
+            raise VidsslError("VICReg needs two videos per step or more: set data.batch_size to 2 or more.")
         centred1, centred2 = (gathered - gathered.mean(dim=0)).unbind(1)
         return VICRegTerms(
             invariance=F.mse_loss(view1, view2),

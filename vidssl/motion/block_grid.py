@@ -71,7 +71,7 @@ def splat(
         factors: float n x 2: for each frame, what makes vectors to the past and to the future flow: 1 over the signed
             distance in frames.
         planes: int n: frames of the same number, ascending from 0, are added up.
-        max_speed: clip the flow to ± this many pixels a frame.
+        max_speed: clip the flow to ± this many pixels per frame.
         windows: int n, if vectors may span other distances than `factors` say: frames of the same number, ascending
             from 0, decide together, see `vidssl.motion.coded.references`.
 
@@ -214,7 +214,7 @@ def regularise(sums: np.ndarray, textures: np.ndarray) -> np.ndarray:
         textures: float32 n x 3 x rows x columns, as from `texture`.
 
     Returns:
-        float32 n x rows x columns x 2, pixels a frame; where nothing is known, what is known nearby.
+        float32 n x rows x columns x 2, pixels per frame; where nothing is known, what is known nearby.
     """
     strongest = np.maximum(sums[:, 2].max(axis=(1, 2), keepdims=True), 1e-6)
     u, v, trust = np.moveaxis(sums / strongest[:, None], 1, 0)  # u and v times trust

@@ -24,7 +24,7 @@ def prewitt_gradients(flow: np.ndarray) -> np.ndarray:
     """Differentiate each component of flow fields with 3x3 Prewitt kernels; the border is replicated.
 
     Args:
-        flow: float, ... x h x w x 2 (u to the right, v down), pixels a frame.
+        flow: float, ... x h x w x 2 (u to the right, v down), pixels per frame.
 
     Returns:
         float32, ... x h x w x 2 x 2: the component (u, v), then the direction (d/dx, d/dy).
@@ -75,7 +75,7 @@ def motion_boundary(flows: np.ndarray, *, pool: str = "signed", combine: str = "
     """Return the magnitude of the motion boundary over a window of flows.
 
     Args:
-        flows: float, T x h x w x 2, pixels a frame, T at least 1.
+        flows: float, T x h x w x 2, pixels per frame, T at least 1.
         pool: ``signed`` averages the derivatives over the window and takes the magnitude after (released code), so
             that what swings back and forth cancels; ``magnitude`` takes it for each flow (eq. 1) and averages that.
         combine: ``mean`` or ``sum`` of the magnitudes of the two components.
@@ -99,7 +99,7 @@ def boundary_of_each(flows: np.ndarray) -> np.ndarray:
     """Return the motion boundary of each of many flows, the mean of both components.
 
     Args:
-        flows: float, ... x h x w x 2, pixels a frame.
+        flows: float, ... x h x w x 2, pixels per frame.
 
     Returns:
         float32, ... x h x w, at least 0.

@@ -28,7 +28,7 @@ class CodecFlow(FlowEstimator):
         packets: ``some`` leaves out frames that it can do without: five of eight in MPEG-4 without B-frames, whose
             vectors do not depend on other frames, the B-frames of MPEG-4, and in H.264 those that no other frame refers
             to; ``all`` reads all.
-        max_speed: vectors are clipped to ± this many pixels a frame.
+        max_speed: vectors are clipped to ± this many pixels per frame.
     """
 
     def __init__(self, *, packets: str = "some", max_speed: float = MAX_SPEED) -> None:

@@ -16,7 +16,7 @@ from vidssl.motion.maps import block_means
 if TYPE_CHECKING:
     from vidssl.video.decoders.kept_frames import KeptFrames
 
-# Faster than this, in pixels a frame, is taken for a failure; the released code of MCL clips there too.
+# Faster than this, in pixels per frame, is taken for a failure; the released code of MCL clips there too.
 MAX_SPEED = 20.0
 
 
@@ -24,7 +24,7 @@ MAX_SPEED = 20.0
 # flows, 0.04 of 160; real videos: 0.08 of a strobing fight, mostly above 0.4) ...
 LASTING_SHARE = 0.07
 LASTING_BY_CHANCE = 0.76  # over the square root of the number of flows
-# ... while some part of the frame moves at least so fast against the rest, in pixels a frame of the video's own size;
+# ... while some part of the frame moves at least so fast against the rest, in pixels per frame of the video's own size;
 LASTING_SPEED = 0.05
 # or if the flow explains so much of what changes from frame to frame (sensor noise: up to 0.3).
 EXPLAINED_SHARE = 1 / 3
@@ -54,7 +54,7 @@ class MotionEvidence:
         """Take in the flow between two frames.
 
         Args:
-            flow: float32 h x w x 2, pixels a frame of the video's own size.
+            flow: float32 h x w x 2, pixels per frame of the video's own size.
             previous: uint8 H x W, the first frame, at the size where they were compared.
             following: uint8 H x W, the second.
             speed_of_pixel: float (2,): what a pixel of `previous` a frame, across and down, is in units of `flow`.
@@ -131,7 +131,7 @@ class FlowEstimator(ABC):
             short_side: short side in pixels at which to compare frames; None is the video's own.
 
         Returns:
-            float32 h x w x 2 (u to the right, v down), in pixels a frame of the video's own size; h x w cells divide
+            float32 h x w x 2 (u to the right, v down), in pixels per frame of the video's own size; h x w cells divide
             the frame evenly. One fewer than the frames.
 
         Raises:

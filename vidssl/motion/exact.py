@@ -15,15 +15,15 @@ from vidssl.video.decoders.diagnosis import check_file
 
 
 class ExactFlow(FlowEstimator):
-    """The motion that the embedded videos were drawn with, a vector a pixel; it knows no other videos.
+    """The motion that the embedded videos were drawn with, a vector per pixel; it knows no other videos.
 
     It is taken from the ``spec.json`` that ``vidssl prepare synthetic`` writes and the number in the video's name; the
     picture is not looked at.
 
     Args:
         cell: average the flow over cells of about so many pixels a side, as the other estimators do (8 in videos up to
-            360 high): what they would give at best. None keeps a vector a pixel.
-        max_speed: flow is clipped to ± this many pixels a frame, as that of the other estimators.
+            360 high): what they would give at best. None keeps a vector per pixel.
+        max_speed: flow is clipped to ± this many pixels per frame, as that of the other estimators.
     """
 
     def __init__(self, *, cell: int | None = None, max_speed: float = MAX_SPEED) -> None:

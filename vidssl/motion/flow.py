@@ -41,7 +41,7 @@ def video_flows(
         evidence: gets the flow between every two frames, if the estimator compares their pixels.
 
     Returns:
-        float32 h x w x 2 (u to the right, v down), in pixels a frame of the video's own size; h x w cells divide the
+        float32 h x w x 2 (u to the right, v down), in pixels per frame of the video's own size; h x w cells divide the
         frame evenly. One fewer than the frames.
 
     Raises:

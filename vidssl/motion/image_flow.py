@@ -32,9 +32,9 @@ class ImageFlow(FlowEstimator):
     """Flow computed from the pixels of two frames.
 
     Args:
-        max_speed: flow is clipped to ± this many pixels a frame of the video's own size.
+        max_speed: flow is clipped to ± this many pixels per frame of the video's own size.
         mask: average flow over cells of 8 pixels of the video (more above 360 lines) and trust each as far as the
-            picture there can tell motion; false leaves flow as it is, a vector a pixel.
+            picture there can tell motion; false leaves flow as it is, a vector per pixel.
     """
 
     def __init__(self, *, max_speed: float = MAX_SPEED, mask: bool = True) -> None:

@@ -187,7 +187,7 @@ class VideoMotion:
         """Return the T-motion of every clip that the video has room for, or of every looped one if it has for none.
 
         Args:
-            num_frames: frames a clip.
+            num_frames: frames per clip.
             stride: distance in frames between two frames of a clip.
 
         Returns:

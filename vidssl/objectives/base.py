@@ -154,7 +154,7 @@ class Objective(LightningModule, ABC):
         """Log scalars of a training step as ``train/<name>``, means over the processes, and the learning rate.
 
         Args:
-            embeddings: float (B, D), what the loss compares, one row a clip: how far they spread is logged too, see
+            embeddings: float (B, D), what the loss compares, one row per clip: how far they spread is logged too, see
                 `vidssl.losses.collapse.spread`.
             metrics: name and value.
         """
@@ -212,7 +212,7 @@ class Objective(LightningModule, ABC):
         """
         if num_clips != self.num_views:
             raise VidsslError(
-                f"{type(self).__name__} needs {self.num_views} views a video, data.sampler gives {num_clips}: choose "
+                f"{type(self).__name__} needs {self.num_views} views per video, data.sampler gives {num_clips}: choose "
                 "another sampler (vidssl list samplers) or set its number of clips."
             )
         if self.needs_motion and (motion is None or motion.target_shape is None):
@@ -226,7 +226,7 @@ class Objective(LightningModule, ABC):
         """Refuse batches in which the method has nothing to compare a video with.
 
         Args:
-            batch_size: videos a step, over all processes.
+            batch_size: videos per step, over all processes.
             num_processes: that train together.
 
         Raises:
@@ -237,7 +237,7 @@ class Objective(LightningModule, ABC):
         if batch_size < least:
             among = f" on {num_processes} processes" if num_processes > 1 else ""
             raise VidsslError(
-                f"{type(self).__name__} compares videos with each other and needs at least {least} of them a "
+                f"{type(self).__name__} compares videos with each other and needs at least {least} of them per "
                 f"step{among}: set data.batch_size to {least} or more, not {batch_size}."
             )
 

@@ -31,7 +31,7 @@ class BYOL(Objective):
         hidden_dim: width of the hidden layer of projection and predictor (section 3.3).
         embedding_dim: width of the embedding (section 3.3).
         momentum: share of the target network that is kept in a step, at the start; it rises to 1 (section 3.3).
-        num_views: clips a video, rho; 2 in the paper, up to 4 in the study of several clips.
+        num_views: clips per video, rho; 2 in the paper, up to 4 in the study of several clips.
         alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
             cosine of every prediction with what it predicts. None aligns nothing.
     """

@@ -22,7 +22,7 @@ class ClipShape:
     """The batches that an objective is checked with.
 
     Attributes:
-        num_videos: videos a step, an even number: two processes share them.
+        num_videos: videos per step, an even number: two processes share them.
         num_frames: of a clip.
         size: height and width of a clip, in pixels.
         motion_size: height and width of a map of motion, in cells.

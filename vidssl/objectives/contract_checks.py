@@ -139,7 +139,7 @@ def check_class(contract: Contract) -> str:
     if not is_count(objective.num_views):
         raise ContractError(f"num_views must be the number of clips of each video, got {objective.num_views!r}")
     motion = ", with motion" if objective.needs_motion else ""
-    return f"{objective.num_views} views a video{motion}; settings: {', '.join(p.name for p in parameters)}"
+    return f"{objective.num_views} views per video{motion}; settings: {', '.join(p.name for p in parameters)}"
 
 
 def check_loss(contract: Contract) -> str:

@@ -84,7 +84,7 @@ class MoCo(Objective):
         backbone: which network learns.
         optimizer: how it learns.
         contrast: embeddings, queue and momentum encoder.
-        num_views: clips a video, rho; 2 in MoCo, up to 4 in the study of several clips.
+        num_views: clips per video, rho; 2 in MoCo, up to 4 in the study of several clips.
         queries: which views are queries: the ``first``, with the others as keys (MoCo), or ``each`` in turn (released
             code of the study). The loss is the mean over queries and their positives, one at a time.
         alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the

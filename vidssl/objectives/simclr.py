@@ -32,7 +32,7 @@ class SimCLR(Objective):
             several views (released code).
         embedding_dim: width of the embedding that is contrasted.
         temperature: tau; 0.1 is best in the paper's table 5.
-        num_views: clips a video, rho; 2 in the paper, up to 4 in the study of several views.
+        num_views: clips per video, rho; 2 in the paper, up to 4 in the study of several views.
         alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
             cosines of the embeddings of each view with those of the others. None aligns nothing.
 

@@ -67,7 +67,7 @@ class SwAV(Objective):
         hidden_dim: width of the head's hidden layer.
         embedding_dim: width of embeddings and prototypes.
         clustering: prototypes and assignments.
-        num_views: clips a video, rho; 2 without the paper's multi-crop, up to 4 in the study of several clips.
+        num_views: clips per video, rho; 2 without the paper's multi-crop, up to 4 in the study of several clips.
         alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
             cosines of the embeddings of each view with those of the others. None aligns nothing.
 

@@ -49,7 +49,7 @@ def protocol_lines(record: Mapping[str, Any]) -> list[str]:
 def _views(protocol: Mapping[str, Any]) -> str:
     drawn = protocol["training_views"]
     if drawn is not None:
-        return f"training on {drawn['num_views']} drawn views a video ({_pairs(drawn)}), queries by each view"
+        return f"training on {drawn['num_views']} drawn views per video ({_pairs(drawn)}), queries by each view"
     told = {
         "mean": "mean of their features",
         "each": "features of each view",

@@ -16,7 +16,7 @@ DOTS_PER_INCH = 110
 
 
 def views_sheet(views: Sequence[Tensor], names: Sequence[str], file: Path) -> Path:
-    """Draw a row a video, its views side by side, a few frames of each.
+    """Draw a row per video, its views side by side, a few frames of each.
 
     Args:
         views: uint8 B x 3 x T x H x W each.

@@ -19,11 +19,11 @@ UCF101_COUNTS = {
     "train3": 9624,
     "test3": 3696,
 }
-"""Videos a list, as published with UCF101 (ucfTrainTestlist)."""
+"""Videos per list, as published with UCF101 (ucfTrainTestlist)."""
 
 HMDB51_CLASSES = 51
 HMDB51_COUNTS = {"train1": 3570, "test1": 1530, "train2": 3570, "test2": 1530, "train3": 3570, "test3": 1530}
-"""Videos a list: 70 and 30 a class (testTrainMulti_7030_splits); the rest belongs to neither."""
+"""Videos per list: 70 and 30 a class (testTrainMulti_7030_splits); the rest belongs to neither."""
 
 _UCF101_GROUP = re.compile(r"_(g\d+)_c\d+$", re.IGNORECASE)
 _HMDB51_SPLITS = {"0": None, "1": "train", "2": "test"}

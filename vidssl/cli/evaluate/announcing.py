@@ -30,7 +30,7 @@ class Amount:
 
     Attributes:
         videos: their number.
-        views: clips a video, crops counted.
+        views: clips per video, crops counted.
         frames: of a clip.
         size: height and width of a clip, pixels.
     """

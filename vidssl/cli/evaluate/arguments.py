@@ -89,7 +89,7 @@ def _add_machine(add: Any) -> None:
     add("--accelerator", default="auto", metavar="NAME", help="auto, cpu, gpu, ... (%(default)s)")
     add("--precision", default="32-true", metavar="NAME", help="of the network: 32-true, bf16-mixed, ... (%(default)s)")
     add("--num-workers", type=int, metavar="N", help="loader workers of each process (that of the run, or 2)")
-    add("--batch-size", type=int, metavar="N", help="videos a batch of each process (that of the run, or 8)")
+    add("--batch-size", type=int, metavar="N", help="videos per batch of each process (that of the run, or 8)")
 
 
 def _add_results(add: Any) -> None:

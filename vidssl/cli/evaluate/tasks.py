@@ -261,7 +261,7 @@ def make_task(
         settings: that the user changed.
         base: clips where the protocol leaves them open.
         pair: the splits.
-        batch_size: videos a batch; None takes that of `base`.
+        batch_size: videos per batch; None takes that of `base`.
 
     Raises:
         VidsslError: a value that does not fit.

@@ -88,7 +88,7 @@ def motion_parser() -> argparse.ArgumentParser:
     add("--output", type=Path, metavar="FILE", help="file to write (default: data.motion.store)")
     add("--overwrite", action="store_true", help="replace the file if it is there")
     add("--dtype", default="uint8", metavar="NAME", help=f"how maps are kept: {', '.join(QUANTISATIONS)} (%(default)s)")
-    add("--workers", type=int, metavar="N", help=f"processes (default: one a core, {_default_workers()} here)")
+    add("--workers", type=int, metavar="N", help=f"processes (default: one per core, {_default_workers()} here)")
     add(
         "--timeout",
         type=float,
@@ -201,9 +201,9 @@ def _announcement(job: MotionJob, share: Share, processes: Processes) -> str:
     lines = [
         f"motion of {len(job.catalog):,} videos, {num_frames:,} frames, by {settings.estimator}{fallback}",
         f"  maps       {job.num_maps:,} of {rows} x {columns}, one every {settings.stride} frames, {job.dtype}",
-        f"  disk       {size_text(job.num_bytes)} ({job.num_bytes / len(job.catalog) / 1e3:.1f} kB a video), "
+        f"  disk       {size_text(job.num_bytes)} ({job.num_bytes / len(job.catalog) / 1e3:.1f} kB per video), "
         f"{size_text(job.missing_bytes)} while it is made; {size_text(free_bytes(job.output))} free",
-        f"  processes  {processes.num_workers}, at most {processes.timeout_seconds:g} s a video",
+        f"  processes  {processes.num_workers}, at most {processes.timeout_seconds:g} s per video",
     ]
     if share.count > 1:
         lines.append(f"  share      {share}, {len(share.rows(len(job.catalog))):,} videos ({share.origin})")

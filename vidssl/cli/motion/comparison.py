@@ -88,7 +88,7 @@ def measure_video(path: str, settings: dict[str, MotionSettings]) -> Measured:
 
 
 def _costs(videos: list[Measured]) -> list[str]:
-    lines = [f"  {'estimator':<24}{'ms a frame':>12}{'nothing moves':>16}"]
+    lines = [f"  {'estimator':<24}{'ms per frame':>12}{'nothing moves':>16}"]
     for name in videos[0]:
         cost = np.mean([video[name][1] for video in videos])
         still = sum(not video[name][0].any() for video in videos)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 USAGE = """vidssl show --checkpoint FILE [FILE ...] [options]
 
 Lay trained networks side by side on the same videos:
-  what each looks at     Grad-CAM over a few clips, beside their motion: a sheet and a moving picture a video
+  what each looks at     Grad-CAM over a few clips, beside their motion: a sheet and a moving picture per video
   how much of it moves   the share of attention on the quarter of the cells that move most (evenly spread: 25 %%)
   where the videos lie   the features of all videos on a plane, coloured by class
 

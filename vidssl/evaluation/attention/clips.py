@@ -35,7 +35,7 @@ class LookedAt:
     Args:
         data: the videos.
         rows: row numbers in the catalog, int64 (N,), ascending.
-        clips: what is cut out of a video; one crop a clip.
+        clips: what is cut out of a video; one crop per clip.
         motion: how motion is computed.
     """
 

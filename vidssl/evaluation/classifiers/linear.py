@@ -88,7 +88,7 @@ class LinearLayer(LinearClassifier):
     not at random: the problem is convex.
 
     Attributes:
-        learning_rate: the peak, for 1024 videos a step.
+        learning_rate: the peak, for 1024 videos per step.
         weight_decay: on the weights, not on the bias.
         normalisation: "l2", "standard" or "none".
         sgd: batch, epochs, momentum and seed.
@@ -132,7 +132,7 @@ class LinearGrid:
     layer that is scored on the queries is trained anew, on all training videos.
 
     Attributes:
-        learning_rates: peaks, for 256 videos a step.
+        learning_rates: peaks, for 256 videos per step.
         weight_decays: on the weights, not on the bias.
         normalisation: "l2", "standard" or "none".
         hold_out_share: of the training videos, in (0, 1).

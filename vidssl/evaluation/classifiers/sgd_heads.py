@@ -23,7 +23,7 @@ class SGD:
     """How heads are trained: softmax cross-entropy, momentum (no Nesterov), warm-up and cosine, weights of 0 at first.
 
     Attributes:
-        batch_size: videos a step; all of them where there are fewer. What fills no batch waits for the next epoch.
+        batch_size: videos per step; all of them where there are fewer. What fills no batch waits for the next epoch.
         reference_batch_size: the batch that learning rates are told for; they scale linearly with the batch in use.
         epochs: passes over the videos.
         warmup_epochs: length of the linear warm-up.

@@ -34,7 +34,7 @@ class FineTuningRecipe:
         gradient_clip: norm to which gradients are cut; None for no limit.
         dropout: share of the features, before the classifier.
         label_smoothing: share of the target that is spread over all classes.
-        training_num_frames: frames a clip; one clip a video and epoch, at a random time.
+        training_num_frames: frames per clip; one clip per video and epoch, at a random time.
         training_stride: distance in frames between two frames of a clip.
         training_crop_size: side of the crop, pixels.
         crop_area: smallest and greatest area of the crop, as a share of the frame's.

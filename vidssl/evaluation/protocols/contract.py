@@ -23,10 +23,10 @@ class ProtocolClips:
     """What a protocol says about the clips of a video; None leaves it to ``data.evaluation``.
 
     Attributes:
-        num_frames: frames a clip.
+        num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
-        num_clips: clips a video, evenly spaced.
-        num_crops: crops a clip: 1 in the centre, or 3 along the longer side.
+        num_clips: clips per video, evenly spaced.
+        num_crops: crops per clip: 1 in the centre, or 3 along the longer side.
         resize: short side in pixels before the crop.
         crop_size: side of the crop in pixels.
     """

@@ -21,12 +21,12 @@ WINDOW = 8  # frames that vote together
 _TILE = 48  # pixels, the side of a part of the picture
 _MOST_SPAN = 8
 _OTHER_SPAN_WEIGHT = 0.5
-_FASTEST = 20  # pixels a frame, in bins of one
+_FASTEST = 20  # pixels per frame, in bins of one
 _BINS = 2 * _FASTEST + 1
 # Slower flow is left as it is: other spans change it by less than the noise.
 _SLOWEST = 0.75
 _STILL = 0.25  # less than what can be the same as the slowest
-# Two flows are the same if they differ by less than this share, and so many pixels a frame.
+# Two flows are the same if they differ by less than this share, and so many pixels per frame.
 _SAME_SHARE, _SAME_PIXELS = 0.15, 0.25
 # A part moves as one if so many of its blocks agree with the winner as they are, and so many with some span.
 _LEAST_SURE, _LEAST_FITTING = 0.25, 0.8
@@ -42,7 +42,7 @@ def spans_agreed_on(
         centres: int 2 x n, of the blocks, x and y in pixels.
         windows: int n, ascending from 0: blocks of the same number vote together.
         displacement: float 2 x n, pixels over the unknown span, pointing as flow does.
-        flow: float 2 x n, the same over the span assumed, pixels a frame.
+        flow: float 2 x n, the same over the span assumed, pixels per frame.
     """
     columns, rows = (side // _TILE + 1 for side in (grid.width, grid.height))
     x, y = (np.clip(centre // _TILE, 0, most - 1) for centre, most in zip(centres, (columns, rows), strict=True))

@@ -34,7 +34,7 @@ class CodedFrame(NamedTuple):
     Attributes:
         number: of the frame, from 0.
         vectors: FFmpeg's structured array, or None: a key frame.
-        factors: what makes a vector to the past, or to the future, flow in pixels a frame, but for its own scale.
+        factors: what makes a vector to the past, or to the future, flow in pixels per frame, but for its own scale.
         picture: what is seen, see `vidssl.motion.block_grid.reduced`, or None where it was not looked at.
     """
 

@@ -1,4 +1,4 @@
-"""The comparison itself: a row a method, a column a metric under one set of conditions."""
+"""The comparison itself: a row per method, a column per metric under one set of conditions."""
 
 from __future__ import annotations
 
