@@ -10,6 +10,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from vidssl.jobs.lost_process import remember_hosts
 from vidssl.runs.ending import how_it_broke_off, how_it_ended
 from vidssl.runs.provenance import catalog_facts, code_version
 from vidssl.runs.run_file import COMPLETED, read_run, write_run
@@ -37,6 +38,8 @@ class RunRecord(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock and write what is known; first process only."""
+        if trainer.num_nodes > 1:
+            remember_hosts()
         if not trainer.is_global_zero:
             return
         before = read_run(trainer.default_root_dir)

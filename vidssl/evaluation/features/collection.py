@@ -26,7 +26,7 @@ from vidssl.nn.gather import world_size
 
 MEMORY_BYTES = 64 * 2**20
 """What a set of videos may take in the memory of a process before a file takes its place."""
-PATIENCE = timedelta(days=2)
+PATIENCE = timedelta(hours=6)
 """How long processes wait for each other: for the slowest to encode its share, for the first to measure."""
 
 
