@@ -41,8 +41,8 @@ def test_everything_that_a_number_depends_on_is_told():
         "linear/mine (version 3): a layer",
         "  source   a paper",
         "  measure  LeaveOneGroupOut of LinearLayer (c 1.0, sgd (epochs 100))",
-        "  clips    10 clips x 3 crops of 32 frames, stride 2, short side 256, crop 224; training on 10 drawn views per "
-        "video (num_views 10, crop_area 0.3/1.0), queries by each view",
+        "  clips    10 clips x 3 crops of 32 frames, stride 2, short side 256, crop 224; training on 10 drawn "
+        "views per video (num_views 10, crop_area 0.3/1.0), queries by each view",
         "  videos   ucf101 (abc): query test1 3,783, gallery train1 9,537",
     ]
     changed = protocol_lines(record(modified={"num_frames": 8, "c": 10.0}, seen_in_training=1234))

@@ -14,27 +14,26 @@ _USAGE = """vidssl check catalog FILE [--root DIR]
        vidssl check motion FILE
        vidssl check objective NAME [--config FILE ...] [--plugin FILE] [--model.KEY VALUE ...]
 
-Of a catalog every column is compared with its checksum, and every video with its size and contents at preparation; of
-stored motion every column.
-
-Train the objective for a few steps on random clips, on the CPU, and tell what it does not do that it must:
+catalog     compare every column with its checksum, and every video with its size and contents when it was prepared
+motion      compare every column of stored motion with its checksum
+objective   train for a few steps on random clips, on the CPU, and check the contract of a method:
 
   class       it can be built from a configuration
-  loss        a finite scalar
-  gradients   they reach every trainable parameter; those without are named
-  state       the state dict holds what a step depends on
+  loss        the loss is a finite scalar
+  gradients   they reach every trainable parameter; parameters without a gradient are named
+  state       the state dict holds everything that a step depends on
   training    two short epochs with evaluation
-  resuming    killed in mid-epoch and continued, a run ends with the same weights bit by bit
-  processes   two processes with half of the videos each have loss and gradients of one, where the class says so
-  data        with --config: data.sampler and data.motion deliver what it needs
+  resuming    a run that is killed in the middle of an epoch and continued ends with the same weights, bit by bit
+  processes   two processes with half of the videos each have the loss and gradients of one, if the class declares so
+  data        with --config: data.sampler and data.motion provide what the method needs
 
   vidssl check catalog data/ucf101.catalog
   vidssl check objective CVRL
   vidssl check objective MyMethod --plugin my_method.py
   vidssl check objective MyMethod --config my_method.yaml --model.temperature 0.2 --size 32
 
-Without --config the backbone is the default of the method, or the small one where it has none of its own, and clips are
-small; with it, both are those of the file."""
+With --config, backbone and clips are those of the file. Without it, clips are small, and the backbone is the default of
+the method, or else the backbone named small."""
 
 
 def run_check(args: Sequence[str]) -> int:
@@ -46,9 +45,9 @@ def run_check(args: Sequence[str]) -> int:
     parser = VerbParser(prog="vidssl check", usage=_USAGE, allow_abbrev=False)
     add = parser.add_argument
     add("kind", choices=["objective", *_FILES], help="what to check")
-    add("name", metavar="NAME", help="registered name, see vidssl list objectives, or a file")
+    add("name", metavar="NAME", help="registered name (vidssl list objectives), or a file")
     add("--root", metavar="DIR", help="folder of the catalog's videos (the recorded one)")
-    add("-c", "--config", action="append", default=[], metavar="FILE", help="configuration of a training with it")
+    add("-c", "--config", action="append", default=[], metavar="FILE", help="configuration that trains the objective")
     add("--videos", type=int, metavar="N", help="videos per step, an even number (4)")
     add("--frames", type=int, metavar="N", help="frames of a clip (those of the configuration, or 4)")
     add("--size", type=int, metavar="PIXELS", help="height and width of a clip (those of the configuration, or 32)")

@@ -22,9 +22,9 @@ from vidssl.storage.files import replacing
 
 _USAGE = """vidssl compare RUN [RUN ...] [--label NAME RUN [RUN ...]] [options]
 
-Lay methods side by side, from the folders of their runs: evaluations with mean and spread over seeds, paired
-differences, costs. Runs are one method where their configurations differ in the seed (or folder, devices, workers)
-alone; --label puts runs together, and names them.
+Compare methods from the folders of their runs: evaluations with mean and spread over seeds, paired differences, costs.
+Runs are one method if their configurations differ only in the seed (or folder, devices, workers). --label groups runs
+as one method and names it.
 
   vidssl compare runs/*
   vidssl compare runs/cvrl* runs/mcl* --baseline CVRL --html comparison.html
@@ -42,7 +42,7 @@ def compare_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar=("NAME", "RUN"),
-        help="runs that are one method, and its name; may be given several times",
+        help="name of a method and its runs; may be given several times",
     )
     add("--baseline", metavar="NAME", help="method that the others are compared with, seed by seed (the first)")
     add(
@@ -50,14 +50,14 @@ def compare_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="METRIC",
-        help="what to show: a metric (top5) or a pattern of DATA/PROTOCOL/METRIC ('*/knn/*', '*'); the main metrics of "
-        "three protocols where nothing is asked for; the page holds all",
+        help="metrics to show: a metric (top5) or a pattern of DATA/PROTOCOL/METRIC ('*/knn/*', '*'); by default the "
+        "main metrics of three protocols; the page has all metrics",
     )
-    add("--include-unfinished", action="store_true", help="count runs that did not finish, as far as they got")
-    add("--markdown", type=Path, metavar="FILE", help="write the tables there")
-    add("--csv", type=Path, metavar="FILE", help="write every number there, those of the seeds too")
-    add("--latex", type=Path, metavar="FILE", help="write a booktabs table there")
-    add("--html", type=Path, metavar="FILE", help="write a page there: tables, curves, settings, pictures; one file")
+    add("--include-unfinished", action="store_true", help="include runs that did not finish, with what they reached")
+    add("--markdown", type=Path, metavar="FILE", help="write the tables to this file")
+    add("--csv", type=Path, metavar="FILE", help="write every number to this file, including those of single seeds")
+    add("--latex", type=Path, metavar="FILE", help="write a booktabs table to this file")
+    add("--html", type=Path, metavar="FILE", help="write a page to this file: tables, curves, settings, pictures")
     return parser
 
 

@@ -18,14 +18,14 @@ from vidssl.data.shared_memory import SHARED_MEMORY
 
 SCARCE_BYTES = 1e9
 CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg")
-ENDING = "What is marked with ! may need a look; nothing else does."
+ENDING = "Lines marked with ! may need your attention."
 
 
 def run_doctor(args: Sequence[str]) -> int:
     """Run ``vidssl doctor``; return the exit code, 0 also where something is missing."""
     parser = VerbParser(
         prog="vidssl doctor",
-        description="Say what this machine has: decoders, codecs, FFmpeg, shared memory, GPU and its precision, wandb.",
+        description="Report what this machine has: decoders, codecs, FFmpeg, shared memory, GPU and precision, wandb.",
     )
     parser.parse_args(args)
     facts: dict[str, Callable[[], Iterator[str]]] = {

@@ -19,7 +19,7 @@ def run_export(args: Sequence[str]) -> int:
         VidsslError: see `vidssl.backbones.export.export_backbone`.
     """
     parser = VerbParser(
-        prog="vidssl export", description="Write the bare backbone of a checkpoint, with its provenance."
+        prog="vidssl export", description="Write the backbone of a checkpoint without heads, with its provenance."
     )
     parser.add_argument("--checkpoint", required=True, type=Path, help="a checkpoint written by vidssl fit (*.ckpt)")
     parser.add_argument("--output", required=True, type=Path, help="the file to write (*.safetensors)")

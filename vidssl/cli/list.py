@@ -26,9 +26,9 @@ def run_list(args: Sequence[str]) -> int:
     Raises:
         VidsslError: a backbone that is unknown, or a clip that is too small for it.
     """
-    parser = VerbParser(prog="vidssl list", description="Names that a configuration may use.")
-    parser.add_argument("kind", choices=[*_REGISTRIES, _LAYERS], help="layers: those that model.alignment.layer takes")
-    parser.add_argument("--backbone", metavar="NAME", help="with layers: whose")
+    parser = VerbParser(prog="vidssl list", description="List the names that a configuration may use.")
+    parser.add_argument("kind", choices=[*_REGISTRIES, _LAYERS], help="what to list; layers: for model.alignment.layer")
+    parser.add_argument("--backbone", metavar="NAME", help="with layers: the backbone")
     parser.add_argument(
         "--clip", nargs=3, type=int, metavar=("T", "H", "W"), help="with layers: frames, height, width (16 112 112)"
     )

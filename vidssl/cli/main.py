@@ -24,17 +24,17 @@ TRAINER_VERBS = {
     "predict": "write the features of every video in a catalog",
 }
 OWN_VERBS = {
-    "prepare": "read a data set, probe its videos and write the catalog that training reads",
-    "split": "training and test videos for a catalog without: by share, by group",
+    "prepare": "read a data set, decode its videos once and write the catalog that training reads",
+    "split": "add training and test splits to a catalog, by share or by group",
     "motion": "compute the motion of a catalog's videos once, for training to read",
-    "show": "draw what a configuration makes of a few videos: motion, clips, crops, views",
+    "show": "draw what training sees of a few videos (motion, clips, crops, views), or what networks look at",
     "evaluate": "measure trained networks by named protocols: linear, k-NN, SVM, retrieval",
-    "compare": "lay methods side by side, from the folders of their runs: tables, curves, a page",
-    "export": "write the bare backbone of a checkpoint, with its provenance",
-    "list": "objectives, backbones, layers, samplers, decoders or protocols, by name",
-    "doctor": "what this machine has: decoders, codecs, FFmpeg, shared memory, GPU, wandb",
-    "new": "write a plug-in package that works, to begin a method of your own with",
-    "check": "whether an objective keeps its contract, and a catalog or stored motion is undamaged",
+    "compare": "compare methods from the folders of their runs: tables, curves, a page",
+    "export": "write the backbone of a checkpoint without heads, with its provenance",
+    "list": "list objectives, backbones, layers, samplers, decoders or protocols",
+    "doctor": "report what this machine has: decoders, codecs, FFmpeg, shared memory, GPU, wandb",
+    "new": "write a working plug-in package, as a start for your own method",
+    "check": "check the contract of an objective, or whether a catalog or stored motion is undamaged",
 }
 NO_CONFIG = """vidssl {verb} needs a configuration (vidssl {verb} --help). The quick start:
   vidssl prepare synthetic --output data/synthetic
@@ -57,7 +57,7 @@ def _help() -> str:
         *(f"  {verb:<10}{what}" for verb, what in {**TRAINER_VERBS, **OWN_VERBS}.items()),
         "",
         "with every verb:",
-        "  --plugin FILE   objectives and backbones of a Python file of yours (several times: several files)",
+        "  --plugin FILE   use objectives and backbones of your own Python file (may be given several times)",
         "  --no-plugins    leave installed plug-ins out, as VIDSSL_PLUGINS=0 does",
         "",
         "examples:",

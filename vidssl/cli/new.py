@@ -19,8 +19,8 @@ from vidssl.storage.files import replacing
 
 _USAGE = """vidssl new objective NAME [--output FOLDER]
 
-Write a package with a small method that works: the class and its entry point, a configuration that trains it on the
-embedded videos, tests and a README that says what to type. NAME is that of the class:
+Write a package with a small working method: the class and its entry point, a configuration that trains it on the
+embedded videos, tests, and a README with the commands to type. NAME is the name of the class:
 
   vidssl new objective MyMethod                     in the folder my_method
   vidssl new objective MyMethod --output ideas/first"""
@@ -67,7 +67,7 @@ def run_new(args: Sequence[str]) -> int:
     """
     parser = VerbParser(prog="vidssl new", usage=_USAGE, allow_abbrev=False)
     parser.add_argument("kind", choices=["objective"], help="what to write")
-    parser.add_argument("name", metavar="NAME", help="of the class, such as MyMethod")
+    parser.add_argument("name", metavar="NAME", help="name of the class, such as MyMethod")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="the folder to write (NAME in small letters)")
     options = parser.parse_args(args)
     names = choose_names(options.name)

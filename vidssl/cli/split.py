@@ -15,8 +15,8 @@ from vidssl.cli import VerbParser
 from vidssl.cli.prepare.next_steps import next_command
 from vidssl.errors import VidsslError
 
-_ABOUT = """Write a catalog again with the splits train and test: a share of the videos of each class, whole groups (a
-person, a source film) so that no group is in both, or the groups that you name. Splits that are there stay."""
+_ABOUT = """Add the splits train and test to a catalog. The test videos are a share of each class, a share of whole
+groups (a person, a source film) so that no group is in both, or the groups that you name. Existing splits are kept."""
 _EXAMPLE = "example: vidssl split data/my.catalog --by group --test-share 0.3 --output data/my_split.catalog"
 
 
@@ -46,12 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("catalog", type=Path, help="a catalog that vidssl prepare wrote")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--test-share", type=float, metavar="SHARE", help="share of the test videos, such as 0.3")
-    what.add_argument("--test-groups", nargs="+", metavar="NAME", help="the groups whose videos are the test videos")
-    parser.add_argument("--by", choices=UNITS, default="video", help="what a share keeps whole (default: video)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (default: 0)")
-    parser.add_argument("--number", type=int, metavar="N", help="call the splits trainN and testN")
+    what.add_argument("--test-groups", nargs="+", metavar="NAME", help="groups whose videos are the test videos")
+    parser.add_argument("--by", choices=UNITS, default="video", help="draw videos or whole groups (default: video)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draw (default: 0)")
+    parser.add_argument("--number", type=int, metavar="N", help="name the splits trainN and testN")
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the catalog to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace that file if it is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser
 
 

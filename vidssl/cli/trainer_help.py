@@ -14,15 +14,15 @@ from vidssl.objectives import OBJECTIVES
 
 USAGE = """vidssl {verb} --config FILE [--config FILE ...] [--KEY VALUE ...]
 
-Every key below can stand in a configuration file (data: {{batch_size: 64}}) or be given as a flag, which wins; of two
-files the later one wins. The keys of an objective, a sampler or a callback go below its init_args:
+Every key below can be set in a configuration file (data: {{batch_size: 64}}) or by a flag. Later files override earlier
+ones, and flags override files. In a file, the keys of an objective, a sampler or a callback go below its init_args.
 
   vidssl {verb} --config configs/quickstart.yaml --data.batch_size 64 --model.temperature 0.2
-  vidssl {verb} --model.help CVRL                           the keys of an objective
-  vidssl {verb} --data.sampler.help IntervalSampler         ... of a sampler
-  vidssl {verb} --data.augmentations.help                   ... of an augmentation recipe
-  vidssl {verb} --config configs/quickstart.yaml --print_config   what all of it comes to
-  vidssl {verb} --help-all                                  every key with its type, Lightning's too"""
+  vidssl {verb} --model.help CVRL                           keys of an objective
+  vidssl {verb} --data.sampler.help IntervalSampler         keys of a sampler
+  vidssl {verb} --data.augmentations.help                   keys of an augmentation recipe
+  vidssl {verb} --config configs/quickstart.yaml --print_config   the resulting configuration
+  vidssl {verb} --help-all                                  every key with its type, including Lightning's"""
 
 HELP_FLAGS = ("-h", "--help")
 WHOLE_HELP_FLAG = "--help-all"
@@ -35,10 +35,10 @@ TRAINER_KEYS = {
     "precision": "such as bf16-mixed",
     "accumulate_grad_batches": "batches per step",
     "check_val_every_n_epoch": "epochs between two evaluations",
-    "limit_train_batches": "steps of an epoch, for a trial",
+    "limit_train_batches": "steps per epoch, for a short trial",
     "callbacks": "evaluation, checkpoints, pictures",
 }
-"""Lightning's keys that most runs set, in our words; its own fill a page each."""
+"""Lightning's keys that most runs set, each with a short meaning; Lightning's own texts are long."""
 
 
 def show_help(parser: ArgumentParser, verb: str, args: Sequence[str]) -> None:
@@ -66,7 +66,7 @@ def help_lines(parser: ArgumentParser, verb: str, width: int) -> Iterator[str]:
         width: in columns.
     """
     told = _told(parser)
-    told["seed_everything"] = (told["seed_everything"][0], "key of every draw of the run")
+    told["seed_everything"] = (told["seed_everything"][0], "seed of everything that the run draws at random")
     groups = {
         "run": {key: told[key] for key in RUN_KEYS},
         f"model ({', '.join(OBJECTIVES.names())})": {"model": ("", "the method, by its class or registered name")},

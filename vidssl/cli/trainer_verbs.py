@@ -101,17 +101,17 @@ class VidsslCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the keys that belong to the run as a whole."""
         parser.add_argument(
-            "--objective", type=str | None, default=SUPPRESS, help="registered name; model then takes settings alone"
+            "--objective", type=str | None, default=SUPPRESS, help="name of the method; model then takes settings only"
         )
         parser.add_argument(
-            "--plugin", type=list[str] | str, default=[], help="Python files with objectives and backbones of yours"
+            "--plugin", type=list[str] | str, default=[], help="Python files with your own objectives and backbones"
         )
         parser.add_argument("--run_dir", type=str, default="runs/unnamed", help="folder of the run; numbered if taken")
         parser.add_argument(
             "--ckpt_path",
             type=str | None,
             default=None,
-            help="checkpoint to continue from, 'last' of run_dir, or 'auto': the newest of run_dir or a fresh start",
+            help="checkpoint to continue from, 'last' of run_dir, or 'auto' (continue, or start)",
         )
         parser.add_argument("--wandb", type=WandbSpec, default=WandbSpec(), help="the wandb run")
         parser.link_arguments("seed_everything", "data.seed")

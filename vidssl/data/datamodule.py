@@ -39,7 +39,7 @@ class VideoDataModule(LightningDataModule):
     Args:
         catalog: the file that ``vidssl prepare`` wrote.
         root: folder the catalog's paths start from; None takes the one recorded in the catalog.
-        name: what the data set is called in the names of metrics (``eval/<name>/...``); None takes the catalog's file
+        name: name of the data set in the names of metrics (``eval/<name>/...``); None takes the catalog's file
             name without its ending.
         train_split: split to train on; its labels are used by fine-tuning alone.
         batch_size: videos per step over all processes, so that a config means the same run on any number of them.

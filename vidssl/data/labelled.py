@@ -27,8 +27,9 @@ class LabelledSubset:
     run, so that runs differ in their training and not in their labels.
 
     Attributes:
-        fraction: of the videos of a class, in (0, 1]; 1 takes all training videos, those without a label too.
-        seed: key of the choice.
+        fraction: share of the videos of a class that are used, in (0, 1]; 1 uses all training videos, including those
+            without a label.
+        seed: seed of the choice.
 
     Raises:
         VidsslError: a fraction out of its range, or a negative seed; the message names the key.

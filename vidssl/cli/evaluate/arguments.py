@@ -17,17 +17,17 @@ from vidssl.errors import VidsslError
 ALL_THAT_APPLY = "all"
 _USAGE = """vidssl evaluate --checkpoint FILE [FILE ...] --data CATALOG --protocol NAME [NAME ...] [options]
 
-Measure networks that are trained already: features of every video once, each protocol from them. A protocol
-(vidssl list protocols) says everything that its numbers depend on; what it leaves open (frames, stride, size) is as in
-the evaluation of the checkpoint's own run. Every number is kept, with all of that, in evaluations.jsonl of the run.
+Measure trained networks. Features of every video are computed once, and every protocol is measured on them. A protocol
+(vidssl list protocols) sets everything that its numbers depend on; what it leaves open (frames, stride, size) is as in
+the evaluation of the checkpoint's run. Every number is stored with its protocol in evaluations.jsonl of the run.
 
   vidssl evaluate --checkpoint runs/cvrl_ucf101/checkpoints/last.ckpt --data data/ucf101.catalog \\
       --protocol linear-svm/mcl retrieval/mean --splits 1 2 3
   vidssl evaluate --checkpoint runs/*/checkpoints/last.ckpt --untrained --data data/weizmann.catalog \\
-      --protocol all --allow-seen-videos             a table: methods side by side, mean and spread over their runs
+      --protocol all --allow-seen-videos             a table of methods, with mean and spread over their runs
   vidssl evaluate --checkpoint k400.pyth --backbone slow_r50 --data data/hmdb51.catalog --protocol knn \\
-      --set num_frames=8 stride=8                    anybody's weights
-  vidssl evaluate --backbone r3d_18 --data data/ucf101.catalog --protocol knn      a network that was never trained
+      --set num_frames=8 stride=8                    weights that vidssl did not write
+  vidssl evaluate --backbone r3d_18 --data data/ucf101.catalog --protocol knn      an untrained network
   torchrun --nproc_per_node 8 -m vidssl.cli.main evaluate --devices 8 ...              several processes"""
 
 
@@ -45,41 +45,38 @@ def evaluate_parser() -> argparse.ArgumentParser:
 def add_network_arguments(add: Any) -> None:
     """Add the options that `load_subjects` takes."""
     told = (
-        "checkpoints of vidssl fit or folders of its runs (their last checkpoint), files of vidssl export, or other "
-        "weights (with --backbone); several make one table"
+        "checkpoints of vidssl fit, folders of its runs (for their last checkpoint), files of vidssl export, or other "
+        "weights (with --backbone); several files make one table"
     )
     add("--checkpoint", nargs="+", type=Path, default=[], metavar="FILE", help=told)
-    told = "names of the networks, in their order; those with the same name are one method"
+    told = "names of the networks, in their order; networks with the same name are one method"
     add("--label", nargs="+", default=[], metavar="NAME", help=told)
-    add("--backbone", metavar="NAME", help="the network, where the file does not say (vidssl list backbones)")
+    add("--backbone", metavar="NAME", help="the network, if the file does not name it (vidssl list backbones)")
     add("--backbone-options", type=_json_object, default={}, metavar="JSON", help="its options, as in a configuration")
     numbers = {"nargs": 3, "type": float, "metavar": ("R", "G", "B")}
-    add("--pixel-mean", **numbers, help="of other weights: subtracted from pixels in [0, 1] (0.45 0.45 0.45)")
-    add("--pixel-std", **numbers, help="of other weights: divides them (0.225 0.225 0.225)")
-    add("--untrained", action="store_true", help="measure each network as it was before training, too")
-    add("--seed", type=int, metavar="N", help="of the untrained network (that of the run, or 0)")
+    add("--pixel-mean", **numbers, help="with --backbone: subtracted from pixels in [0, 1] (0.45 0.45 0.45)")
+    add("--pixel-std", **numbers, help="with --backbone: divides the result (0.225 0.225 0.225)")
+    add("--untrained", action="store_true", help="also measure each network as it was before training")
+    add("--seed", type=int, metavar="N", help="seed of the untrained network (that of the run, or 0)")
 
 
 def _add_videos(add: Any) -> None:
     add("--data", type=Path, metavar="CATALOG", help="catalog of vidssl prepare (that of the checkpoint's run)")
-    add("--root", type=Path, metavar="FOLDER", help="folder of the videos (as the catalog says)")
-    add("--name", metavar="WORD", help="what the data set is called in records (the catalog's file name)")
-    add("--gallery-split", metavar="NAME", help="labelled videos that classifiers are fitted on and that are retrieved")
-    add(
-        "--query-split",
-        metavar="NAME",
-        help="videos that are classified; default: those of the run, else train1, test1",
-    )
-    told = "official splits, train1 and test1 and so on: each, and their mean"
+    add("--root", type=Path, metavar="FOLDER", help="folder of the videos (as recorded in the catalog)")
+    add("--name", metavar="WORD", help="name of the data set in records (the catalog's file name)")
+    told = "labelled videos that classifiers are trained on and that are retrieved (those of the run, else train1)"
+    add("--gallery-split", metavar="NAME", help=told)
+    add("--query-split", metavar="NAME", help="videos that are classified (those of the run, else test1)")
+    told = "numbers of official splits (train1 and test1, and so on); measures each split and their mean"
     add("--splits", nargs="+", type=int, default=[], metavar="N", help=told)
-    told = "measure although query videos were trained on (without labels); the records count them"
+    told = "measure even if query videos were trained on (without labels); the records count them"
     add("--allow-seen-videos", action="store_true", help=told)
 
 
 def _add_measuring(add: Any) -> None:
-    told = "names of vidssl list protocols, or 'all': all that apply to these videos"
+    told = "names from vidssl list protocols, or 'all' for all that fit these videos"
     add("--protocol", nargs="+", default=[], metavar="NAME", help=told)
-    told = "settings of the protocols to change: num_frames=8 resize=128 c=10; records and tables say so"
+    told = "change settings of the protocols: num_frames=8 resize=128 c=10; records and tables mark the change"
     add("--set", nargs="+", type=_setting, default=[], metavar="KEY=VALUE", help=told)
 
 
@@ -87,18 +84,18 @@ def _add_machine(add: Any) -> None:
     add("--devices", default="1", metavar="N", help="processes on this machine (%(default)s)")
     add("--num-nodes", type=int, default=1, metavar="N", help="machines (%(default)s)")
     add("--accelerator", default="auto", metavar="NAME", help="auto, cpu, gpu, ... (%(default)s)")
-    add("--precision", default="32-true", metavar="NAME", help="of the network: 32-true, bf16-mixed, ... (%(default)s)")
+    add("--precision", default="32-true", metavar="NAME", help="precision: 32-true, bf16-mixed, ... (%(default)s)")
     add("--num-workers", type=int, metavar="N", help="loader workers of each process (that of the run, or 2)")
     add("--batch-size", type=int, metavar="N", help="videos per batch of each process (that of the run, or 8)")
 
 
 def _add_results(add: Any) -> None:
-    told = "folder of evaluations.jsonl and features (the run's, or the checkpoint's)"
+    told = "folder for evaluations.jsonl and features (that of the run, or of the checkpoint)"
     add("--output", type=Path, metavar="FOLDER", help=told)
-    told = "folder where features are kept and found again (OUTPUT/features); remove it when disk is short"
+    told = "folder of stored features, which are used again (OUTPUT/features); delete it to free disk space"
     add("--features", type=Path, metavar="FOLDER", help=told)
-    add("--json", type=Path, metavar="FILE", help="write all records and the table into one document")
-    add("--markdown", type=Path, metavar="FILE", help="write the table")
+    add("--json", type=Path, metavar="FILE", help="write all records and the table to this file")
+    add("--markdown", type=Path, metavar="FILE", help="write the table to this file")
     told = "write pages with pictures: neighbours of queries, confusion of classes (OUTPUT/pages)"
     add("--show", nargs="?", const="", metavar="FOLDER", help=told)
 
@@ -120,7 +117,7 @@ def _setting(text: str) -> tuple[str, Any]:
     try:
         return key, yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise argparse.ArgumentTypeError(f"{value!r} is no value") from error
+        raise argparse.ArgumentTypeError(f"{value!r} is not a value") from error
 
 
 def check_arguments(options: argparse.Namespace) -> None:

@@ -35,31 +35,31 @@ TIMEOUT_SECONDS = 1800.0
 
 _USAGE = """vidssl motion --config FILE [--config FILE ...] [--data.KEY VALUE ...] [options]
 
-Compute the motion of every video of a catalog and keep it in one file, from which training with motion (MCL) reads.
-FILE is the configuration that the training will use; of it count data.catalog, data.root and data.motion, and any
-key can be overridden as in `vidssl fit`:
+Compute the motion of every video of a catalog, and store it in one file for training with motion (MCL). FILE is the
+configuration of the training; only its keys data.catalog, data.root and data.motion are used. Any key can be overridden
+as in `vidssl fit`:
 
   vidssl motion --config mcl.yaml --output data/kinetics400.motion
   vidssl motion --config mcl.yaml --data.motion.settings.estimator dis --data.motion.settings.short_side 160
-  vidssl motion --data.catalog data/my.catalog --output data/my.motion          no configuration: default settings"""
+  vidssl motion --data.catalog data/my.catalog --output data/my.motion          without a configuration: defaults"""
 
 _EPILOG = """keys below --data.motion.settings
 {settings}
 
 what is written
   A map of rows x columns bytes every `stride` frames: 28 x 28 every 8 frames are 30 kB for a video of 300 frames, 8 GB
-  for Kinetics-400. While it is made twice that is needed; the command tells how much, and refuses when it does not fit.
-  The file knows its catalog and settings, and training refuses a file of others.
+  for Kinetics-400. While the file is being made, twice this space is needed. The command prints how much, and stops if
+  the disk is too small. The file records its catalog and settings, and training refuses a file with others.
 
 interrupted or killed
-  The same command goes on where it stopped; what was computed lies in OUTPUT.shards until the file is complete.
-  A video that crashes, hangs or cannot be read costs only itself, and is listed in the file with its reason.
+  The same command continues where it stopped. Until the file is complete, results are kept in OUTPUT.shards.
+  A video that crashes, hangs or cannot be read does not affect the others; the file lists it with the reason.
 
 several machines, one disk
   torchrun --no-python --nproc-per-node 4 --nnodes 2 ... vidssl motion --config mcl.yaml
   srun --ntasks 64 --cpus-per-task 8 vidssl motion --config mcl.yaml
   vidssl motion --config mcl.yaml --share 0/8        by hand, or from a job array: --share $SLURM_ARRAY_TASK_ID/8
-  Every process takes its share of the videos; the one that ends last puts the file together.
+  Every process computes its share of the videos. The last one to end assembles the file.
 
 which estimator
   vidssl motion --config mcl.yaml --compare codec dis farneback --sample 40
@@ -83,11 +83,11 @@ def motion_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FILE",
-        help="configuration of the training; of two files the later one wins",
+        help="configuration of the training; later files override earlier ones",
     )
     add("--output", type=Path, metavar="FILE", help="file to write (default: data.motion.store)")
-    add("--overwrite", action="store_true", help="replace the file if it is there")
-    add("--dtype", default="uint8", metavar="NAME", help=f"how maps are kept: {', '.join(QUANTISATIONS)} (%(default)s)")
+    add("--overwrite", action="store_true", help="replace an existing file")
+    add("--dtype", default="uint8", metavar="NAME", help=f"type of the maps: {', '.join(QUANTISATIONS)} (%(default)s)")
     add("--workers", type=int, metavar="N", help=f"processes (default: one per core, {_default_workers()} here)")
     add(
         "--timeout",
@@ -97,7 +97,7 @@ def motion_parser() -> argparse.ArgumentParser:
         help="give a video up after this time (%(default)g)",
     )
     add("--share", metavar="K/N", help="work on share K of N, from 0 (default: as torchrun or SLURM say)")
-    add("--merge", action="store_true", help="only put the shards together that are there")
+    add("--merge", action="store_true", help="only assemble the file from existing shards")
     add("--compare", nargs="+", metavar="NAME", help="compare flow estimators on a sample of the catalog instead")
     add("--sample", type=int, default=24, metavar="N", help="videos that --compare looks at (%(default)s)")
     return parser

@@ -25,9 +25,9 @@ from vidssl.jobs.progress import show_progress
 from vidssl.jobs.signals import INTERRUPTED
 from vidssl.video.decoding import DECODERS
 
-_ABOUT = """Probe every video of a data set and write a catalog: frames that really decode, size, length, labels and
-splits. Lists and folder are compared first, and what is missing is told. Unreadable videos are listed apart with
-their reasons. Interrupted, the same command goes on where it stopped."""
+_ABOUT = """Decode every video of a data set once and write a catalog: number of frames that really decode, size,
+length, labels and splits. First the lists are compared with the folder, and missing videos are reported. Unreadable
+videos are listed separately with their reasons. After an interruption, the same command continues where it stopped."""
 
 _EXAMPLE_OPTIONS = {
     "ucf101": "--videos UCF-101 --lists ucfTrainTestlist",
@@ -92,7 +92,7 @@ def _run_listing(args: argparse.Namespace) -> int:
     print(summarise(catalog))
     if catalog.bad:
         print(f"  all bad ones with their reasons: {bad_path(args.output)}")
-    note = "   # for 64 GPUs; the head of that file tells how to use fewer" if args.kind == "kinetics" else ""
+    note = "   # for 64 GPUs; see the top of that file to use fewer" if args.kind == "kinetics" else ""
     print(f"\nNext: {next_command(catalog, args.output)}{note}")
     return 0
 
@@ -106,7 +106,7 @@ def _add_listing_options(parser: argparse.ArgumentParser, kind: str) -> None:
     if kind in ("ucf101", "hmdb51"):
         add_folder("--lists", required=True, help="folder of the official lists, splits 1 to 3")
     if kind == "kinetics":
-        add_file("--lists", required=True, nargs="+", help="CSV files, together one data set")
+        add_file("--lists", required=True, nargs="+", help="CSV files of one data set; give all of them together")
     if kind == "ssv2":
         add_file("--labels", required=True, help="JSON from class names to numbers")
         for split in ("train", "validation", "test"):
@@ -122,7 +122,7 @@ def _add_listing_options(parser: argparse.ArgumentParser, kind: str) -> None:
 def _add_common_options(parser: argparse.ArgumentParser) -> None:
     defaults = ProbeOptions()
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the catalog to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the catalog if it is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing catalog")
     decoders = ", ".join(DECODERS.names())
     parser.add_argument("--decoder", default=defaults.decoder, metavar="NAME", help=f"auto (default), {decoders}")
     parser.add_argument(
@@ -140,14 +140,15 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
 # --- synthetic videos ---
 
 _WHAT_FOR = {
-    "appearance": """whose textures. shared by all videos: motion alone tells videos apart; unique to each: appearance
-        does; background: backgrounds are unique, shapes shared: is what moves heeded? (default %(default)s)""",
-    "placement": """where the shape is. centre: large, in nearly every crop; off-centre: small and anywhere, so that it
-        matters where a crop lies (default %(default)s)""",
-    "activity": """when it moves. full: all the time; partial: about half of it, so that it matters when a clip begins
-        (default %(default)s)""",
-    "labels": """what the classes are. pattern: how the shape moves; order: what comes first, of frames that are alike
-        in all classes, so that their order alone tells (default %(default)s)""",
+    "appearance": """the textures. shared: all videos share a few, so only motion tells videos apart; unique: each video
+        has its own, so appearance tells them apart; background: backgrounds are unique and shapes shared (default
+        %(default)s)""",
+    "placement": """the place of the shape. centre: large, in nearly every crop; off-centre: small and anywhere, so that
+        the place of a crop matters (default %(default)s)""",
+    "activity": """when the shape moves. full: all the time; partial: about half of the time, so that the start of a
+        clip matters (default %(default)s)""",
+    "labels": """the classes. pattern: how the shape moves; order: which of two movements comes first; single frames are
+        alike in all classes, so only their order tells the classes apart (default %(default)s)""",
 }
 
 

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 _USAGE = """vidssl show --config FILE [--config FILE ...] [--data.KEY VALUE ...] [options]
 
-Draw a page for each of a few training videos, by the very draws of the training with this configuration and seed:
+Draw a page for each of a few training videos. It shows exactly what training with this configuration and seed draws:
   when it moves      T-motion over time, the threshold of the motion sampler, the frames of each view
   where it moves     S-motion over a frame, the moving region, the crop of each view
-  the views          as the network sees them, and what was done to them
-  the target         the motion that the first view is aligned with, beside its frames
-Without data.motion (CVRL) there are the frames, crops and views.
+  the views          as the network sees them, and which augmentations were applied
+  the target         the motion that the first view is aligned with, and its frames
+Without data.motion (CVRL), the page shows frames, crops and views.
 
   vidssl show --config configs/quickstart.yaml
   vidssl show --config mcl.yaml --videos 8 --epoch 3 --output pictures
   vidssl show --config mcl.yaml --rows 17 203 --data.motion.settings.estimator dis
 
-With --checkpoint it shows trained networks instead, what they look at and where they put the videos:
+With --checkpoint, the command shows what trained networks look at, and a map of their features:
   vidssl show --checkpoint --help"""
 
 
@@ -37,10 +37,10 @@ def show_parser() -> argparse.ArgumentParser:
     parser = VerbParser(prog="vidssl show", usage=_USAGE, allow_abbrev=False)
     add = parser.add_argument
     add("-c", "--config", action="append", default=[], metavar="FILE", help="configuration of the training")
-    add("--videos", type=int, default=4, metavar="N", help="how many, spread over the training split (%(default)s)")
-    add("--rows", type=int, nargs="+", metavar="ROW", help="these row numbers of the catalog instead")
-    add("--epoch", type=int, default=0, metavar="E", help="the draws of this epoch, from 0 (%(default)s)")
-    add("--brighten", action="store_true", help="show dark videos brighter; what is trained on stays as it is")
+    add("--videos", type=int, default=4, metavar="N", help="number of videos from the training split (%(default)s)")
+    add("--rows", type=int, nargs="+", metavar="ROW", help="row numbers of the catalog to show instead")
+    add("--epoch", type=int, default=0, metavar="E", help="epoch whose draws are shown, from 0 (%(default)s)")
+    add("--brighten", action="store_true", help="show dark videos brighter; training is not affected")
     add("--output", type=Path, default=Path("show"), metavar="FOLDER", help="folder of the pictures (%(default)s)")
     return parser
 

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 USAGE = """vidssl show --checkpoint FILE [FILE ...] [options]
 
-Lay trained networks side by side on the same videos:
-  what each looks at     Grad-CAM over a few clips, beside their motion: a sheet and a moving picture per video
-  how much of it moves   the share of attention on the quarter of the cells that move most (evenly spread: 25 %%)
-  where the videos lie   the features of all videos on a plane, coloured by class
+Compare trained networks on the same videos:
+  attention              Grad-CAM over a few clips, and their motion: a sheet and a moving picture per video
+  attention on motion    the share of attention on the quarter of the cells that move most (evenly spread: 25 %%)
+  map of the features    the features of all videos on a plane, coloured by class
 
   vidssl show --checkpoint runs/cvrl/checkpoints/last.ckpt runs/mcl/checkpoints/last.ckpt --untrained
   vidssl show --checkpoint runs/*_weizmann*/checkpoints/last.ckpt --data data/weizmann.catalog --projection tsne
 
-Runs that differ in their seed alone are one method: its numbers are their mean and spread, its pictures the first's."""
+Runs that differ only in their seed are one method. Numbers are mean and spread over them, pictures the first run."""
 
 LEAST_CLIPS = 3  # a clip is compared with the mean of the others of its video
 ATTENTION_FILE, MAP_FILE = "attention.json", "features_{}.png"
@@ -45,14 +45,14 @@ def networks_parser() -> argparse.ArgumentParser:
     add_network_arguments(parser.add_argument_group("the networks").add_argument)
     add = parser.add_argument_group("the videos").add_argument
     add("--data", type=Path, metavar="CATALOG", help="catalog of vidssl prepare (that of the first checkpoint's run)")
-    add("--root", type=Path, metavar="FOLDER", help="folder of the videos (as the catalog says)")
-    add("--split", metavar="NAME", help="which videos (the queries of the run's evaluation, else all)")
-    add("--measure", type=int, default=200, metavar="N", help="measure on N of them, evenly spaced (%(default)s)")
-    add("--videos", type=int, default=4, metavar="N", help="draw N of them (%(default)s)")
+    add("--root", type=Path, metavar="FOLDER", help="folder of the videos (as recorded in the catalog)")
+    add("--split", metavar="NAME", help="split of the videos (the queries of the run's evaluation, else all)")
+    add("--measure", type=int, default=200, metavar="N", help="number of videos measured, evenly spaced (%(default)s)")
+    add("--videos", type=int, default=4, metavar="N", help="number of videos to draw (%(default)s)")
     add("--num-workers", type=int, metavar="N", help="loader workers (that of the run, or 2)")
     add = parser.add_argument_group("the pictures").add_argument
     add("--motion", default="codec", metavar="NAME", help="estimator of the motion: codec, dis, ... (%(default)s)")
-    add("--projection", default="pca", metavar="NAME", help="of the features: pca, tsne, umap (%(default)s)")
+    add("--projection", default="pca", metavar="NAME", help="map of the features: pca, tsne, umap (%(default)s)")
     add("--output", type=Path, default=Path("show"), metavar="FOLDER", help="folder of the pictures (%(default)s)")
     return parser
 
