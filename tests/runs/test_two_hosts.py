@@ -10,7 +10,7 @@ import time
 import pytest
 from whole_runs import WITH_EXTRAS, assert_same_run, vidssl
 
-from vidssl.jobs.lost_process import ROLL_CALL
+from vidssl.jobs.lost_hosts import ROLL_CALL
 from vidssl.runs.metrics_file import METRICS_FILE
 
 NAMES = ("vidssl-test-0", "vidssl-test-1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 import vidssl
 from vidssl.backbones import build_backbone
+from vidssl.backbones.spec import BackboneSpec as BackboneSpec
 from vidssl.backbones.weights import load_weights
 from vidssl.errors import VidsslError
 from vidssl.losses.collapse import spread
@@ -27,34 +28,6 @@ from vidssl.nn.schedules import warmup_cosine
 from vidssl.objectives.alignment import MotionAligner, MotionAlignment
 from vidssl.objectives.checks import check_finite
 from vidssl.types import ClipBatch
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """Which network learns.
-
-    Attributes:
-        name: registered name, see ``vidssl list backbones``.
-        options: keyword arguments of that backbone, such as ``{width: 2}``.
-        weights: file of weights to start from (a checkpoint, an export or a bare state dict); None starts untrained.
-        pixel_mean: subtracted from pixels in [0, 1], one for each of R, G, B.
-        pixel_std: divides them; the defaults 0.45 and 0.225 are those of SlowFast's and PyTorchVideo's models.
-
-    Raises:
-        VidsslError: a `pixel_std` that is not positive.
-    """
-
-    name: str = "r3d_50"
-    options: dict[str, Any] = field(default_factory=dict)
-    weights: str | None = None
-    pixel_mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
-    pixel_std: tuple[float, float, float] = (0.225, 0.225, 0.225)
-
-    def __post_init__(self) -> None:
-        if self.weights == "None":  # what the configurations that 0.1 wrote have for null
-            object.__setattr__(self, "weights", None)
-        if min(self.pixel_std) <= 0:
-            raise VidsslError(f"model.backbone.pixel_std divides the pixels and must be above 0, got {self.pixel_std}.")
 
 
 class Objective(LightningModule, ABC):

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from vidssl.jobs.lost_process import remember_hosts
+from vidssl.jobs.lost_hosts import remember_hosts
 from vidssl.runs.ending import how_it_broke_off, how_it_ended
 from vidssl.runs.provenance import catalog_facts, code_version
 from vidssl.runs.run_file import COMPLETED, read_run, write_run
