@@ -141,6 +141,11 @@ class Catalog:
         return self._arrays["duration_seconds"]
 
     @property
+    def num_bytes(self) -> np.ndarray:
+        """Sizes of the videos' files in bytes, int64 (N,); -1 where they are not known."""
+        return self._arrays.get("num_bytes", np.full(len(self), UNKNOWN, np.int64))
+
+    @property
     def contents(self) -> np.ndarray:
         """What the videos are, int64 (N,), see `FileState`; -1 where it is not known.
 

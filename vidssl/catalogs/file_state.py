@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from dataclasses import dataclass
 
@@ -61,10 +62,15 @@ def content_key(path: str | os.PathLike[str], num_bytes: int) -> int:
     Raises:
         OSError: it cannot be read.
     """
+    with open_place(os.fspath(path)) as file:
+        return content_of(file, num_bytes)
+
+
+def content_of(file: io.RawIOBase | io.BufferedIOBase, num_bytes: int) -> int:
+    """Hash the size of an open file and three parts of it."""
     digest = hashlib.blake2b(str(num_bytes).encode(), digest_size=8)
     starts = {0, max(num_bytes // 2 - _PART_BYTES // 2, 0), max(num_bytes - _PART_BYTES, 0)}
-    with open_place(os.fspath(path)) as file:
-        for start in sorted(starts):
-            file.seek(start)
-            digest.update(file.read(_PART_BYTES))
+    for start in sorted(starts):
+        file.seek(start)
+        digest.update(file.read(_PART_BYTES) or b"")
     return int.from_bytes(digest.digest(), "little") >> 1

@@ -17,8 +17,10 @@ def summarise(catalog: Catalog) -> str:
     """Tell what a catalog holds: videos, classes, groups, splits, lengths, and what is bad."""
     lines = [f"Catalog of {len(catalog):,} videos, digest {catalog.digest}, in {catalog.file}"]
     source = catalog.source
+    packed = source.get("packed")
     facts = {
         "videos in": str(catalog.root),
+        "packed": f"preset {packed['preset']}, of catalog {packed['source_digest']}" if packed else "",
         "listed": f"{source.get('listed', len(catalog)):,}, of which {source.get('found', len(catalog)):,} were found",
         "classes": _names(catalog.classes),
         "groups": _names(catalog.group_names),

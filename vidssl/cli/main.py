@@ -26,6 +26,7 @@ TRAINER_VERBS = {
 OWN_VERBS = {
     "prepare": "read a data set, decode its videos once and write the catalog that training reads",
     "split": "add training and test splits to a catalog, by share or by group",
+    "pack": "encode or copy a catalog's videos for fast reading: tar shards, or a folder",
     "motion": "compute the motion of a catalog's videos once, for training to read",
     "show": "draw what training sees of a few videos (motion, clips, crops, views), or what networks look at",
     "evaluate": "measure trained networks by named protocols: linear, k-NN, SVM, retrieval",

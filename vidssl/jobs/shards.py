@@ -25,7 +25,8 @@ _MARK = b"vmr1"
 # mark, checksum of what follows it, row, bytes of JSON, bytes after the JSON
 _HEAD = struct.Struct("<4sIqII")
 _CHECKED_FROM = 8
-_ABOUT_ROW = -1
+ABOUT_ROW = -1
+"""Row number of the record that tells what a shard is for."""
 SUFFIX = ".records"
 
 
@@ -129,13 +130,17 @@ class ShardWriter:
             raise VidsslError(f"Another process is writing {file}; wait for it, or end it.")
         self.rows = self._repair()
         if os.fstat(self._descriptor).st_size == 0:
-            self._write(pack_record(_ABOUT_ROW, about))
+            self._write(pack_record(ABOUT_ROW, about))
         check_about(file, about)
 
     def __enter__(self) -> ShardWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write out what the system still holds, and let the file go."""
         with suppress(OSError):
             os.fsync(self._descriptor)
         os.close(self._descriptor)
@@ -173,12 +178,12 @@ def check_about(file: Path, about: Mapping[str, Any]) -> None:
     """
     with file.open("rb") as shard:
         first = next(read_records(shard, verify=False), None)
-    found = first.info if first is not None and first.row == _ABOUT_ROW else {}
+    found = first.info if first is not None and first.row == ABOUT_ROW else {}
     differing = [
         f"{key} is {found.get(key)!r} there, {about[key]!r} here" for key in about if found.get(key) != about[key]
     ]
     if differing:
         raise VidsslError(
-            f"{file.parent} holds an unfinished run of other motion: {'; '.join(differing)}. Delete that folder, or "
+            f"{file.parent} holds an unfinished run of something else: {'; '.join(differing)}. Delete that folder, or "
             "name another output."
         )

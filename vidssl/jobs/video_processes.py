@@ -36,6 +36,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def default_workers() -> int:
+    """Return how many processes work where nobody says: one a core."""
+    # the processes that torchrun starts on one machine divide its cores
+    return max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1))
+
+
 @dataclass(frozen=True)
 class Processes:
     """How many processes work, and for how long on a video.

@@ -7,7 +7,6 @@ import dataclasses
 import inspect
 import os
 import re
-import shutil
 import sys
 import textwrap
 import time
@@ -21,10 +20,11 @@ from vidssl.catalogs.catalog import Catalog
 from vidssl.cli import VerbParser
 from vidssl.cli.motion.comparison import compare_estimators, settings_of_each
 from vidssl.errors import VidsslError
+from vidssl.jobs.disk import free_bytes, size_text
 from vidssl.jobs.progress import duration_text, show_progress
 from vidssl.jobs.shares import Share
 from vidssl.jobs.signals import INTERRUPTED
-from vidssl.jobs.video_processes import Processes, usable_cores
+from vidssl.jobs.video_processes import Processes, default_workers
 from vidssl.motion.quantisation import QUANTISATIONS
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.store import MotionStore
@@ -88,7 +88,7 @@ def motion_parser() -> argparse.ArgumentParser:
     add("--output", type=Path, metavar="FILE", help="file to write (default: data.motion.store)")
     add("--overwrite", action="store_true", help="replace an existing file")
     add("--dtype", default="uint8", metavar="NAME", help=f"type of the maps: {', '.join(QUANTISATIONS)} (%(default)s)")
-    add("--workers", type=int, metavar="N", help=f"processes (default: one per core, {_default_workers()} here)")
+    add("--workers", type=int, metavar="N", help=f"processes (default: one per core, {default_workers()} here)")
     add(
         "--timeout",
         type=float,
@@ -116,11 +116,6 @@ def _settings_help() -> str:
             f"{setting.name:<17} {meaning} [{default}]", 118, initial_indent="  ", subsequent_indent=" " * 20
         )
     return "\n".join(lines)
-
-
-def _default_workers() -> int:
-    # the processes that torchrun starts on one machine divide its cores
-    return max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1))
 
 
 def run_motion(args: Sequence[str]) -> int:
@@ -163,7 +158,7 @@ def _read_arguments(args: Sequence[str]) -> tuple[argparse.Namespace, Any]:
 
 
 def _processes(options: argparse.Namespace) -> Processes:
-    return Processes(_default_workers() if options.workers is None else options.workers, options.timeout)
+    return Processes(default_workers() if options.workers is None else options.workers, options.timeout)
 
 
 def _settings(data: Any) -> MotionSettings:
@@ -226,17 +221,6 @@ def check_disk(job: MotionJob) -> None:
             "room, or keep less: a coarser data.motion.settings.grid, a larger data.motion.settings.stride"
             f"{', --dtype uint8' if job.dtype != 'uint8' else ''}."
         )
-
-
-def free_bytes(file: Path) -> int:
-    """Return the bytes free on the disk where a file would lie, whose folder need not be there yet."""
-    folder = next(parent for parent in file.absolute().parents if parent.is_dir())
-    return shutil.disk_usage(folder).free
-
-
-def size_text(num_bytes: int) -> str:
-    """Return a number of bytes in words."""
-    return f"{num_bytes / 1e9:,.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:,.2f} MB"
 
 
 # --- the end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from vidssl.errors import VidsslError
@@ -71,13 +72,13 @@ def explain_unloaded(decoder: str, error: object) -> VidsslError:
     )
 
 
-def open_container(path: str) -> av.container.InputContainer:
-    """Open the place `path` with PyAV, whatever bytes its title and comments hold."""
+def open_container(path: str, file: BytesIO | None = None) -> av.container.InputContainer:
+    """Open the place `path` with PyAV, or `file` in its stead, whatever bytes its title and comments hold."""
     import av
 
     if int(av.__version__.split(".")[0]) >= 19:  # reads any bytes, and no longer takes the argument
-        return av.open(for_decoder(path), "r")
-    return av.open(for_decoder(path), "r", metadata_errors="ignore")
+        return av.open(file or for_decoder(path), "r")
+    return av.open(file or for_decoder(path), "r", metadata_errors="ignore")
 
 
 def hides_frames(path: str) -> bool:
@@ -89,8 +90,8 @@ def hides_frames(path: str) -> bool:
         return isinstance(stream, av.VideoStream) and any(entry.is_discard for entry in stream.index_entries)
 
 
-def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
-    """Open `path` with PyAV and return its best video stream too, to be decoded with one thread.
+def open_video(path: str, file: BytesIO | None = None) -> tuple[av.container.InputContainer, av.VideoStream]:
+    """Open `path` with PyAV, or `file` in its stead, and return its best video stream too, decoded with one thread.
 
     Raises:
         DecodingError: the file cannot be opened, or holds no stream that can be decoded.
@@ -100,7 +101,7 @@ def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
     from av.stream import Disposition
 
     try:
-        container = open_container(path)
+        container = open_container(path, file)
     except av.FFmpegError as error:
         raise explain_unopened(path, "pyav", error) from error
     stream = container.streams.best("video")

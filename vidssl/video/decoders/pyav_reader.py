@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from io import BytesIO
 from operator import lt
 
 import av
@@ -16,12 +17,20 @@ from vidssl.video.decoders.shortcuts import Inexact, find_key_frames, wanted_fra
 
 
 class PyAVReader:
-    """Reads frames in the decoder's own order, which is display order even where timestamps are not."""
+    """Reads frames in the decoder's own order, which is display order even where timestamps are not.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: the video.
+        file: its bytes, where they are in memory; then `path` is for messages, and for `info` and `decoded` alone.
+
+    Raises:
+        DecodingError: it cannot be opened.
+    """
+
+    def __init__(self, path: str, file: BytesIO | None = None) -> None:
         self.path = path
         self._to_rgb = RGBConverter()
-        self._container, self._stream = open_video(path)
+        self._container, self._stream = open_video(path, file)
 
     def frames(self, indices: list[int]) -> Iterator[np.ndarray]:
         """See `Reader.frames`."""
@@ -44,7 +53,7 @@ class PyAVReader:
         last: av.VideoFrame | None = None
         times: list[int] = []
         count = 0
-        for last in self._decode():
+        for last in self.decoded():
             first = first or last
             count += 1
             if last.pts is not None:
@@ -67,7 +76,7 @@ class PyAVReader:
 
     def _frames_from_the_first_on(self, indices: list[int]) -> Iterator[np.ndarray]:
         count = served = 0
-        for frame in self._decode():
+        for frame in self.decoded():
             if count == indices[served]:
                 yield self._to_rgb(frame)
                 served += 1
@@ -76,7 +85,8 @@ class PyAVReader:
             count += 1
         raise past_the_end(self.path, indices[served], count)
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def decoded(self) -> Iterator[av.VideoFrame]:
+        """Yield every frame that decodes, as it is stored."""
         try:
             yield from self._container.decode(self._stream)
         except av.FFmpegError:

@@ -1,0 +1,80 @@
+"""The verb pack, from the catalog of a few videos to a training on the packed ones."""
+
+import pytest
+
+from vidssl.catalogs.catalog import Catalog
+from vidssl.cli.main import main
+from vidssl.cli.pack import parse_size, run_pack
+from vidssl.errors import VidsslError
+
+
+@pytest.fixture
+def command(synthetic_catalog, tmp_path):
+    return ["--catalog", str(synthetic_catalog), "--output", str(tmp_path / "p"), "--workers", "1"]
+
+
+def test_packs_tells_and_has_nothing_to_do_again(command, tmp_path, capsys):
+    assert run_pack([*command, "--preset", "keep", "--shards", "60kB"]) == 0
+    told = capsys.readouterr().out
+    assert "48 videos, 0." in told
+    assert "files as they are, byte for byte; into 9 tar shards" in told
+    assert "still to be written" in told
+    assert "core-hours" in told
+    assert "preset keep, of catalog" in told
+    assert "Next: vidssl fit" in told
+    assert len(list((tmp_path / "p").glob("shard-*.tar"))) == 9
+    assert run_pack([*command, "--preset", "keep"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert main(["pack", *command, "--preset", "fast"]) == 2
+    assert "of another catalog or preset" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_training_from_shards_ends_with_the_same_weights(command, small_config, synthetic_catalog, tmp_path):
+    import torch
+
+    assert run_pack([*command, "--preset", "keep", "--shards", "60kB"]) == 0
+    weights = []
+    for name, catalog in (("files", synthetic_catalog), ("shards", tmp_path / "p" / synthetic_catalog.name)):
+        args = ["fit", "--config", small_config, "--data.catalog", catalog, "--run_dir", tmp_path / name]
+        assert main([*map(str, args), "--trainer.limit_val_batches", "0", "--trainer.num_sanity_val_steps", "0"]) == 0
+        state = torch.load(next((tmp_path / name).rglob("last.ckpt")), weights_only=True)
+        weights.append(state["state_dict"])
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_shares_end_with_one_catalog(command, tmp_path, capsys):
+    assert run_pack([*command, "--preset", "keep", "--shards", "60kB", "--share", "1/2"]) == 0
+    assert "The share that ends last writes the catalog" in capsys.readouterr().out
+    assert run_pack([*command, "--preset", "keep", "--shards", "60kB", "--share", "0/2"]) == 0
+    assert len(Catalog.open(next((tmp_path / "p").glob("*.catalog")))) == 48
+
+
+def test_what_is_there_is_not_overwritten(command, tmp_path, synthetic_catalog):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "precious.mp4").write_bytes(b"")
+    with pytest.raises(VidsslError, match=r"is not empty, and what is in there is not overwritten"):
+        run_pack(command)
+    with pytest.raises(VidsslError, match=r"is not empty|is there already"):
+        run_pack(["--catalog", str(synthetic_catalog), "--output", str(synthetic_catalog.parent)])
+
+
+def test_it_must_fit_the_disk(command, monkeypatch):
+    monkeypatch.setattr("vidssl.cli.pack.free_bytes", lambda _: 1000)
+    with pytest.raises(VidsslError, match=r"will not fit into .*take --preset small"):
+        run_pack(command)
+
+
+@pytest.mark.parametrize(("text", "size"), [("500MB", 5 * 10**8), ("1.5 gb", 15 * 10**8), ("7", 7), ("2T", 2 * 10**12)])
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+def test_mistakes_are_told(command, capsys, tmp_path):
+    with pytest.raises(VidsslError, match=r"--shards is a size, such as 500MB or 1GB; got 'large'"):
+        run_pack([*command, "--shards", "large"])
+    with pytest.raises(SystemExit):
+        run_pack([*command, "--preset", "fats"])
+    assert "Did you mean 'fast'" in capsys.readouterr().err
+    with pytest.raises(VidsslError, match="There is no folder"):
+        run_pack([*command, "--root", str(tmp_path / "nowhere")])

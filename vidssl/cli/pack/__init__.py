@@ -1,0 +1,201 @@
+"""The verb ``vidssl pack``: videos encoded for fast reading, or copied, into tar shards or a folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from vidssl.catalogs.catalog import Catalog
+from vidssl.catalogs.packing.job import PackJob
+from vidssl.catalogs.packing.working import finish, pack_share
+from vidssl.catalogs.summary import summarise
+from vidssl.cli import VerbParser
+from vidssl.cli.prepare.next_steps import next_command
+from vidssl.errors import VidsslError
+from vidssl.jobs.disk import free_bytes, size_text
+from vidssl.jobs.progress import duration_text, show_progress
+from vidssl.jobs.shares import Share
+from vidssl.jobs.signals import INTERRUPTED
+from vidssl.jobs.video_processes import Processes, default_workers
+from vidssl.video.encoding import PRESETS
+
+TIMEOUT_SECONDS = 1800.0
+DEFAULT_PRESET = "fast"
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+_ABOUT = """Pack the videos of a catalog so that loading them is cheap: encoded with a key frame every second, or copied
+as they are, into tar shards or into a folder, with a catalog of the packed videos. Labels, splits and what a video is
+recognised by stay; frame n of a packed video is frame n of its source."""
+
+_EPILOG = """presets
+{presets}
+  Sound is left out, but for keep. Videos smaller than a preset's size are not enlarged.
+
+examples
+  vidssl pack --catalog data/kinetics400.catalog --output data/kinetics400_fast --preset fast
+  vidssl pack --catalog data/kinetics400.catalog --output data/kinetics400_shards --shards 1GB
+  vidssl fit --config configs/cvrl_kinetics400.yaml --data.catalog data/kinetics400_fast/kinetics400.catalog
+
+what is written
+  OUTPUT holds the videos, or shard-000000.tar, ... in the layout of WebDataset (KEY.mp4, KEY.json), and a catalog of
+  the same name as the one given. All can be moved together. A video that cannot be packed is listed with its reason.
+
+interrupted or killed
+  The same command goes on where it stopped. A video that crashes or hangs costs only itself.
+
+several machines, one disk
+  srun --ntasks 64 --cpus-per-task 8 vidssl pack --catalog ... --output ... --shards 1GB
+  vidssl pack ... --share 0/8        by hand, or from a job array: --share $SLURM_ARRAY_TASK_ID/8
+  Every process takes its share of the shards; the one that ends last writes the catalog."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    presets = "\n".join(f"  {name:<7}{preset.summary}" for name, preset in PRESETS.items())
+    parser = VerbParser(
+        prog="vidssl pack",
+        description=_ABOUT,
+        epilog=_EPILOG.format(presets=presets),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--catalog", required=True, type=Path, metavar="FILE", help="a catalog that vidssl prepare wrote")
+    add("--root", type=Path, metavar="DIR", help="folder of its videos (the recorded one)")
+    add("--output", required=True, type=Path, metavar="DIR", help="folder to write: new, empty, or of the same command")
+    add("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="how (default: %(default)s)")
+    add("--shards", metavar="SIZE", help="write tar shards of about this size, such as 1GB (default: a file a video)")
+    add("--workers", type=int, metavar="N", help=f"processes (default: one per core, {default_workers()} here)")
+    add("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS", help="give a video up after (%(default)g)")
+    add("--share", metavar="K/N", help="work on share K of N, from 0 (default: as torchrun or SLURM say)")
+    return parser
+
+
+def run_pack(args: Sequence[str]) -> int:
+    """Run ``vidssl pack``; return the exit code.
+
+    Raises:
+        VidsslError: with what the user should know and do.
+    """
+    options = _parser().parse_args(args)
+    job = _job(options)
+    if job.catalog_file.exists():
+        return _check_there(job)
+    _check_output(job)
+    share = Share.parse(options.share, "--share") if options.share else Share.from_environment(os.environ)
+    processes = Processes(default_workers() if options.workers is None else options.workers, options.timeout)
+    print(_announcement(job, share, processes), flush=True)
+    _check_disk(job)
+    started = time.monotonic()
+    try:
+        with show_progress(job.num_videos(share), "packing", "packed") as watch:
+            pack_share(job, share, processes, watch=watch)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        return INTERRUPTED
+    seconds = time.monotonic() - started
+    print(f"packed in {duration_text(seconds) if seconds > 90 else f'{seconds:.0f} s'}", flush=True)
+    return _finish(job, share)
+
+
+def _job(options: argparse.Namespace) -> PackJob:
+    catalog = Catalog.open(options.catalog, root=options.root)
+    if not catalog.root.is_dir():
+        raise VidsslError(f"There is no folder {catalog.root} with the videos; say with --root where they are.")
+    shard_bytes = None if options.shards is None else parse_size(options.shards)
+    return PackJob(catalog, options.output, options.preset, shard_bytes)
+
+
+def parse_size(text: str) -> int:
+    """Read a number of bytes, such as ``500MB`` or ``1.5 GB``.
+
+    Raises:
+        VidsslError: the text is not of that form.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
+    if not found:
+        raise VidsslError(f"--shards is a size, such as 500MB or 1GB; got {text!r}.")
+    return round(float(found[1]) * _UNITS[found[2]])
+
+
+def _check_output(job: PackJob) -> None:
+    """Check that nothing is in the folder that is not of the same work.
+
+    Raises:
+        VidsslError: something is.
+    """
+    if job.output.is_dir() and not job.folder.is_dir() and any(job.output.iterdir()):
+        raise VidsslError(f"{job.output} is not empty, and what is in there is not overwritten; name another --output.")
+
+
+def _announcement(job: PackJob, share: Share, processes: Processes) -> str:
+    catalog, preset = job.catalog, job.preset
+    into = f"{job.num_units:,} tar shards" if job.shard_bytes else "a file each"
+    hours = job.core_seconds / 3600
+    seconds = job.core_seconds / processes.num_workers / share.count
+    lines = [
+        f"{len(catalog):,} videos, {size_text(int(catalog.num_bytes.sum()))}, by preset {job.preset_name}: "
+        f"{preset.summary}; into {into}",
+        f"  disk       about {size_text(job.num_bytes)}, {size_text(job.missing_bytes)} still to be written; "
+        f"{size_text(free_bytes(job.output / '_'))} free",
+        f"  time       about {hours:,.1f} core-hours, {duration_text(seconds)} with {processes.num_workers} processes"
+        f"{f' in each of {share.count} shares' if share.count > 1 else ''}",
+        f"  processes  {processes.num_workers}, at most {processes.timeout_seconds:g} s a video",
+    ]
+    if share.count > 1:
+        lines.append(f"  share      {share}, {job.num_videos(share):,} videos ({share.origin})")
+    if job.folder.is_dir():
+        lines.append(f"  going on from {job.folder}")
+    return "\n".join(lines)
+
+
+def _check_disk(job: PackJob) -> None:
+    """Compare what will be written with what is free.
+
+    Raises:
+        VidsslError: it does not fit.
+    """
+    needed, free = job.missing_bytes, free_bytes(job.output / "_")
+    if needed > free:
+        raise VidsslError(
+            f"The packed videos will not fit into {job.output}: about {size_text(needed)} will be written, and "
+            f"{size_text(free)} are free there. Choose another --output, make room, or take --preset small."
+        )
+
+
+def _check_there(job: PackJob) -> int:
+    """Accept a catalog that is there already if it is what was asked for."""
+    there = Catalog.open(job.catalog_file)
+    packed = there.source.get("packed", {})
+    if (packed.get("source_digest"), packed.get("preset")) != (job.catalog.digest, job.preset_name):
+        raise VidsslError(
+            f"{job.catalog_file} is there already, of another catalog or preset; name another --output, or delete "
+            f"{job.output}."
+        )
+    print(f"{job.catalog_file} is there already; nothing to do.")
+    print(summarise(there))
+    return 0
+
+
+def _finish(job: PackJob, share: Share) -> int:
+    """Write the catalog if all is packed, and tell."""
+    missing = finish(job)
+    if missing:
+        told = f"{missing:,} of {job.num_units:,} parts are not complete yet"
+        if share.count > 1:
+            print(f"Share {share} is done; {told}. The share that ends last writes the catalog.")
+            return 0
+        raise VidsslError(f"{told}. Start the shares that ended early again; each goes on where it stopped.")
+    if not job.catalog_file.exists():
+        print("Another process writes the catalog.")
+        return 0
+    catalog = Catalog.open(job.catalog_file)
+    print(summarise(catalog))
+    size, source = int(catalog.num_bytes.sum()), int(job.catalog.num_bytes.sum())
+    print(f"  {'bytes':<10} {size_text(size)}, {size / source:.2f} of the sources'")
+    print(f"\nNext: {next_command(catalog, job.catalog_file)}")
+    return 0
