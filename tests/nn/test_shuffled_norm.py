@@ -1,9 +1,12 @@
+import pytest
 import torch
 from processes import run_on_processes
 from torch import distributed as dist
 from torch import nn
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from vidssl.nn.gather import gather
+from vidssl.nn.gather import gather, rank
 from vidssl.nn.shuffled_norm import encode_shuffled
 
 
@@ -45,6 +48,59 @@ def _shuffle(rank, world_size):
     everywhere = [torch.empty_like(normalised) for _ in range(world_size)]
     dist.all_gather(everywhere, normalised)
     assert torch.cat(everywhere).shape == (8, 1)
+
+
+class Largest(TorchDispatchMode):
+    """Notes how many bytes the largest tensor of uint8 has that any operation gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for tensor in pytree.tree_leaves(found):
+            if isinstance(tensor, torch.Tensor) and tensor.dtype == torch.uint8:
+                self.num_bytes = max(self.num_bytes, tensor.numel())
+        return found
+
+
+def _gathered(encode, views, permutation):
+    """What comes out where every process gets all rows and keeps its share."""
+    num_rows, first = len(views[0]), rank() * len(views[0])
+    share, own = (order[first : first + num_rows] for order in (permutation, permutation.argsort()))
+    embeddings = encode([gather(view)[share] for view in views]).chunk(len(views))
+    return [gather(rows)[own] for rows in embeddings]
+
+
+def _exchange(rank, world_size):
+    generator = torch.Generator().manual_seed(rank)
+    shape = (5, 4, 6, 6, 3)
+    pixels = [torch.randint(0, 256, shape, generator=generator).to(torch.uint8) for _ in range(2)]
+    views = [pixels[0].movedim(-1, 1), pixels[1].movedim(-1, 1).contiguous()]
+    assert views[0].is_contiguous(memory_format=torch.channels_last_3d)
+    norm = nn.BatchNorm1d(4, affine=False)
+    seen = []
+
+    def encode(given):
+        seen[:] = given
+        return norm(torch.cat([view.float().mean(dim=(1, 3, 4)) for view in given]))
+
+    for seed in range(4):
+        torch.manual_seed(seed)
+        permutation = torch.randperm(5 * world_size)
+        torch.manual_seed(seed)
+        with Largest() as largest:
+            found = encode_shuffled(encode, views)
+        assert seen[0].is_contiguous(memory_format=torch.channels_last_3d)
+        assert seen[1].is_contiguous()
+        assert largest.num_bytes == views[0].numel()  # of one view, of this process's share
+        torch.testing.assert_close(found, _gathered(encode, views, permutation), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_what_is_not_used_is_not_sent_and_the_rows_are_those_of_all_bit_by_bit(world_size):
+    run_on_processes(_exchange, world_size)
 
 
 def test_two_processes_deal_out_the_videos_and_give_the_rows_back():

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from vidssl.nn.gather import gather, rank, world_size
+from vidssl.nn.gather import rank, world_size
 
 
 @torch.no_grad()
 def encode_shuffled(encode: Callable[[list[Tensor]], Tensor], views: list[Tensor]) -> list[Tensor]:
     """Encode views with the videos dealt out anew among the processes, without gradients.
 
-    Every video goes to one process with all its views. On one process nothing is moved.
+    Every video goes to one process with all its views. On one process nothing is moved. A process sends and receives as
+    many rows as it has; views that lie in memory channels last arrive so.
 
     Args:
         encode: turns a list of views into embeddings, the rows of the first view first.
@@ -31,12 +32,43 @@ def encode_shuffled(encode: Callable[[list[Tensor]], Tensor], views: list[Tensor
     if world_size() == 1:
         return list(encode(views).chunk(len(views)))
     num_rows = len(views[0])
-    permutation = _shared_permutation(num_rows * world_size(), views[0].device)
-    share = permutation[rank() * num_rows : (rank() + 1) * num_rows]
-    # view by view, so that only one of them is here from all processes at a time
-    embeddings = encode([gather(view)[share] for view in views]).chunk(len(views))
-    own = permutation.argsort()[rank() * num_rows : (rank() + 1) * num_rows]
-    return [gather(rows)[own] for rows in embeddings]
+    permutation = _shared_permutation(num_rows * world_size(), views[0].device).cpu()
+    there, back = _Exchange(permutation), _Exchange(permutation.argsort())
+    embeddings = encode([there(view) for view in views])
+    own = back(torch.stack(embeddings.chunk(len(views)), dim=1))
+    return [rows.contiguous() for rows in own.unbind(1)]
+
+
+class _Exchange:
+    """Brings every process its share of the rows of all processes in a new order.
+
+    Args:
+        order: int64 (N,) on the CPU, the same on every process: the rows of all, process by process, as they come in
+            the new order. Each process gets the N / world_size rows of its place.
+    """
+
+    def __init__(self, order: Tensor) -> None:
+        num_rows = len(order) // world_size()
+        wanted = order.view(world_size(), num_rows)  # by the process that gets them
+        is_mine = wanted // num_rows == rank()
+        self._sent = wanted[is_mine] % num_rows  # to the first process first, each in the order that it wants
+        self._num_sent = is_mine.sum(dim=1).tolist()
+        senders = wanted[rank()] // num_rows
+        self._num_received = torch.bincount(senders, minlength=world_size()).tolist()
+        self._places = senders.argsort(stable=True).argsort()  # of what is wanted, among what the senders give in turn
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Return this process's share, (N / world_size) x ..., of rows as many on every process."""
+        packed = rows.movedim(1, -1) if _is_channels_last(rows) else rows
+        sent = packed[self._sent.to(rows.device, non_blocking=True)].contiguous()
+        received = torch.empty_like(sent)
+        dist.all_to_all_single(received, sent, self._num_received, self._num_sent)
+        share = received[self._places.to(rows.device, non_blocking=True)]
+        return share.movedim(-1, 1) if packed is not rows else share
+
+
+def _is_channels_last(rows: Tensor) -> bool:
+    return rows.ndim > 2 and not rows.is_contiguous() and rows.movedim(1, -1).is_contiguous()
 
 
 def _shared_permutation(length: int, device: torch.device) -> Tensor:
