@@ -5,6 +5,7 @@ import torch
 from processes import run_on_processes
 
 from vidssl.losses.collapse import effective_rank, embedding_std, spread
+from vidssl.nn.gather import gather
 
 
 def rows(num_rows=6, dim=4):
@@ -72,9 +73,11 @@ def test_no_gradient_is_kept():
 
 def _one_share(rank, world_size):
     share = 6 // world_size
-    found = spread(rows()[rank * share : (rank + 1) * share])
-    assert found["embedding_std"].item() == pytest.approx(naive_std(rows()), rel=1e-5)
-    assert found["effective_rank"].item() == pytest.approx(naive_rank(rows()), rel=1e-4)
+    own = rows()[rank * share : (rank + 1) * share]
+    assert embedding_std(own).item() == pytest.approx(naive_std(rows()), rel=1e-5)
+    assert effective_rank(own).item() == pytest.approx(naive_rank(rows()), rel=1e-4)
+    everybodys = {"embedding_std": embedding_std(own), "effective_rank": effective_rank(own)}
+    assert spread(gather(own)) == everybodys
 
 
 def test_it_is_that_of_all_processes():

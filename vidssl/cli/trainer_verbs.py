@@ -35,6 +35,7 @@ from vidssl.cli.objective_names import prepare_arguments
 from vidssl.cli.trainer_help import USAGE, show_help
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
+from vidssl.jobs.notices import Notices
 from vidssl.jobs.parent import ending_with_launcher
 from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
@@ -178,14 +179,15 @@ class VidsslCLI(LightningCLI):
                 loggers.append(wandb_logger)
             kwargs["logger"] = loggers
         if self.verb == "fit":
-            self.interruption = Interruption(self.run_dir)
+            notices = Notices()
+            self.interruption = Interruption(self.run_dir, notices)
             callbacks = _listed(self.config_init.trainer.get("callbacks"))
             kwargs["callbacks"] = [
                 *callbacks,
                 *self._progress(callbacks),
                 RunRecord(),
                 Continuation(),
-                StepWatch(),
+                StepWatch(notices),
                 WandbRecords(),
                 self.interruption,
             ]

@@ -51,9 +51,10 @@ def effective_rank(embeddings: Tensor) -> Tensor:
     return _rank(_unit_rows(embeddings))
 
 
-def spread(embeddings: Tensor) -> dict[str, Tensor]:
-    """Return `embedding_std` and `effective_rank` of embeddings (B, D) by name, sent between processes once."""
-    rows = _unit_rows(embeddings)
+@torch.no_grad()
+def spread(rows: Tensor) -> dict[str, Tensor]:
+    """Return `embedding_std` and `effective_rank` by name, of embeddings (B, D) that hold those of all processes."""
+    rows = F.normalize(rows.float(), dim=1)
     return {"embedding_std": _deviation(rows), "effective_rank": _rank(rows)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -78,3 +79,43 @@ def mean_over_processes(value: Tensor) -> Tensor:
         A scalar of the same dtype, the same on every process.
     """
     return gather(value.reshape(1)).mean()
+
+
+@torch.no_grad()
+def means_over_processes(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the means of scalars over all processes by one all_reduce, without gradients.
+
+    Args:
+        values: name and value of this process, floating-point tensors of one element on one device; the same names in
+            the same order on every process.
+
+    Returns:
+        Scalars by name, float32, or float64 where one of the values is; the values as they are on one process.
+    """
+    if world_size() == 1 or not values:
+        return dict(values)
+    sums = _stacked(values)
+    dist.all_reduce(sums)
+    return dict(zip(values, (sums / world_size()).unbind(), strict=True))
+
+
+@torch.no_grad()
+def gather_with_means(rows: Tensor, values: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return rows as `gather` and means as `means_over_processes` do, by one all_gather for both.
+
+    Args:
+        rows: float32 (B, D), the same shape on every process.
+        values: as in `means_over_processes`.
+    """
+    if world_size() == 1 or not values:
+        return gather(rows), dict(values)
+    own = _stacked(values)
+    together = gather(torch.cat((rows.flatten().to(own.dtype), own))[None])
+    means = together[:, rows.numel() :].sum(dim=0) / world_size()
+    everybodys = together[:, : rows.numel()].reshape(-1, rows.shape[1]).to(rows.dtype)
+    return everybodys, dict(zip(values, means.unbind(), strict=True))
+
+
+def _stacked(values: Mapping[str, Tensor]) -> Tensor:
+    dtype = torch.float64 if any(value.dtype == torch.float64 for value in values.values()) else torch.float32
+    return torch.stack([value.detach().reshape(()).to(dtype) for value in values.values()])

@@ -80,12 +80,20 @@ class KeyQueue(nn.Module):
         """
         if videos is None:
             videos = torch.full((len(keys),), UNKNOWN_VIDEO, device=keys.device)
-        newest, newest_videos, size = gather(keys.float()), gather(videos), len(self._rows)
+        newest, newest_videos = _gather_together(keys.float(), videos)
+        size = len(self._rows)
         self.num_written += len(newest)
         newest, newest_videos = newest[-size:], newest_videos[-size:]
         self._rows, self._videos = self._rows.to(newest.device), self._videos.to(newest.device)
         places = torch.arange(self.num_written - len(newest), self.num_written, device=newest.device) % size
         self._rows[places], self._videos[places] = newest, newest_videos
+
+
+def _gather_together(keys: Tensor, videos: Tensor) -> tuple[Tensor, Tensor]:
+    """Gather keys, float32 (B, dim), and videos, int64 (B,), by one collective: as the same bits, two columns more."""
+    as_columns = videos.contiguous().view(torch.float32).view(-1, 2)
+    together = gather(torch.cat((keys, as_columns), dim=1))
+    return together[:, :-2], together[:, -2:].contiguous().view(torch.int64).flatten()
 
 
 def _write_state(queue: KeyQueue, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any]) -> None:

@@ -92,7 +92,8 @@ class AlignmentOutput:
     Attributes:
         loss: scalar with gradient, the sum of the terms.
         metrics: of this step, without gradient: each term (``alignment_st``), the same prediction with another video's
-            motion (``alignment_st_other``), and ``alignment_target_distance``; the latter two from two videos on.
+            motion (``alignment_st_other``), and ``alignment_target_distance``; the latter two from two videos on, where
+            they are asked for.
         prediction: P, V B x T' x H' x W', the aligned views one after the other.
     """
 
@@ -127,13 +128,16 @@ class MotionAligner:
         early = epoch < self.settings.warmup_epochs
         return self.settings.weight * (self.settings.warmup_factor if early else 1.0)
 
-    def __call__(self, maps: Tensor, motion: Tensor | None, similarity: Tensor | None) -> AlignmentOutput:
+    def __call__(
+        self, maps: Tensor, motion: Tensor | None, similarity: Tensor | None, *, compares_others: bool = True
+    ) -> AlignmentOutput:
         """Compare what maps say with what moves.
 
         Args:
             maps: A, V B x C x T' x H' x W', the first V views of B videos, one view after the other.
             motion: float B x T x h x w, of the first view, the only one that is then aligned; or B x U x T x h x w.
             similarity: see `Objective.alignment_loss`.
+            compares_others: whether the metrics that take other videos' motion are wanted; it comes from all processes.
 
         Raises:
             VidsslError: a weighted form without similarity, no motion, shapes that do not fit, or another video's
@@ -141,20 +145,22 @@ class MotionAligner:
         """
         targets = view_targets(maps, motion)
         prediction = self._prediction(maps, similarity, targets.shape[0] * targets.shape[1])
-        everybodys = gather(targets.transpose(0, 1))  # videos come first
-        others = None
-        if len(everybodys) > 1:
+        trains_others = self.settings.target == "other"
+        others, everybodys = None, targets.transpose(0, 1)  # videos come first
+        if trains_others or compares_others:
+            everybodys = gather(everybodys)
+        if (trains_others or compares_others) and len(everybodys) > 1:
             first = rank() * targets.shape[1]
             others = everybodys.roll(1, dims=0)[first : first + targets.shape[1]].transpose(0, 1)
-        elif self.settings.target == "other":
+        elif trains_others:
             raise VidsslError(
                 "model.alignment.target 'other' aligns a video with the motion of another one, and the batch has one "
                 "video: set data.batch_size to 2 or more."
             )
-        compared = {"own": self._terms(prediction, targets, is_trained=self.settings.target == "own")}
+        compared = {"own": self._terms(prediction, targets, is_trained=not trains_others)}
         metrics = {f"alignment_{term}": value.detach() for term, value in compared["own"].items()}
         if others is not None:
-            compared["other"] = self._terms(prediction, others, is_trained=self.settings.target == "other")
+            compared["other"] = self._terms(prediction, others, is_trained=trains_others)
             metrics |= {f"alignment_{term}_other": value.detach() for term, value in compared["other"].items()}
             metrics["alignment_target_distance"] = target_distance(everybodys.transpose(0, 1))
         return AlignmentOutput(reduce(add, compared[self.settings.target].values()), metrics, prediction)

@@ -25,6 +25,7 @@ from vidssl.nn.clip_input import ClipInput, frozen_features
 from vidssl.nn.optimizers import OPTIMIZERS, parameter_groups
 from vidssl.nn.optimizers import OptimizerSpec as OptimizerSpec
 from vidssl.nn.schedules import warmup_cosine
+from vidssl.nn.training_log import TrainingLog, is_written
 from vidssl.objectives.alignment import MotionAligner, MotionAlignment
 from vidssl.objectives.checks import check_finite
 from vidssl.types import ClipBatch
@@ -68,6 +69,7 @@ class Objective(LightningModule, ABC):
             rank_zero_only(print)(load_weights(self.backbone, backbone.weights))
         self.clip_input = ClipInput(backbone.pixel_mean, backbone.pixel_std)
         self.logged_terms: dict[str, Tensor | float] = {}
+        self._training_log = TrainingLog(describe=_spread)
         self.aligner: MotionAligner | None = None
         if alignment is not None and alignment.terms:
             self.aligner = MotionAligner(alignment, self.backbone)
@@ -116,7 +118,8 @@ class Objective(LightningModule, ABC):
         """
         if self.aligner is None or maps is None:
             return 0.0
-        output = self.aligner(maps, batch.motion, similarity)
+        compares_others = self._trainer is None or is_written(self.trainer)  # for what is logged alone
+        output = self.aligner(maps, batch.motion, similarity, compares_others=compares_others)
         weight = self.aligner.weight(self.current_epoch)
         self._alignment_metrics = {**output.metrics, "alignment_weight": weight}
         if self._trainer is not None:
@@ -124,32 +127,20 @@ class Objective(LightningModule, ABC):
         return weight * output.loss
 
     def log_training(self, *, embeddings: Tensor | None = None, **metrics: Tensor | float) -> None:
-        """Log scalars of a training step as ``train/<name>``, means over the processes, and the learning rate.
+        """Log scalars as ``train/<name>``, and the learning rate, in steps that are read (`vidssl.nn.training_log`).
 
         Args:
-            embeddings: float (B, D), what the loss compares, one row per clip: how far they spread is logged too, see
-                `vidssl.losses.collapse.spread`.
-            metrics: name and value.
+            embeddings: float (B, D), what the loss compares, one row per clip: how far they spread is logged too.
+            metrics: name and value: a tensor is averaged over the processes, a number is the same on all of them.
         """
-        if embeddings is not None and self._is_logged():
-            metrics |= spread(embeddings)
-        metrics |= self._alignment_metrics
-        self._alignment_metrics = {}
-        named = {f"train/{name}": value for name, value in metrics.items()}
+        metrics, self._alignment_metrics = {**metrics, **self._alignment_metrics}, {}
         # of this process and this step, to say which term it is when the loss is not finite
         self.logged_terms = {
-            name: value.detach() if isinstance(value, Tensor) else value for name, value in named.items()
+            f"train/{name}": value.detach() if isinstance(value, Tensor) else value for name, value in metrics.items()
         }
-        self.log_dict(named, batch_size=1, sync_dist=True)
         if self._trainer is not None:
-            self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
-
-    def _is_logged(self) -> bool:
-        """Whether what this step logs is written; outside a run it is."""
-        if self._trainer is None:
-            return True
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning does not declare it
-        return every > 0 and (self.trainer.global_step + 1) % every == 0
+            values = {**self.logged_terms, "train/learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}
+            self.logged_terms |= self._training_log.take(self, values, embeddings)
 
     def training_progress(self) -> float:
         """Return the share of the run's optimiser steps that are done, 0 to below 1 in training; 0 outside a run."""
@@ -229,19 +220,24 @@ class Objective(LightningModule, ABC):
             VidsslError: synchronised BatchNorm with a form of alignment that it cannot train.
         """
         self._run_seed = torch.initial_seed() & 0xFFFFFFFF
+        self._training_log.begin()
         if self.aligner is not None:
             self.aligner.begin(self)
 
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
         """Key torch's generators by (seed, step, rank): a killed run draws on as if nothing had happened.
 
-        Also logs how many videos the first process could not read so far, once there is one.
+        Logs how many videos the first process could not read so far, once there is one.
         """
         key = [self._run_seed, self.trainer.fit_loop.epoch_loop.total_batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
         unreadable = getattr(self._data_module(), "unreadable", None)
         if unreadable:
             self.log("data/unreadable_videos", float(len(unreadable)), batch_size=1, rank_zero_only=True)
+
+    def on_train_batch_end(self, outputs: Any, batch: ClipBatch, batch_idx: int) -> None:
+        """Log a step that ended the run before its time."""
+        self._training_log.end_step(self)
 
     def _data_module(self) -> Any:
         return getattr(self.trainer, "datamodule", None)  # Lightning does not declare it
@@ -278,3 +274,7 @@ class Objective(LightningModule, ABC):
         schedule = partial(warmup_cosine, warmup_steps=warmup_steps, total_steps=int(total_steps))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _spread(rows: Tensor) -> dict[str, Tensor]:
+    return {f"train/{name}": value for name, value in spread(rows).items()}

@@ -17,10 +17,12 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_only
 
+from vidssl.jobs.notices import Notices
 from vidssl.jobs.signals import ENDING_SIGNALS, SHELL_CODE
 from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT
 
 NOTHING, REQUEUE, END = range(3)
+WISH = "wish "
 
 
 class Interrupted(SystemExit):
@@ -52,10 +54,12 @@ class Interruption(Checkpoint):
 
     Args:
         run_dir: folder of the run.
+        notices: of the run, the same as those of its other callbacks; None makes them.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, notices: Notices | None = None) -> None:
         self._run_dir = run_dir
+        self._notices = notices or Notices()
         self._trainer: Trainer | None = None
         self._number = 0
         self._wish = NOTHING
@@ -108,6 +112,9 @@ class Interruption(Checkpoint):
         """Let signals wait for the end of a step from now on."""
         self._take_signals(trainer)
         self._in_steps = True
+        # In every step Lightning would have all processes wait for the first one to say whether it got a SIGTERM, which
+        # comes here instead.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -115,7 +122,9 @@ class Interruption(Checkpoint):
         """Save what was asked for during the step; Lightning logs the step's numbers after this."""
         if not _is_a_step(trainer, batch_idx + 1):
             return
-        wish = self._wish_of_all(trainer)
+        wish = self._noticed(trainer)
+        if _is_evaluated(trainer, batch_idx + 1) and self._wish_of_all(trainer) == END:  # not in the middle of it
+            wish = END
         if wish == END:
             trainer.save_checkpoint(self._run_dir / LAST_CHECKPOINT)
             self._saved = True
@@ -160,8 +169,20 @@ class Interruption(Checkpoint):
             self._requeue = signal.getsignal(announcing)
             signal.signal(announcing, self._receive_requeue)
 
+    def _noticed(self, trainer: Trainer) -> int:
+        """What any process was asked for, known to all after the same step without waiting for each other."""
+        if trainer.world_size == 1:
+            return self._wish
+        notice = self._notices.read(trainer.global_step - 1)
+        if self._wish != NOTHING:
+            self._notices.post(trainer.global_step, f"{WISH}{self._wish}")  # before the gradients of the next step
+        if notice is None or not notice.startswith(WISH):
+            return NOTHING
+        self._notices.take()
+        return int(notice.removeprefix(WISH))
+
     def _wish_of_all(self, trainer: Trainer) -> int:
-        """What any process was asked for, so that all do it after the same batch."""
+        """What any process was asked for, where all wait for each other anyway."""
         if trainer.world_size == 1:
             return self._wish
         wish = torch.tensor(self._wish, device=trainer.strategy.root_device)
@@ -180,6 +201,18 @@ class Interruption(Checkpoint):
             return f"{ended} It has no {LAST_CHECKPOINT} to continue from."
         command = shlex.join(["vidssl", "fit", "--config", str(config), "--ckpt_path", str(last)])
         return f"{ended} It continues with:\n{command}"
+
+
+def _nothing() -> None:
+    pass
+
+
+def _is_evaluated(trainer: Trainer, num_batches: int) -> bool:
+    """Whether an epoch ends after so many of its batches, or an evaluation comes."""
+    if trainer.check_val_every_n_epoch is None:
+        num_batches = trainer.fit_loop.total_batch_idx + 1
+    every = trainer.val_check_batch
+    return trainer.is_last_batch or (every is not None and num_batches % every == 0)
 
 
 def _is_a_step(trainer: Trainer, num_batches: int) -> bool:

@@ -6,21 +6,24 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from vidssl.errors import VidsslError
-from vidssl.nn.gather import gather, rank
+from vidssl.jobs.notices import Notices
+from vidssl.nn.gather import gather, rank, world_size
 from vidssl.types import ClipBatch
 
 logger = logging.getLogger(__name__)
 
 LISTED_ROWS = 32
 SAME = 1e-5  # of the largest value: what rounding leaves of features that are equal
+NOT_FINITE = "The loss is not finite"
 FEW_DIMENSIONS = 5  # those that learned with the small configurations never had fewer than 7
 
 
@@ -31,7 +34,7 @@ class _Step:
     Attributes:
         steps: optimiser steps that were done before.
         epoch: counted from 0.
-        findings: bool (processes, 2): whether the loss is not finite, whether all features are the same.
+        findings: bool (2,), of this process: whether the loss is not finite, whether all features are the same.
         loss: of this process.
         terms: what this process logged.
         rows: int64 (B,), rows of the catalog.
@@ -52,17 +55,23 @@ class StepWatch(Callback):
 
     A loss that is not finite ends the run on all processes before another checkpoint is written, whatever the
     objective. On a GPU the findings of a step are read when the next step has been queued, so that the GPU never waits
-    for it; before an evaluation and a checkpoint they are read at once.
+    for it; before an evaluation and a checkpoint they are read at once. Processes learn of each other's losses by
+    `notices`, not by a collective in every step.
 
     Warns once of a batch whose features are all the same, and once of embeddings that fell to a few dimensions, where
     the objective logs their rank.
+
+    Args:
+        notices: of the run, the same as those of its other callbacks; None makes them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, notices: Notices | None = None) -> None:
+        self._notices = notices or Notices()
         self._features: list[Tensor] = []
         self._rows: Tensor | None = None
         self._unread: _Step | None = None
         self._failure: str | None = None
+        self._is_over = False
         self._warned = False
         self._highest_rank = 0.0
         self._warned_of_rank = False
@@ -86,7 +95,7 @@ class StepWatch(Callback):
         self._features = []
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Look at a loss; it ends the run before it reaches the weights, on a GPU a step later.
+        """Look at a loss; it ends the run before it reaches the weights, on GPUs some steps later.
 
         Raises:
             VidsslError: it is not finite, or that of the step before was not.
@@ -95,7 +104,7 @@ class StepWatch(Callback):
         assert self._rows is not None  # a batch has begun
         loss = loss.detach()
         features, self._features = self._features, []
-        findings = gather(torch.stack((~loss.isfinite().all(), _all_same(features, loss.device)))[None])
+        findings = torch.stack((~loss.isfinite().all(), _all_same(features, loss.device)))
         computed = None
         if findings.is_cuda:
             findings = findings.to("cpu", non_blocking=True)  # to pinned memory
@@ -106,29 +115,55 @@ class StepWatch(Callback):
         if computed is None:
             self._read(trainer)
 
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """End the run on all processes after the same step.
+
+        Raises:
+            VidsslError: the loss was not finite on one of them.
+        """
+        notice = self._notices.read(trainer.global_step)
+        if notice is not None and notice.startswith(NOT_FINITE):
+            self._end(notice)
+
     def _read(self, trainer: Trainer) -> None:
-        """Take notice of what was seen last."""
-        if self._failure is not None:
-            raise VidsslError(self._failure)
+        """Take notice of what was seen last on this process."""
         step, self._unread = self._unread, None
-        if step is None:
+        if step is None or self._failure is not None:
             return
         if step.computed is not None:
             step.computed.synchronize()
-        if step.findings[:, 0].any():
+        if step.findings[0]:
             self._failure = _failure(step, trainer)
-            raise VidsslError(self._failure)
+            if world_size() == 1:
+                self._end(self._failure)
+            # the others wait for this one's gradients: it leaves with them, before those reach the weights
+            self._notices.post(
+                trainer.global_step, f"{NOT_FINITE} on process {rank()} {_when(step)}; its message says more."
+            )
+            return
         self._watch_rank(step, trainer)
-        if step.findings[:, 1].all() and not self._warned:
+        if step.findings[1] and not self._warned and self._notices.completes("same", step.steps):
             self._warned = True
-            if trainer.is_global_zero:
-                logger.warning(
-                    "After %d steps the network gives all clips of a batch the same features (catalog rows %s): either "
-                    "all look the same (black videos?) or it has collapsed. It learns nothing from them; vidssl show "
-                    "draws what it sees.",
-                    step.steps,
-                    _listed(step.rows),
-                )
+            logger.warning(
+                "After %d steps the network gives all clips of a batch the same features (catalog rows %s): either "
+                "all look the same (black videos?) or it has collapsed. It learns nothing from them; vidssl show "
+                "draws what it sees.",
+                step.steps,
+                _listed(step.rows),
+            )
+
+    def _settle(self, trainer: Trainer) -> None:
+        """Read what is left on all processes, at a time at which they wait for each other anyway."""
+        self._read(trainer)
+        if self._is_over:
+            raise VidsslError(self._failure or NOT_FINITE)
+        failed = gather(torch.tensor([self._failure is not None], device=trainer.strategy.root_device)).nonzero()
+        if len(failed):
+            self._end(f"{NOT_FINITE} on process {int(failed[0])}; its message says more.")
+
+    def _end(self, notice: str) -> NoReturn:
+        self._is_over = True
+        raise VidsslError(self._failure or notice)
 
     def _watch_rank(self, step: _Step, trainer: Trainer) -> None:
         """Warn of embeddings that fell to a few dimensions; of a batch of few videos they never had more."""
@@ -149,8 +184,12 @@ class StepWatch(Callback):
                 )
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read what is left, before it is measured."""
-        self._read(trainer)
+        """Read what is left, before it is measured.
+
+        Raises:
+            VidsslError: a loss was not finite.
+        """
+        self._settle(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Read what is left, before it is written.
@@ -158,11 +197,15 @@ class StepWatch(Callback):
         Raises:
             VidsslError: a loss was not finite; what lies on the disk stays as it is.
         """
-        self._read(trainer)
+        self._settle(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read what is left, and look no more."""
-        self._read(trainer)
+        """Read what is left, and look no more.
+
+        Raises:
+            VidsslError: a loss was not finite.
+        """
+        self._settle(trainer)
         self._let_go()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -186,19 +229,19 @@ def _all_same(features: list[Tensor], device: torch.device) -> Tensor:
 
 def _failure(step: _Step, trainer: Trainer) -> str:
     """Say what was not finite, in which step, with which videos, and what is left."""
-    after = f"after {step.steps} steps, in epoch {step.epoch}"
-    own, elsewhere = bool(step.findings[rank(), 0]), step.findings[:, 0].nonzero().flatten().tolist()
-    if not own:
-        return f"The loss is not finite on process {elsewhere[0]} {after}; its message says more."
     spoilt = list(_not_finite(step.terms))
     named = f" Of what the objective logs these are not finite: {', '.join(spoilt)}." if spoilt else ""
     saved = [file for callback in trainer.checkpoint_callbacks for file in _written(callback)]
     left = f"The last checkpoint, from before, is {saved[-1]}" if saved else "There is no checkpoint from before"
     return (
-        f"The loss is {step.loss.item():g} {after}.{named} The videos of the batch are the catalog's rows "
+        f"The loss is {step.loss.item():g} {_when(step)}.{named} The videos of the batch are the catalog's rows "
         f"{_listed(step.rows)}. {left}; training stopped, and nothing more was saved. A lower "
         "model.optimizer.learning_rate or trainer.gradient_clip_val often helps."
     )
+
+
+def _when(step: _Step) -> str:
+    return f"after {step.steps} steps, in epoch {step.epoch}"
 
 
 def _not_finite(terms: dict[str, Tensor | float]) -> Iterator[str]:

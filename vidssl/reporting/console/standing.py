@@ -31,7 +31,8 @@ class Standing:
         epochs: of the whole run; None where its length is set in steps or time alone.
         step: optimiser steps that are done.
         steps: of the whole run; None where nobody knows.
-        loss: of the last step; None before the first one, and for a method that logs none.
+        loss: of the last step, on several processes of the last one that was logged; None before it, and for a method
+            that logs none.
         accuracy: name and value in [0, 1] of what the method calls accuracy; None where it has none.
         videos_per_second: over all processes, training alone; None before the second step.
         seconds_left: at the speed so far, evaluations included; None where nobody knows.
@@ -112,7 +113,7 @@ class Meter:
     def standing(self) -> Standing:
         """Return how far the run has got."""
         trainer, steps = self._trainer, self._steps
-        logged, step = trainer.callback_metrics, trainer.global_step
+        logged, step = _logged(trainer), trainer.global_step
         done, seconds = step - self._first_step, sum(seconds for _, seconds in self._paces)
         passed = time.monotonic() - self._started
         accuracies = [(told, float(logged[name])) for name, told in ACCURACIES.items() if name in logged]
@@ -127,6 +128,12 @@ class Meter:
             seconds_left=passed / done * (steps - step) if steps is not None and done > 0 and step < steps else None,
             evaluation=self.evaluation,
         )
+
+
+def _logged(trainer: Trainer) -> Mapping[str, Any]:
+    """Return what the last step gave; on several processes their means, which only steps that are logged have."""
+    own = {} if trainer.world_size > 1 else getattr(trainer.lightning_module, "logged_terms", {})
+    return {**trainer.callback_metrics, **own}
 
 
 def _finite(steps: float) -> int | None:
