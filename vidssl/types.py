@@ -79,8 +79,21 @@ class ClipBatch:
         )
 
     def to(self, *args: Any, **kwargs: Any) -> ClipBatch:
-        """Move every tensor, as `torch.Tensor.to` does."""
+        """Move every tensor, as `torch.Tensor.to` does; pinned ones travel to a GPU while Python goes on."""
+        device = kwargs.get("device", args[0] if args else None)
+        # towards the CPU it would be read before it is there
+        if "non_blocking" not in kwargs and isinstance(device, str | torch.device):
+            kwargs["non_blocking"] = torch.device(device).type == "cuda"
         return self._map(lambda tensor: tensor.to(*args, **kwargs))
+
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Keep the memory of every tensor from being used anew before what the stream has queued is done."""
+
+        def record(tensor: Tensor) -> Tensor:
+            tensor.record_stream(stream)
+            return tensor
+
+        self._map(record)
 
     def pin_memory(self) -> ClipBatch:
         """Pin every tensor, so that copies to a GPU can overlap with computing."""
