@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from vidssl.catalogs.file_state import UNKNOWN, FileState
 from vidssl.storage.file_kind import FileKind
-from vidssl.video.places import ByteRange
+from vidssl.video.places import place_of
 
 COLUMN_DTYPES = {
     "label": np.int32,
@@ -104,7 +103,4 @@ class VideoRow:
 
     def place(self, root: Path) -> str:
         """Return where its bytes lie, as `vidssl.video.places` writes it."""
-        if not self.shard:
-            return os.path.join(root, self.path)
-        name = self.path.rpartition("/")[2]
-        return str(ByteRange(os.path.join(root, self.shard), self.offset, self.num_bytes, name))
+        return place_of(root, self.path, self.shard, self.offset, self.num_bytes)

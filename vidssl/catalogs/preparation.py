@@ -18,6 +18,7 @@ from vidssl.catalogs.probing import Probe, Probed, ProbeOptions, probe_videos
 from vidssl.errors import VidsslError
 from vidssl.storage.container import write_atomically
 from vidssl.video import decoding
+from vidssl.video.places import size_and_time
 
 MISSING = "listed but not there"
 """The reason of a listed video that no file was found for."""
@@ -88,7 +89,7 @@ def _probe_all(
     probe_all: Callable[[Iterable[str]], Iterator[tuple[str, Probed | str]]],
     watch: Watch,
 ) -> dict[str, Probed | str]:
-    keys = {os.path.join(listing.root, video.path): _key(listing.root, video, decoder) for video in listing.videos}
+    keys = {video.place(listing.root): _key(listing.root, video, decoder) for video in listing.videos}
     known = {key[0]: journal.get(key) for key in keys.values()}
     answers = {path: answer for path, answer in known.items() if answer is not None}
     pending = [path for path, key in keys.items() if key[0] not in answers]
@@ -114,15 +115,15 @@ def _good_and_bad(
             bad.append((video.path, answer))
         else:
             good.append((video, answer))
-    return good, [*bad, *((video.path, MISSING) for video in listing.missing)]
+    return good, [*bad, *listing.bad, *((video.path, MISSING) for video in listing.missing)]
 
 
 def _key(root: Path, video: ListedVideo, decoder: str) -> Key:
     try:
-        status = os.stat(root / video.path)
+        num_bytes, changed_ns = size_and_time(video.place(root))
     except OSError:  # a broken link, for one; the probe will find the words for it
         return video.path, -1, -1, decoder
-    return video.path, status.st_size, status.st_mtime_ns, decoder
+    return video.path, num_bytes, changed_ns, decoder
 
 
 def _write(
@@ -142,6 +143,8 @@ def _write(
             group=-1 if video.group is None else group_of[video.group],
             **asdict(probed.info),
             **asdict(probed.file),
+            shard=video.shard,
+            offset=video.offset,
         )
         for video, probed in good
     ]

@@ -45,6 +45,13 @@ class ByteRange:
         return cls(found[1], int(found[2]), int(found[3]), found[4]) if found else None
 
 
+def place_of(root: str | os.PathLike[str], path: str, shard: str, offset: int, num_bytes: int) -> str:
+    """Return the place of a video below a folder: its path, or where `shard` is given, the part of that file."""
+    if not shard:
+        return os.path.join(root, path)
+    return str(ByteRange(os.path.join(root, shard), offset, num_bytes, path.rpartition("/")[2]))
+
+
 def file_of(place: str) -> str:
     """Return the file in which a video lies."""
     part = ByteRange.of(place)

@@ -180,7 +180,7 @@ def test_shards_are_in_the_layout_of_webdataset(sources, tmp_path, here):
         told = json.load(tar.extractfile("walk/a_1.json"))
         assert tar.extractfile("walk/a_1.mp4").read() == read_range(packed.place(0))
     assert told == {
-        "path": "walk/a.1.avi", "label": "run", "label_number": 0, "group": None, "splits": ["train"], "num_frames": 8,
+        "path": "walk/a.1.avi", "label": "run", "label_number": 0, "group": None, "split": ["train"], "num_frames": 8,
         "fps": 25.0, "width": 128, "height": 48, "preset": "fast",
     }  # fmt: skip
 

@@ -16,5 +16,8 @@ LISTINGS.register("ssv2", "vidssl.catalogs.listing.ssv2:ssv2", summary="Somethin
 LISTINGS.register("class_folders", "vidssl.catalogs.listing.folders:class_folders", summary="a folder for each class")
 LISTINGS.register("flat", "vidssl.catalogs.listing.folders:flat", summary="a folder of videos; labels in file names")
 LISTINGS.register("csv", "vidssl.catalogs.listing.table:csv_table", summary="a table: path, label, group, split")
+LISTINGS.register(
+    "shards", "vidssl.catalogs.listing.tar_shards:tar_shards", summary="tar shards, as WebDataset writes them"
+)
 
 __all__ = ["LISTINGS", "ListedVideo", "Listing"]

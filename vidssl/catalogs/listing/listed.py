@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidssl.catalogs.file_state import UNKNOWN
 from vidssl.errors import VidsslError
+from vidssl.video.places import place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,22 @@ class ListedVideo:
         label: name of its class, or None.
         group: name of its group (a person, a source film), or None.
         splits: the splits it belongs to.
+        shard: the larger file that it lies in, relative to the videos' folder; empty for a file of its own.
+        offset: where in the shard it begins, in bytes.
+        num_bytes: its size in the shard.
     """
 
     path: str
     label: str | None = None
     group: str | None = None
     splits: tuple[str, ...] = ()
+    shard: str = ""
+    offset: int = UNKNOWN
+    num_bytes: int = UNKNOWN
+
+    def place(self, root: Path) -> str:
+        """Return where its bytes lie, as `vidssl.video.places` writes it."""
+        return place_of(root, self.path, self.shard, self.offset, self.num_bytes)
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class Listing:
         classes: names of the classes; the label is the place in this list.
         lists_digest: 16 hexadecimal digits of the SHA-256 of the lists; empty where there are none.
         notes: what the user should look at, a sentence each without its full stop.
+        bad: what cannot be used, by its path, each with the reason.
 
     Raises:
         VidsslError: no listed video is there, or none is listed.
@@ -51,6 +64,7 @@ class Listing:
     classes: list[str]
     lists_digest: str = ""
     notes: tuple[str, ...] = ()
+    bad: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.videos and self.missing:

@@ -98,7 +98,7 @@ def _description(job: PackJob, record: Record) -> dict[str, Any]:
         "label": None if video.label < 0 else catalog.classes[video.label],
         "label_number": None if video.label < 0 else video.label,
         "group": None if video.group < 0 else catalog.group_names[video.group],
-        "splits": job.splits(record.row),
+        "split": job.splits(record.row),
         "num_frames": video.num_frames,
         "fps": video.fps,
         "width": record.info["width"],

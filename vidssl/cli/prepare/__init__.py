@@ -37,6 +37,7 @@ _EXAMPLE_OPTIONS = {
     "class_folders": "--videos weizmann --group-pattern '^([^_]+)_'",
     "flat": "--videos my_videos",
     "csv": "--list-file my_videos.csv",
+    "shards": "--videos 'shards/*.tar' --label-key label --split-key split",
 }
 
 
@@ -100,6 +101,9 @@ def _run_listing(args: argparse.Namespace) -> int:
 def _add_listing_options(parser: argparse.ArgumentParser, kind: str) -> None:
     add_folder = partial(parser.add_argument, type=Path, metavar="DIR")
     add_file = partial(parser.add_argument, type=Path, metavar="FILE")
+    if kind == "shards":
+        _add_shard_options(parser)
+        return
     is_table = kind == "csv"
     told = "folder the paths start from (default: the folder of the table)" if is_table else "folder of the videos"
     add_folder("--videos", required=not is_table, help=told)
@@ -117,6 +121,15 @@ def _add_listing_options(parser: argparse.ArgumentParser, kind: str) -> None:
         parser.add_argument(f"--{name}-pattern", metavar="REGEX", help=told)
     if is_table:
         add_file("--list-file", required=True, help="CSV with the columns path, label, group, split")
+
+
+def _add_shard_options(parser: argparse.ArgumentParser) -> None:
+    add = partial(parser.add_argument, metavar="NAME")
+    told = "tar files: a path with *, ?, {000..012} or {train,val}, in quotes"
+    parser.add_argument("--videos", required=True, metavar="PATTERN", help=told)
+    for name in ("label", "group", "split"):
+        add(f"--{name}-key", default=name, help=f"key of the {name} in the JSON beside a video (%(default)s)")
+    add("--label-ending", default="cls", help="member with the class where the JSON has none: cls or txt (%(default)s)")
 
 
 def _add_common_options(parser: argparse.ArgumentParser) -> None:
