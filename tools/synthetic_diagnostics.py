@@ -1,9 +1,9 @@
 """What sets of embedded videos can show: what single frames tell, what crops and clips can miss, how good motion is.
 
     vidssl prepare synthetic --output data/order --labels order
-    python tools/synthetic_diagnostics.py data/order [SET...] [--videos N] [--json FILE]
+    python tools/synthetic_diagnostics.py data/order [SET...] [--videos N] [--clip FRAMES STRIDE] [--json FILE]
 
-The classifiers see all videos, one clip of 8 frames at stride 2 of each, begun anywhere, as it is decoded:
+The classifiers see all videos, one clip of each (8 frames at stride 2), begun anywhere, as it is decoded:
 
 - bag: its frames in any order: colour histograms and the picture in 16 x 16 cells, reduced by PCA, their mean and their
   standard deviation over the frames;
@@ -63,6 +63,14 @@ def main() -> None:
     made = parser(__doc__)
     made.add_argument("sets", nargs="+", type=Path, help="folders that vidssl prepare synthetic wrote")
     made.add_argument("--videos", type=int, default=96, help="training videos whose motion is measured")
+    made.add_argument(
+        "--clip",
+        nargs=2,
+        type=int,
+        metavar=("FRAMES", "STRIDE"),
+        default=[CLIP_FRAMES, CLIP_STRIDE],
+        help="what the classifiers see of a video",
+    )
     report(made, measure, print_tables)
 
 
@@ -73,7 +81,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         catalog = Catalog.open(folder / CATALOG_NAME)
         figures[folder.name] = {
             "classes": len(catalog.classes),
-            **measure_labels(catalog),
+            **measure_labels(catalog, *arguments.clip),
             **measure_motion(catalog, evenly_picked(catalog.split("train").tolist(), arguments.videos)),
         }
         print(f"measured {folder.name}", flush=True)
@@ -83,10 +91,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 # --- what tells the class ---
 
 
-def measure_labels(catalog: Catalog) -> dict[str, Any]:
-    """Return the accuracies of both classifiers, with their intervals."""
+def measure_labels(catalog: Catalog, num_frames: int, stride: int) -> dict[str, Any]:
+    """Return the accuracies of both classifiers on clips of so many frames, with their intervals."""
     splits = {split: catalog.split(split) for split in ("train", "test")}
-    clips = {split: [clip_of(catalog, int(row)) for row in rows] for split, rows in splits.items()}
+    clips = {split: [clip_of(catalog, int(row), num_frames, stride) for row in rows] for split, rows in splits.items()}
     labels = {split: catalog.labels[rows].astype(np.int64) for split, rows in splits.items()}
     described = {"bag": bags_of_frames(clips), "path": {split: paths(of_split) for split, of_split in clips.items()}}
     accuracies = {name: accuracy(features, labels) for name, features in described.items()}
@@ -94,11 +102,12 @@ def measure_labels(catalog: Catalog) -> dict[str, Any]:
     return {name: {"accuracy": hits, "interval": wilson_interval(hits, count)} for name, hits in accuracies.items()}
 
 
-def clip_of(catalog: Catalog, row: int) -> np.ndarray:
+def clip_of(catalog: Catalog, row: int, num_frames: int, stride: int) -> np.ndarray:
     """Return a clip that begins anywhere in a video, uint8 T x H x W x 3."""
     video = catalog[row]
-    start = np.random.default_rng(row).integers(max(1, video.num_frames - CLIP_SPAN + 1))
-    indices = (start + np.arange(CLIP_FRAMES) * CLIP_STRIDE) % video.num_frames
+    span = (num_frames - 1) * stride + 1
+    start = np.random.default_rng(row).integers(max(1, video.num_frames - span + 1))
+    indices = (start + np.arange(num_frames) * stride) % video.num_frames
     return read_frames(catalog.root / video.path, indices)
 
 
@@ -110,7 +119,7 @@ def bags_of_frames(clips: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
     _, _, components = np.linalg.svd(standard["train"], full_matrices=False)
     described = {}
     for split, values in standard.items():
-        bags = (values @ components[:COMPONENTS].T).reshape(len(clips[split]), CLIP_FRAMES, -1)
+        bags = (values @ components[:COMPONENTS].T).reshape(len(clips[split]), len(clips[split][0]), -1)
         described[split] = np.concatenate([bags.mean(axis=1), bags.std(axis=1)], axis=1).astype(np.float32)
     return described
 

@@ -22,7 +22,8 @@ def diagnostics(monkeypatch):
 def test_a_set_is_measured_and_written_down(tmp_path):
     spec = SyntheticSpec(num_train=8, num_test=4, num_frames=16, height=48, width=48, labels="order")
     write_synthetic(tmp_path / "order", spec)
-    words = [sys.executable, str(TOOLS / "synthetic_diagnostics.py"), str(tmp_path / "order"), "--videos", "2"]
+    options = ["--videos", "2", "--clip", "6", "1"]
+    words = [sys.executable, str(TOOLS / "synthetic_diagnostics.py"), str(tmp_path / "order"), *options]
     file = tmp_path / "figures.json"
     done = subprocess.run([*words, "--json", str(file)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
