@@ -1,7 +1,7 @@
 """The table of docs/measurements.md that says what the networks of the small configurations know of time.
 
     vidssl evaluate --checkpoint runs/small/* --protocol temporal/queries temporal/both
-    python tools/time_results.py runs/small/*
+    python tools/time_results.py runs/small/* [--protocols temporal/queries]
 
 Linear accuracy in % of clips that are changed in time, a line for each method and protocol: mean and standard deviation
 over seeds, of one seed its interval of 95 % over the test videos.
@@ -29,7 +29,8 @@ METRICS = time_metrics(SUFFIX[1:])
 def main() -> None:
     """Parse the command line, read the runs, print the table."""
     made = parser(__doc__)
-    made.add_argument("runs", nargs="+", type=Path, help="folders of runs, measured by the two protocols")
+    made.add_argument("runs", nargs="+", type=Path, help="folders of runs that these protocols have measured")
+    made.add_argument("--protocols", nargs="+", default=PROTOCOLS, choices=PROTOCOLS, help="lines of the table")
     report(made, measure, print_table)
 
 
@@ -44,7 +45,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         protocol: {
             method.label: {metric: summary(method.runs, protocol, metric) for metric in METRICS} for method in methods
         }
-        for protocol in PROTOCOLS
+        for protocol in arguments.protocols
     }
 
 

@@ -32,9 +32,9 @@ def measured_run(tool, folder, *, seed, value):
 
 def test_several_seeds_have_a_spread_and_one_an_interval(tool, tmp_path, capsys):
     runs = [measured_run(tool, tmp_path / str(seed), seed=seed, value=0.4 + 0.2 * seed) for seed in (0, 1)]
-    content = tool.measure(argparse.Namespace(runs=runs))
+    content = tool.measure(argparse.Namespace(runs=runs, protocols=tool.PROTOCOLS))
     assert content["temporal/both"]["CVRL"]["shuffled_linear"] == [50.0, 14.1, None, None]
-    content = tool.measure(argparse.Namespace(runs=runs[:1]))
+    content = tool.measure(argparse.Namespace(runs=runs[:1], protocols=tool.PROTOCOLS))
     assert content["temporal/queries"]["CVRL"]["reversed_linear"] == [40.0, None, 30.0, 50.0]
     tool.print_table(content)
     head, _, *lines = capsys.readouterr().out.splitlines()
@@ -44,4 +44,4 @@ def test_several_seeds_have_a_spread_and_one_an_interval(tool, tmp_path, capsys)
 
 def test_a_run_that_was_not_measured_is_named(tool, tmp_path):
     with pytest.raises(VidsslError, match=r"0 was not measured by temporal/queries: vidssl evaluate --checkpoint"):
-        tool.measure(argparse.Namespace(runs=[write_run(tmp_path / "0")]))
+        tool.measure(argparse.Namespace(runs=[write_run(tmp_path / "0")], protocols=tool.PROTOCOLS))
