@@ -87,7 +87,7 @@ MOVED = {
     "vidssl.resuming": "vidssl.runs.resuming",
     "vidssl.run_directory": "vidssl.runs.run_directory",
 }
-"""Old name -> new name, those of 0.1 to those of 0.2; what lies below a package moved along with it."""
+"""Old name -> new name, those of 0.1 to those of 0.2; the modules of a package moved with it."""
 
 
 def new_name(module: str) -> str | None:

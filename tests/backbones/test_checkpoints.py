@@ -51,7 +51,7 @@ def test_the_damaged_part_is_named(tmp_path):
     whole[whole.index(WEIGHTS["layer3.weight"].numpy().tobytes())] ^= 1
     (tmp_path / "x.ckpt").write_bytes(whole)
     with pytest.raises(
-        VidsslError, match=r"x.ckpt is damaged: its part x/data/3 is not as it was written. Copy or make"
+        VidsslError, match=r"x.ckpt is damaged: its part x/data/3 has changed since it was written. Copy or make"
     ):
         read_checkpoint(tmp_path / "x.ckpt")
 

@@ -185,7 +185,7 @@ def test_files_that_are_no_checkpoint_are_named(checkpoint, tmp_path, capsys):
             assert f"{file} is not a checkpoint that torch can read" in told
     torch.save({"conv.weight": torch.zeros(3)}, file)
     told = message(capsys, "fit", "--config", config, "--ckpt_path", file)
-    assert "is no checkpoint of a run of vidssl fit" in told
+    assert "is not a checkpoint of a run of vidssl fit" in told
 
 
 def test_weights_of_another_architecture_are_told(checkpoint, capsys):

@@ -56,7 +56,7 @@ def test_a_name_in_a_file_is_told_in_front_of_the_file(write):
         ("objective: MoCo\nmodel: {class_path: CVRL}", "objective says MoCo and model.class_path says CVRL: keep one"),
         ("objective: MoCo\nmodel: CVRL", "objective says MoCo and model.class_path says CVRL: keep one"),
         ("objective: [MoCo]", r"objective: expected a name \(vidssl list objectives\), got \['MoCo'\]"),
-        ("objective: my_package.Mine", "is no registered name; a class by its path goes to model.class_path"),
+        ("objective: my_package.Mine", "is not a registered name; give a class by its path as model.class_path"),
         ("plugin: 3", "plugin: expected a Python file or a list of them, got 3"),
         ("plugin: [{a: b}]", "plugin: expected a Python file or a list of them, got"),
         ("plugin: '${oc.env:NOT_SET_ANYWHERE}'", "plugin: Environment variable 'NOT_SET_ANYWHERE' not found"),

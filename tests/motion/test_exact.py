@@ -120,7 +120,7 @@ def test_other_videos_are_refused_with_what_is_missing(catalog, tmp_path):
     copied = tmp_path / "copy" / "train" / "left_right"
     copied.mkdir(parents=True)
     shutil.copy(catalog.root / "spec.json", tmp_path / "copy")
-    for name, message in [("holiday.mp4", "is no video of the spec"), ("00001.mp4", "is no video of the spec")]:
+    for name, message in [("holiday.mp4", "is not a video of the spec"), ("00001.mp4", "is not a video of the spec")]:
         shutil.copy(video, copied / name)
         with pytest.raises(VidsslError, match=message):
             next(video_flows(copied / name, EXACT))

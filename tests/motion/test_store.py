@@ -81,7 +81,7 @@ def test_damaged_motion_is_found_when_it_is_read(tmp_path, monkeypatch):
         except VidsslError as error:  # a DecodingError is one: such a video counts as unreadable
             told.append(str(error))
         else:  # the checksum of all maps together, which nobody needs to read a video
-            with pytest.raises(VidsslError, match="the column 'maps' is not as it was written"):
+            with pytest.raises(VidsslError, match="the column 'maps' has changed since it was written"):
                 MotionStore.open(tmp_path / "x.motion", verify="whole")
     assert len(told) > 290
     assert all("damaged" in message or "cut short" in message for message in told)

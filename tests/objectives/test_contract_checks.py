@@ -157,7 +157,7 @@ def test_the_same_on_two_processes_is_checked_only_where_it_is_claimed():
         (NotANumber, "training", r"the loss is nan in step 0"),
         (LossOfEachVideo, "loss", r"must return a scalar tensor with a gradient; it returns a tensor of shape \(4,\)"),
         (ThirdViewOfTwo, "loss", r"IndexError: list index out of range \(.*test_contract_checks\.py, line \d+\)"),
-        (UntypedSetting, "class", r"arguments without a type cannot stand in a configuration: width"),
+        (UntypedSetting, "class", r"arguments without a type cannot be set in a configuration: width"),
         (NoClips, "class", r"NoClips\.num_views must be the number of clips of each video, 1 or more, got 0"),
     ],
 )

@@ -56,7 +56,7 @@ def test_any_single_bit_is_found(file):
 def test_the_damaged_column_is_named(file):
     contents = file.read_bytes()
     with_flipped_bit(file, contents, 8 * contents.index(b"and some text") + 3)
-    with pytest.raises(VidsslError, match=r"x is damaged: the column 'bytes' is not as it was written. Copy or make"):
+    with pytest.raises(VidsslError, match=r"x is damaged: the column 'bytes' has changed since it was written. Copy"):
         KIND.read(file)
     assert "bytes" in KIND.read(file, "header")[0]
 

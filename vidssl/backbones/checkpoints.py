@@ -46,7 +46,7 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
     """Read a Lightning checkpoint, a bare state dict (``.pt``, ``.pth``) or a safetensors file.
 
     Raises:
-        VidsslError: the file is missing or a folder, is no checkpoint or damaged, holds no tensors, or would have to be
+        VidsslError: the file is missing, a folder, damaged or not a checkpoint, holds no tensors, or would have to be
             unpickled.
     """
     path = Path(source)
@@ -89,12 +89,12 @@ def _read_safetensors(path: Path) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise VidsslError(f"Cannot read {path} as safetensors: {error}. Is it complete?") from error
     if CHECKSUM in strings and strings[CHECKSUM] != checksum_of(tensors, strings):
-        raise VidsslError(f"{path} is damaged: it is not as it was written. Copy or make it again.")
+        raise VidsslError(f"{path} is damaged: it has changed since it was written. Copy or make it again.")
     return Checkpoint(path, tensors, strings)
 
 
 def checksum_of(tensors: Mapping[str, Tensor], strings: Mapping[str, str]) -> str:
-    """Return the CRC-32 of tensors, and of strings but for those that safetensors or this function adds."""
+    """Return the CRC-32 of tensors, and of strings except those that safetensors or this function adds."""
     told = {key: strings[key] for key in sorted(strings) if key not in (CHECKSUM, "format")}
     checksum = zlib.crc32(json.dumps(told).encode())
     for name in sorted(tensors):
@@ -115,7 +115,8 @@ def _check_members(path: Path) -> None:
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, OSError) as error:
         raise VidsslError(f"{path} is damaged ({error or type(error).__name__}). Copy or make it again.") from error
     if damaged is not None:
-        raise VidsslError(f"{path} is damaged: its part {damaged} is not as it was written. Copy or make it again.")
+        what = f"its part {damaged} has changed since it was written"
+        raise VidsslError(f"{path} is damaged: {what}. Copy or make it again.")
 
 
 def _read_torch(path: Path) -> Checkpoint:
@@ -154,7 +155,7 @@ def _keys(content: Mapping[Any, Any]) -> str:
 def _unpickling_message(path: Path) -> str:
     """Tell a pickle of Python objects from a file that is no checkpoint at all."""
     if not zipfile.is_zipfile(path):
-        return f"{path} is not a checkpoint that torch can read without unpickling Python objects (or is none at all)."
+        return f"{path} is not a checkpoint that torch can read without unpickling Python objects, or no checkpoint."
     classes = ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))[:4])
     return (
         f"{path} holds Python objects ({classes}), and reading those can run code hidden in it, so it is not read. "

@@ -132,7 +132,7 @@ class Backbone(nn.Module):
     def image_name(self, name: str) -> str | None:
         """Return the name, in torchvision's 2D ResNet, of the tensor from which the tensor `name` can be inflated.
 
-        None where there is none, or where this backbone is no inflated ResNet at all.
+        None where there is none, or where this backbone is not an inflated ResNet.
         """
         return None
 

@@ -35,7 +35,7 @@ class Catalog:
         root: the folder to which the videos' paths are relative.
         root_is_absolute: whether it stays where it is when the catalog file moves.
         digest: 16 hexadecimal digits that change with the videos, labels, groups and splits, but not with the
-            folder they lie in.
+            folder of the files.
         source: where the catalog came from: kind of data set, counts of listed and found videos, lists.
         split_names: the splits, without "all".
     """

@@ -18,7 +18,7 @@ def changed_videos(catalog: Catalog, watch: Callable[[int, int], None] = lambda 
 
     Args:
         catalog: the videos; of one of version 0.1 it is only said which are not there.
-        watch: told how many videos were looked at so far, and how many of them are not as they were.
+        watch: called with the number of videos checked so far, and the number of changed ones among them.
 
     Returns:
         What is different, by the video's path.

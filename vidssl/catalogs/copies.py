@@ -33,7 +33,7 @@ def shared_by_splits(catalog: Catalog, groups: list[list[int]]) -> Iterator[tupl
 
 
 def copies_told(catalog: Catalog, named: int = 3) -> list[str]:
-    """Tell of copies, above all of those that lie in two splits; nothing where there are none."""
+    """Report copies, above all those in two splits; nothing where there are none."""
     groups = copies(catalog)
     if not groups:
         return []

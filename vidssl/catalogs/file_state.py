@@ -1,4 +1,4 @@
-"""What tells that a file is still the one that was prepared: its size, its time of change and a hash of parts of it."""
+"""Whether a file is still the one that was prepared: its size, its time of change and a hash of parts of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vidssl.video.places import open_place, size_and_time
 
 UNKNOWN = -1
-"""Of all three numbers, where they were not taken down."""
+"""The value of all three numbers where they were not recorded."""
 _PART_BYTES = 2**16  # 192 KiB of a file are read, whatever its length
 
 

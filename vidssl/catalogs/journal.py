@@ -68,7 +68,7 @@ class Journal:
         self._answers[key] = answer
 
     def delete(self) -> None:
-        """Remove the file, once its contents stand in a catalog."""
+        """Remove the file, once its contents are in a catalog."""
         with contextlib.suppress(FileNotFoundError):
             self.file.unlink()
 

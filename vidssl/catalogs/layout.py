@@ -60,7 +60,7 @@ class VideoRow:
     """What is known of one video.
 
     Attributes:
-        path: where it lies, relative to the catalog's root, with "/" between folders; of a video in a shard its name.
+        path: where it is, relative to the catalog's root, with "/" between folders; for a video in a shard its name.
         label: class number from 0, or -1 without a label.
         group: number of the group it belongs to (a person, a source film), or -1.
         num_frames: frames that really decode, at least 1; headers often promise more.
@@ -71,7 +71,7 @@ class VideoRow:
         num_bytes: size of its file, or -1 where that is not known (in catalogs of version 0.1).
         changed_ns: when its file was last changed, in nanoseconds since 1970, or -1.
         content: of its file, see `FileState`, or -1.
-        shard: the larger file that it lies in, relative to the catalog's root; empty for a file of its own.
+        shard: the larger file that contains it, relative to the catalog's root; empty for a file of its own.
         offset: where in the shard it begins, in bytes, or -1.
         source_content: of the file that it was made from, see `FileState`, or -1 where it is what it was.
     """

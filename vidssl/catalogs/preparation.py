@@ -1,4 +1,4 @@
-"""From listed videos to a catalog: probe each one, keep what decodes, tell what does not and why."""
+"""From listed videos to a catalog: probe each one, keep what decodes, report what does not and why."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISSING = "listed but not there"
 """The reason of a listed video that no file was found for."""
 
 Watch = Callable[[int, int], None]
-"""Told how many videos have been probed so far, and how many of those are bad."""
+"""Called with the number of videos probed so far, and the number of bad ones among them."""
 
 
 def journal_path(output: Path) -> Path:
@@ -48,7 +48,7 @@ def prepare(
     """Probe every listed video and write the catalog, in the order of the listing.
 
     Interrupted or killed, it goes on where it stopped when it is called again: no video is probed twice
-    unless it changed on disk. Bad videos stand in the catalog, apart, and in ``<output>.bad.csv``.
+    unless it changed on disk. Bad videos are listed separately in the catalog, and in ``<output>.bad.csv``.
 
     Args:
         listing: the videos.

@@ -11,7 +11,7 @@ from vidssl.jobs.video_processes import Processes, Work, over_videos, usable_cor
 from vidssl.video.decoding import VideoInfo
 
 Probe = Work[VideoInfo]
-"""Takes the path of a video and tells what it holds, or raises `DecodingError`; must survive pickling."""
+"""Takes the path of a video and returns what it holds, or raises `DecodingError`; must survive pickling."""
 
 
 @dataclass(frozen=True)

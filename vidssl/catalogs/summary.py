@@ -14,7 +14,7 @@ BAD_TOLD = 5
 
 
 def summarise(catalog: Catalog) -> str:
-    """Tell what a catalog holds: videos, classes, groups, splits, lengths, and what is bad."""
+    """Summarise a catalog: videos, classes, groups, splits, lengths, and bad videos."""
     lines = [f"Catalog of {len(catalog):,} videos, digest {catalog.digest}, in {catalog.file}"]
     source = catalog.source
     packed = source.get("packed")

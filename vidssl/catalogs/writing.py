@@ -81,7 +81,7 @@ def _check(
     seen: set[str] = set()
     for row in rows:
         if row.path in seen:
-            raise VidsslError(f"The video {row.path!r} would stand in the catalog twice; list it once.")
+            raise VidsslError(f"The video {row.path!r} would be in the catalog twice; list it once.")
         seen.add(row.path)
         if row.num_frames < 1:
             raise VidsslError(f"The video {row.path!r} has {row.num_frames} frames; a catalog holds readable videos.")

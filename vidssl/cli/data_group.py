@@ -56,7 +56,7 @@ def partial_parser(verb: str, reads: Collection[str]) -> ArgumentParser:
 
     Args:
         verb: for messages.
-        reads: groups and keys that the caller adds; the others may stand in the file, and ``${...}`` may refer to them.
+        reads: groups and keys that the caller adds; the file may hold others, and ``${...}`` may refer to them.
     """
     parser = ArgumentParser(**parser_settings(verb))
     parser.add_argument("--config", action="config")

@@ -1,6 +1,6 @@
 """Objectives by their registered names: ``objective: my_method`` and ``--objective my_method``.
 
-The short form stands beside ``model``, which then holds the settings alone. It is told to the parser as the class that
+The short form is a key of its own, and ``model`` then holds the settings only. The parser gets it as the class that
 it names, in front of the file that contains it.
 """
 
@@ -130,7 +130,7 @@ def _named_class(key: str, name: str) -> str:
     """Return the class path of a name; under ``model`` names that are not registered are the parser's affair."""
     is_short = key.endswith("objective")
     if is_short and "." in name:
-        raise VidsslError(f"{key}: {name!r} is no registered name; a class by its path goes to model.class_path.")
+        raise VidsslError(f"{key}: {name!r} is not a registered name; give a class by its path as model.class_path.")
     return class_path_of(name) if is_short or name in OBJECTIVES.names() else name
 
 

@@ -67,7 +67,7 @@ class ClipDataset(Dataset[ClipSample]):
 
     An item is asked for by (epoch, position). Every draw comes from a generator keyed by (seed, epoch, row, use), so
     a sample does not depend on workers, processes or restarts. A video that cannot be read is replaced by another,
-    drawn the same way, and told in `ClipSample.failures`.
+    drawn the same way, and reported in `ClipSample.failures`.
 
     Args:
         catalog: the videos.
@@ -104,7 +104,7 @@ class ClipDataset(Dataset[ClipSample]):
         users = _users_of_motion(sampler, recipes)
         if users and motion is None:
             raise VidsslError(
-                f"{', '.join(users)}: this goes by the motion of the videos, and data.motion is null. Set data.motion "
+                f"{', '.join(users)}: this uses the motion of the videos, and data.motion is null. Set data.motion "
                 "({} for the defaults), or do without (probability: 0 of the sampler, motion_crop: null)."
             )
         self.catalog = catalog

@@ -27,7 +27,7 @@ class MotionSampler(ClipSampler):
     motion to go by, all starts of the half are equally likely.
 
     A video shorter than two clips is not halved: all clips are drawn from the whole video, and clip 0 is the first or
-    the last of them. Motion is heeded there too, as in the paper, which knows no halves (the released code takes any
+    the last of them. Motion is used there too, as in the paper, which knows no halves (the released code takes any
     start in such videos, and leaves them out on UCF101). Videos shorter than a clip are looped.
 
     So clip 0 comes before all others or after all of them, the *order label* of MCL's third task. It is not handed on,
@@ -37,7 +37,7 @@ class MotionSampler(ClipSampler):
     Args:
         num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
-        probability: of heeding motion (0.7 in the released code); 0 switches it off, and no motion is needed.
+        probability: of using motion (0.7 in the released code); 0 switches it off, and no motion is needed.
         kept_share: share of the starts, those with the strongest motion, that are drawn from; 0.5 is the median, as
             in the paper.
         scope: ``halves`` (released code), or ``video``: the whole video for all clips, as in short ones (paper).

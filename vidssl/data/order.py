@@ -106,7 +106,7 @@ class OrderKey:
             the epoch, and how many of its videos have been seen.
 
         Raises:
-            VidsslError: in mid-epoch, the videos would come in another order than before, so that some would be seen
+            VidsslError: within an epoch, the videos would come in another order than before, so that some would be seen
                 twice in this epoch and others not at all; between epochs, an epoch would have another number of
                 batches, by which Lightning counts. The message names what changed.
         """

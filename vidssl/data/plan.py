@@ -73,7 +73,7 @@ class AugmentationRecipe:
         blur_sigma: smallest and greatest sigma of the blur, pixels of the result.
         solarise_probability: of inverting all values at or above the threshold.
         solarise_threshold: level of 0-255; 128 is the "0.5" of the papers.
-        temporally_consistent: one draw for all frames of a clip; false draws for every frame anew.
+        temporally_consistent: one draw for all frames of a clip; false draws again for every frame.
         motion_crop: draw the crop where most moves in the clip; needs `data.motion`. None draws it anywhere.
     """
 

@@ -20,7 +20,7 @@ from vidssl.storage.container import write_arrays
 from vidssl.storage.file_kind import FileKind
 
 KEY = "trained_on"
-"""Where the history lies in the data module's part of a checkpoint."""
+"""Key of the history in the data module's part of a checkpoint."""
 _LIST = FileKind(
     format="vidssl-trained-videos",
     version=1,
@@ -182,7 +182,7 @@ def history_of(state: Iterable[Mapping[str, Any]], checkpoint: str | Path | None
 
     Args:
         state: of each split.
-        checkpoint: the file that holds the states; their lists may lie beside it.
+        checkpoint: the file that holds the states; their lists may be in its folder.
     """
     file = None if checkpoint is None else Path(checkpoint)
     return tuple(_split_of(entry, file) for entry in state)
@@ -233,7 +233,7 @@ def training_history(values: Mapping[str, Any], file: str | Path) -> tuple[Train
 
     Args:
         values: the entries of a checkpoint beside its weights, or the text beside those of an exported file.
-        file: which it is; lists of videos may lie beside it.
+        file: which it is; lists of videos may be in its folder.
 
     Raises:
         VidsslError: what is there is not a history, or a list is damaged.

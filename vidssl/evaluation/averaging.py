@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import WeightAveraging
 
 @dataclass(frozen=True)
 class MeasuredWeights:
-    """What stands in the model while Lightning validates.
+    """Which weights the model holds while Lightning validates.
 
     Attributes:
         average: class of the callback that put its average there; None where the weights are the trained ones.

@@ -41,8 +41,8 @@ class FrozenFeatureEvaluation(Callback):
     run's ``evaluations.jsonl``, with whose weights they are: where Lightning averages weights it validates the average.
     One that was never updated is not measured.
 
-    Several of these may stand side by side, each with its protocols and its schedule: a cheap one often, a dear one
-    seldom. Lightning encodes the videos once for all of them, at every `check_val_every_n_epoch`;
+    There may be several of these, each with its protocols and its schedule: a cheap one often, an expensive one
+    rarely. Lightning encodes the videos once for all of them, at every `check_val_every_n_epoch`;
     `num_sanity_val_steps: -1` gives the numbers of the untrained network.
 
     Args:
@@ -246,7 +246,7 @@ def data_of(trainer: Trainer) -> VideoDataModule:
 
 
 def circumstances_of(trainer: Trainer, query_rows: np.ndarray) -> dict[str, Any]:
-    """What a record says of the run, or of the checkpoint that is measured without one."""
+    """What a record says about the run, or about the checkpoint that is measured without one."""
     if trainer.state.fn == TrainerFn.FITTING:
         seen = int(np.isin(query_rows, data_of(trainer).train_rows).sum())
         weights = str(measured_weights(trainer))

@@ -15,7 +15,7 @@ NO_ANSWER = ("Timed out waiting", "wait timeout after", "Connection timed out", 
 
 
 def connection_message(error: Exception) -> str | None:
-    """Return what a user needs of an exception that tells of a lost process; None if it is not one."""
+    """Return what a user needs to know about an exception that reports a lost process; None if it does not."""
     text = str(error)
     if any(said in text for said in NO_ANSWER):
         from vidssl.jobs.lost_hosts import who_is_lost  # it imports torch, which the error came from

@@ -1,6 +1,6 @@
 """What has been computed so far, in append-only files that survive whatever kills their writer.
 
-A shard is a sequence of records, each with a mark, its length and a checksum. The first one tells what the shard is
+A shard is a sequence of records, each with a mark, its length and a checksum. The first one says what the shard is
 for; every other one is the outcome of one video. What a process wrote before it died is there; a record that was torn
 or damaged counts as not written, and its video is worked on again.
 """
@@ -39,7 +39,7 @@ def pack_record(row: int, info: Mapping[str, Any], contents: bytes = b"") -> byt
 
 @dataclass(frozen=True)
 class Record:
-    """A record where it lies.
+    """Where a record is.
 
     Attributes:
         row: row number in the catalog.

@@ -70,5 +70,5 @@ class Share:
                 try:
                     return cls(int(environment[number]), int(environment[count]), origin)
                 except ValueError as error:
-                    raise VidsslError(f"The variables of {origin} are no numbers; unset them.") from error
+                    raise VidsslError(f"The variables of {origin} are not numbers; unset them.") from error
         return cls()

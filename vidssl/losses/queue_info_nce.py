@@ -66,7 +66,7 @@ def clip_info_nce(queries: Tensor, same_clip: Tensor, other_clips: Tensor, *, te
 
     Args:
         queries: float (B, D), L2-normalised.
-        same_clip: float (B, D), keys of the same frames, augmented anew.
+        same_clip: float (B, D), keys of the same frames with another augmentation.
         other_clips: float (B, O, D), keys of other times of the same video.
         temperature: tau, above 0.
 

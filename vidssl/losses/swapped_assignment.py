@@ -59,7 +59,7 @@ def swapped_assignment(
 
     Equal assignments, with loss log K, attract as long as the scores of two views of a video, about their means,
     correlate by less than epsilon / temperature: small differences d make assignments differ by d / epsilon and
-    predictions by d / temperature, and what one view can know of the other's d is the correlation's share.
+    predictions by d / temperature, and what one view can know about the other's d is the correlation's share.
 
     Args:
         embeddings: V views, two or more, each float (B, D), L2-normalised.

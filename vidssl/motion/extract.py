@@ -47,7 +47,7 @@ def video_motion(path: str | os.PathLike[str], settings: MotionSettings, kept: K
 
     Raises:
         DecodingError: as `vidssl.video.decoding.read_frames` does.
-        VidsslError: the estimator is not to be had, or rejects its options.
+        VidsslError: the estimator is not available, or rejects its options.
     """
     path, maps, evidence = os.fspath(path), list[np.ndarray](), MotionEvidence()
     num_flows = yield_into(maps, _POOLED[settings.pool](path, settings, kept, evidence))

@@ -46,7 +46,7 @@ def video_flows(
 
     Raises:
         DecodingError: as `vidssl.video.decoding.read_frames` does.
-        VidsslError: the estimator is not to be had, or rejects its options.
+        VidsslError: the estimator is not available, or rejects its options.
     """
     path = os.fspath(path)
 

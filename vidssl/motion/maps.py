@@ -174,7 +174,7 @@ class VideoMotion:
 
         Args:
             indices: int64 (T,), the frame numbers of the clip, in any order (looped clips too).
-            num_steps: time bins of the result; as in adaptive average pooling they overlap where T is no multiple.
+            num_steps: time bins of the result; as in adaptive average pooling they overlap where T is not a multiple.
 
         Returns:
             float32, num_steps x rows x columns: the mean of the maps of the frames of each bin, see `maps_of`.

@@ -58,7 +58,7 @@ def bytes_per_map(settings: MotionSettings, dtype: str) -> int:
 
 
 def num_maps(num_frames: np.ndarray | int, stride: int) -> np.ndarray | int:
-    """Return the number of maps of videos of so many frames."""
+    """Return the number of maps of videos of this many frames."""
     return -(-num_frames // stride)
 
 
@@ -131,7 +131,7 @@ class MotionStore:
         return _reopen, (str(self.file), self.header["catalog_digest"], self.header["settings_digest"])
 
     def has(self, row: int) -> bool:
-        """Tell whether there is motion of a video of the catalog."""
+        """Return whether there is motion of a video of the catalog."""
         first, end = self._arrays["first_map"][row : row + 2]
         return bool(end > first)
 

@@ -29,7 +29,7 @@ from vidssl.storage.container import cannot_write
 from vidssl.storage.locks import lock
 
 Watch = Callable[[int, int], None]
-"""Told how many videos of the share are done so far, and how many of those are bad."""
+"""Called with the number of videos of the share done so far, and the number of bad ones among them."""
 Extract = Callable[[str, MotionSettings], VideoMotion]
 """Computes the motion of the video at a path."""
 

@@ -24,9 +24,9 @@ class KeyQueue(nn.Module):
     """The newest keys of all processes, the same rows in the same order on each.
 
     Before `append` has filled it, the other rows are random unit vectors. Rows, the videos they are of, and how many
-    keys were ever written are part of the state dict, as ``rows``, ``videos`` and ``num_written``. They are no buffers:
-    DistributedDataParallel sends every buffer from the first process to all others in every step, and every process has
-    these already. State without ``videos``, as earlier versions wrote it, is read with all of them unknown.
+    keys were ever written are part of the state dict, as ``rows``, ``videos`` and ``num_written``. They are not
+    buffers: DistributedDataParallel sends every buffer from the first process to all others in every step, and every
+    process has these already. State without ``videos``, as earlier versions wrote it, is read with all of them unknown.
 
     Args:
         size: rows, at least 1.

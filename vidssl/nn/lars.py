@@ -44,7 +44,7 @@ class LARS(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take one step; `closure` computes the loss anew, with gradients."""
+        """Take one step; `closure` computes the loss again, with gradients."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -17,7 +17,7 @@ from vidssl.nn.gather import rank, world_size
 
 @torch.no_grad()
 def encode_shuffled(encode: Callable[[list[Tensor]], Tensor], views: list[Tensor]) -> list[Tensor]:
-    """Encode views with the videos dealt out anew among the processes, without gradients.
+    """Encode views with the videos shuffled among the processes, without gradients.
 
     Every video goes to one process with all its views. On one process nothing is moved. A process sends and receives as
     many rows as it has; views that lie in memory channels last arrive so.

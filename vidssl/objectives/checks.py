@@ -1,4 +1,4 @@
-"""Ranges of settings, told by the key that holds them, and weights that are finite."""
+"""Ranges of settings, reported by their key, and weights that are finite."""
 
 from __future__ import annotations
 

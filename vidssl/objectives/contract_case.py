@@ -48,7 +48,7 @@ class Case:
 
     Attributes:
         class_path: ``package.module.Class``.
-        settings: what stands below ``init_args`` in a configuration; without ``backbone``, it is the small one.
+        settings: what is below ``init_args`` in a configuration; without ``backbone``, it is the small one.
         clips: what it is checked with.
     """
 

@@ -75,7 +75,7 @@ class Contract:
 
     Args:
         objective: the class, or a registered name.
-        settings: what stands below ``init_args`` in a configuration, as plain values; without ``backbone``, it is
+        settings: what is below ``init_args`` in a configuration, as plain values; without ``backbone``, it is
             the small one.
         clips: what it is checked with.
 
@@ -135,7 +135,7 @@ def check_class(contract: Contract) -> str:
         raise ContractError("the first arguments of __init__ must be backbone and optimizer, as those of the base are")
     bare = [parameter.name for parameter in parameters if parameter.annotation is parameter.empty]
     if bare:
-        raise ContractError(f"arguments without a type cannot stand in a configuration: {', '.join(bare)}")
+        raise ContractError(f"arguments without a type cannot be set in a configuration: {', '.join(bare)}")
     if not is_count(objective.num_views):
         raise ContractError(f"num_views must be the number of clips of each video, got {objective.num_views!r}")
     motion = ", with motion" if objective.needs_motion else ""
@@ -236,7 +236,7 @@ def check_training(contract: Contract) -> str:
 
 
 def check_resuming(contract: Contract) -> str:
-    """Killed in mid-epoch and continued, a run ends as if nothing had happened, bit by bit, with loader workers too."""
+    """A run that is killed within an epoch and continued ends with the same state, with loader workers too."""
     whole = contract.trained
     for num_workers in WORKERS:
         continued = train_killed_and_continued(contract.case, num_workers)

@@ -43,7 +43,7 @@ class TrainedRun:
     Attributes:
         state: the state dict at its end.
         optimizer: the state dict of the optimiser.
-        losses: one per step of this process, those before a resumption not among them.
+        losses: one per step of this process, without those before a resumption.
     """
 
     state: dict[str, Any]

@@ -38,8 +38,8 @@ class MomentumContrast:
         temperature: tau of InfoNCE.
         queue_size: keys that every query is contrasted with; filled over the first steps.
         momentum: share of the key encoder that is kept in every step of the optimiser.
-        mask_own: whether keys of the query's own video, which earlier steps left in the queue, are no negatives of it.
-            In the papers they are: with few videos for the length of the queue many negatives are the query's own.
+        mask_own: leave out negatives that are keys of the query's own video, from earlier steps. The papers use them:
+            with few videos for the length of the queue, many negatives are the query's own.
 
     Raises:
         VidsslError: a number out of its range; the message names the key.

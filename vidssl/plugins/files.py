@@ -64,10 +64,10 @@ def load_plugin_file(file: str) -> ModuleType:
 
 
 def keep_plugin_files(files: Iterable[str], run_dir: Path) -> None:
-    """Copy plug-in files into the folder of a run, where they tell what it ran whatever becomes of the originals.
+    """Copy plug-in files into the folder of a run, where they document what was run, even if the originals change.
 
-    One that is there already is not copied again. Where a run continues with a file that has changed, it stands beside
-    the earlier one: ``my_method.py``, ``my_method-2.py``.
+    An existing copy is not made again. If a run continues with a file that has changed, the copy gets a new name:
+    ``my_method.py``, ``my_method-2.py``.
     """
     folder = run_dir / KEPT_FOLDER
     for file in map(Path, files):

@@ -50,7 +50,7 @@ class AttentionPage:
     notes: dict[str, str]
 
     def panels(self) -> dict[str, np.ndarray]:
-        """Return what stands side by side, by name: uint8 T x P x P x 3 each."""
+        """Return the pictures of a row by name: uint8 T x P x P x 3 each."""
         frames = np.stack(
             [cv2.resize(f, (PANEL_PIXELS, PANEL_PIXELS), interpolation=cv2.INTER_CUBIC) for f in self.frames]
         )

@@ -41,7 +41,7 @@ class StepTimer(Callback):
         self._step_ended = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock again: what lay between two epochs (evaluation, checkpoints) is no wait for data."""
+        """Start the clock again: the time between two epochs (evaluation, checkpoints) is not a wait for data."""
         self._step_ended = time.perf_counter()
 
     def on_train_batch_start(

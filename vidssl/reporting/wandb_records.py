@@ -1,4 +1,4 @@
-"""What stands beside the numbers on wandb: code, videos, protocols, and how well each class went."""
+"""What is logged with the numbers on wandb: code, videos, protocols, and the accuracy of each class."""
 
 from __future__ import annotations
 

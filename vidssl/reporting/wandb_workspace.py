@@ -1,4 +1,4 @@
-"""A wandb workspace that lays methods side by side: the same panels for every method, grouped over seeds."""
+"""A wandb workspace that compares methods: the same panels for every method, grouped over seeds."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the file and renames: after a crash or on a full disk the last good checkpoint is still there.
 
     Lightning writes to the system's temporary folder and moves the file, which is a plain copy, left half done by a
-    crash, when the run lies on another disk. The list of trained videos is written once, beside the checkpoints, which
-    hold its digest.
+    crash, when the run is on another disk. The list of trained videos is written once, to the folder of the
+    checkpoints, which hold its digest.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:

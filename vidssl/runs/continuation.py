@@ -24,7 +24,7 @@ class Continuation(Callback):
         self._max_steps = -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave out the evaluation before the first step; Lightning does in mid-epoch, not between epochs."""
+        """Leave out the evaluation before the first step; Lightning does so within an epoch, not between epochs."""
         if stage == "fit" and trainer.ckpt_path:
             trainer.num_sanity_val_steps = 0
 

@@ -1,4 +1,4 @@
-"""Whether a checkpoint fits the model, told before the trainer loads it."""
+"""Whether a checkpoint fits the model, checked before the trainer loads it."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def check_checkpoint(file: str, model: nn.Module, verb: str) -> None:
         verb: the verb that was typed; ``fit`` needs the state of the optimiser too.
 
     Raises:
-        VidsslError: the file cannot be read, is no checkpoint of a run, comes from another architecture, or would have
-            an average measured that was never updated; the message names the file and what differs.
+        VidsslError: the file cannot be read, is not a checkpoint of a run, comes from another architecture, or holds an
+            average of weights that was never updated; the message names the file and what differs.
     """
     checkpoint = read_checkpoint(file)
     trained = checkpoint.values.get("hyper_parameters")
     needed = NEEDED_TO_CONTINUE if verb == "fit" else ("pytorch-lightning_version",)
     if not isinstance(trained, dict) or any(name not in checkpoint.values for name in needed):
         raise VidsslError(
-            f"ckpt_path: {file} holds weights, but is no checkpoint of a run of vidssl fit. To start from its "
+            f"ckpt_path: {file} holds weights, but is not a checkpoint of a run of vidssl fit. To start from its "
             "weights give it as model.init_args.backbone.weights instead."
         )
     if verb != "fit":  # which continues with the weights beside the average

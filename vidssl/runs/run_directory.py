@@ -33,7 +33,7 @@ SECONDS_TO_END = 10.0
 def choose_run_dir(wanted: str, ckpt_path: str | None, again: Mapping[str, Any] | None = None) -> Path:
     """Return the folder a run writes to, claimed for this process and those that were started together with it.
 
-    Training on from a checkpoint continues in the folder that the checkpoint lies in. Otherwise it is the wanted
+    Training on from a checkpoint continues in the folder of the checkpoint's run. Otherwise it is the wanted
     folder, or, where that holds a run already or is another process's, the next free one of ``wanted-2``, ``wanted-3``,
     ...: nothing is ever overwritten. `leaving_run_dir` gives it up again.
 
@@ -211,7 +211,7 @@ def _unwritable(folder: Path, error: OSError) -> VidsslError:
 
 
 def run_around(checkpoint: str | Path) -> Path | None:
-    """Return the folder of the run whose checkpoint this is; None where it lies in none.
+    """Return the folder of the run whose checkpoint this is; None if it is in none.
 
     ModelCheckpoint's lie in a folder of their own, those for a requeue do not.
     """

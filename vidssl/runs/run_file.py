@@ -12,13 +12,13 @@ from vidssl.storage.files import replacing
 
 RUN_FILE = "run.json"
 COMPLETED = "completed"
-"""What `ended` says of a run that reached the epoch or step that its configuration ends with."""
+"""What `ended` says about a run that reached the epoch or step that its configuration ends with."""
 STOPPED, FAILED = "stopped: ", "failed: "
 """What it begins with for one that something else ended; the name of a signal, SIG..., may follow `STOPPED`."""
 
 
 def is_broken_off(run: Mapping[str, Any]) -> bool:
-    """Whether a run was killed, ended by a signal or by an error: it reached no end that it was told to come to.
+    """Whether a run was killed, ended by a signal or by an error: it did not reach the end that its configuration sets.
 
     Args:
         run: what its file holds; empty for one that was killed before it wrote any.
@@ -39,7 +39,7 @@ def read_run(run_dir: str | Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise VidsslError(f"{file} cannot be read ({error}); remove it to go on without what it told.") from error
+        raise VidsslError(f"{file} cannot be read ({error}); remove it to continue without its contents.") from error
     if not isinstance(values, dict):
         raise VidsslError(f"{file} holds a {type(values).__name__} where the facts of a run should be; remove it.")
     return values

@@ -230,7 +230,7 @@ def _all_same(features: list[Tensor], device: torch.device) -> Tensor:
 def _failure(step: _Step, trainer: Trainer) -> str:
     """Say what was not finite, in which step, with which videos, and what is left."""
     spoilt = list(_not_finite(step.terms))
-    named = f" Of what the objective logs these are not finite: {', '.join(spoilt)}." if spoilt else ""
+    named = f" These logged values are not finite: {', '.join(spoilt)}." if spoilt else ""
     saved = [file for callback in trainer.checkpoint_callbacks for file in _written(callback)]
     left = f"The last checkpoint, from before, is {saved[-1]}" if saved else "There is no checkpoint from before"
     return (

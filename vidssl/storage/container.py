@@ -33,7 +33,7 @@ _DTYPES = {
 CHECKSUMS = "checksums"
 """The last array of every file, and a word in its header that says so."""
 CHEAP_BYTES = 2**26
-"""An array of so many bytes is compared with its checksum in 20 to 60 ms when its file is opened."""
+"""An array of this many bytes is compared with its checksum in 20 to 60 ms when its file is opened."""
 Verify = Literal["header", "cheap", "whole"]
 
 _METADATA = "__metadata__"
@@ -123,7 +123,7 @@ def map_arrays(file: Path, verify: Verify = "cheap") -> tuple[dict[str, np.ndarr
             or those of the "whole" file. A file of version 0.1 has none.
 
     Returns:
-        Views of the mapped file by name, and the strings; or None when the file is no such container.
+        Views of the mapped file by name, and the strings; or None when the file is not such a container.
 
     Raises:
         OSError: the file cannot be opened.
@@ -183,7 +183,7 @@ def _compare(file: Path, checksums: list[int], blocks: Mapping[str, np.ndarray],
 
 
 def _damaged(file: Path, what: str) -> VidsslError:
-    return VidsslError(f"{file} is damaged: {what} is not as it was written. Copy or make it again.")
+    return VidsslError(f"{file} is damaged: {what} has changed since it was written. Copy or make it again.")
 
 
 def _view(block: np.ndarray, entry: Mapping[str, Any]) -> np.ndarray:

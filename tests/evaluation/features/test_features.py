@@ -125,8 +125,8 @@ def test_features_in_another_order_than_they_were_written_are_made_anew(catalog,
     file.write_bytes(contents[:start] + turned + contents[start + len(turned) :])
     again = extract_features(encoder(), data_of(catalog), REQUEST, QUIET, tmp_path)
     np.testing.assert_array_equal(again.views, whole)
-    assert "cannot be used again and is made anew" in caplog.text
-    assert "the column 'views' is not as it was written" in caplog.text
+    assert "cannot be used again and is made again" in caplog.text
+    assert "the column 'views' has changed since it was written" in caplog.text
 
 
 def test_the_file_says_where_it_comes_from(catalog, tmp_path):

@@ -130,7 +130,7 @@ def test_a_checkpoint_without_its_list_knows_the_catalog_that_it_was_trained_on(
     assert caplog.text == ""
     assert seen_in_training(history, other, rows) is None
     check_unseen(history, other, rows, "alone.ckpt", consent="say so")
-    assert f"the list of its 32 training videos, {list_name(part.digest)}, is not beside it" in caplog.text
+    assert f"the list of its 32 training videos, {list_name(part.digest)}, is not in its folder" in caplog.text
     with pytest.raises(VidsslError, match="was trained on"):  # what is known of another part is not passed over
         check_unseen([part, TrainedSplit.of(other, "all")], other, rows, "alone.ckpt", consent="say so")
 
@@ -176,7 +176,7 @@ def test_seen_videos_are_refused_by_name(synthetic_catalog, tmp_path):
     check_unseen(history, catalog, catalog.split("test"), "last.ckpt", consent="say so")
     check_unseen(None, catalog, rows, "last.ckpt", consent="say so")
     other = copied(synthetic_catalog, tmp_path / "other.catalog")
-    with pytest.raises(VidsslError, match="told by file name and number of frames or by what is in the files"):
+    with pytest.raises(VidsslError, match="recognised by file name and number of frames or by the contents of"):
         check_unseen(history, other, rows, "last.ckpt", consent="say so")
 
 

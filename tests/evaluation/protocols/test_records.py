@@ -83,7 +83,7 @@ def test_a_line_cut_short_by_a_crash_is_told_and_spoils_nothing(tmp_path, caplog
         torn.write('{"n": 2, "metr')
     append_record(file, {"n": 3})
     assert read_records(file) == [{"n": 1}, {"n": 3}]
-    assert "line 2 is no record" in caplog.text
+    assert "line 2 is not a record" in caplog.text
 
 
 def test_what_is_measured_again_is_recorded_once(tmp_path):

@@ -97,10 +97,10 @@ def test_folders_that_are_no_runs_are_told(tmp_path):
     write_run(tmp_path / "runs" / "cvrl")
     with pytest.raises(VidsslError, match=r"does not exist.*Did you mean 'cvrl'"):
         read_runs([tmp_path / "runs" / "cvlr"])
-    with pytest.raises(VidsslError, match=r"is no run, it holds 1 of them: give .*runs/\*"):
+    with pytest.raises(VidsslError, match=r"is not a run; it holds 1 runs: give .*runs/\*"):
         read_runs([tmp_path / "runs"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(VidsslError, match=r"no folder of a run: it has no config\.yaml"):
+    with pytest.raises(VidsslError, match=r"not the folder of a run: it has no config\.yaml"):
         read_runs([tmp_path / "empty"])
     with pytest.raises(VidsslError, match="is a file"):
         read_runs([tmp_path / "runs" / "cvrl" / "config.yaml"])

@@ -1,4 +1,4 @@
-"""Which videos lie in a folder, and where a listed one is among them."""
+"""Which videos a folder holds, and where a listed video is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scan:
     others: Counter[str]
 
     def notes(self) -> list[str]:
-        """Tell how many files were not looked at, as a sentence."""
+        """Report how many files were not looked at, as a sentence."""
         if not self.others:
             return []
         endings = [f"{count:,} {ending or 'without an ending'}" for ending, count in self.others.most_common(_NAMED)]
@@ -51,7 +51,7 @@ def scan_videos(root: Path) -> list[str]:
 def scan(root: Path) -> Scan:
     """Look through a folder and its subfolders; hidden files and folders are left out.
 
-    Links to folders are followed unless they lead back to a folder that they lie in.
+    Links to folders are followed unless they lead back to a folder that contains them.
 
     Raises:
         VidsslError: there is no such folder, or it holds no video file.
@@ -96,14 +96,14 @@ def is_video(name: str) -> bool:
 
 
 def unlisted_notes(there: set[str], listed: set[str]) -> list[str]:
-    """Tell how many of the videos that are there no list names, as a sentence."""
+    """Report how many of the existing videos no list names, as a sentence."""
     unlisted = sorted(there - listed)
     more = ", ..." if len(unlisted) > 1 else ""
     return [f"{len(unlisted):,} videos are there that no list names ({unlisted[0]}{more})"] if unlisted else []
 
 
 class VideoFiles:
-    """The video files below a folder, found by name without their ending, in whatever subfolder they lie.
+    """The video files below a folder, found by name without their ending, in any subfolder.
 
     Args:
         root: the videos' folder.
@@ -121,7 +121,7 @@ class VideoFiles:
     def find(self, stem: str, folder: str | None = None) -> str | None:
         """Return the path of the video called `stem`, or None.
 
-        Among several of the same name, the one in a folder called like `folder` goes first, then the first by path.
+        Among several of the same name, the one in a folder with the name `folder` goes first, then the first by path.
         """
         candidates = self._paths.get(self._fold(stem), [])
         path = min(candidates, key=lambda path: not _same_name(PurePosixPath(path).parent.name, folder), default=None)
@@ -129,7 +129,7 @@ class VideoFiles:
         return path
 
     def notes(self) -> list[str]:
-        """Tell of the files that were not asked for, as sentences; to be asked when all listed ones were."""
+        """Report the files that were not asked for, as sentences; to be called after all listed ones were looked up."""
         return [*unlisted_notes(set(self._scan.paths), self._found), *self._scan.notes()]
 
 

@@ -92,7 +92,7 @@ class Listing:
         return sorted({video.group for video in self.videos if video.group is not None})
 
     def found_sentence(self) -> str:
-        """Tell how many of the listed videos are there."""
+        """Report how many of the listed videos exist."""
         told = f"found {len(self.videos):,} of {self.num_listed:,} listed videos"
         percent = 100 * len(self.missing) / self.num_listed
         share = f"{percent:.1f} %" if percent >= 0.1 else "less than 0.1 %"

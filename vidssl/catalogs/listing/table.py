@@ -124,7 +124,7 @@ def _check_columns(path: Path, columns: list[str], required: Sequence[str], know
                 f"{path}, line 1: unknown column {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
             )
         if columns.count(name) > 1:
-            raise VidsslError(f"{path}, line 1: the column {name!r} stands there twice.")
+            raise VidsslError(f"{path}, line 1: the column {name!r} is there twice.")
 
 
 def _relative(row: Row, root: Path) -> str:

@@ -92,7 +92,7 @@ def _doubts(column: str, names: set[str]) -> list[str]:
     notes = spelling_notes(column, names)
     if numbers and others:
         notes.append(
-            f"{column}: {_first([repr(name) for name in others])} is no whole number, {len(numbers):,} others are; "
+            f"{column}: {_first([repr(name) for name in others])} is not a whole number, {len(numbers):,} others are; "
             "so all are ordered as text (10 before 2)"
         )
     if numbers and not others and column == "label" and _number(numbers[-1]) != len(numbers) - 1:

@@ -112,12 +112,12 @@ def read_spec(folder: Path) -> SyntheticSpec:
     version = present.pop("drawing_version", None)
     if version != DRAWING_VERSION:
         raise VidsslError(
-            f"{path} is of drawing version {version}, this vidssl draws {DRAWING_VERSION}; draw them anew."
+            f"{path} is of drawing version {version}, this vidssl draws {DRAWING_VERSION}; draw them again."
         )
     try:
         return SyntheticSpec(**present)
     except TypeError as error:
-        raise VidsslError(f"{path} is of another version of vidssl ({error}); draw the videos anew.") from error
+        raise VidsslError(f"{path} is of another version of vidssl ({error}); draw the videos again.") from error
 
 
 def claim(folder: Path, spec: SyntheticSpec) -> bool:
@@ -145,7 +145,7 @@ def _refuse_other_spec(spec_path: Path, spec: SyntheticSpec) -> None:
     ]
     raise VidsslError(
         f"{spec_path.parent} already holds other synthetic videos ({'; '.join(differing)}). "
-        "Choose another folder, or delete this one to draw it anew."
+        "Choose another folder, or delete this one to draw it again."
     )
 
 
@@ -161,5 +161,5 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise VidsslError(f"{path} is not readable as JSON ({error}); delete the folder and run again.") from error
     if not isinstance(found, dict):
-        raise VidsslError(f"{path} is no specification of embedded videos; delete the folder and run again.")
+        raise VidsslError(f"{path} is not a specification of embedded videos; delete the folder and run again.")
     return found

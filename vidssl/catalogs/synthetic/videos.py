@@ -91,7 +91,7 @@ def scene_of_file(path: str | Path) -> scene.Scene:
     index = int(stem) if stem.isdecimal() else -1
     counts = dict(zip(SPLITS, (spec.num_train, spec.num_test), strict=True))
     if not 0 <= index < counts.get(split, 0) or folder / _relative_path(spec, split, index) != path:
-        raise VidsslError(f"{path} is no video of the specification in {folder / SPEC_NAME}.")
+        raise VidsslError(f"{path} is not a video of the specification in {folder / SPEC_NAME}.")
     return draw_scene(spec, split, index)
 
 

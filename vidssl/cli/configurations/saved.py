@@ -22,7 +22,7 @@ from vidssl.runs.run_directory import CONFIG_FILE
 from vidssl.storage.files import replacing
 
 NAME = re.compile(r"\$\{oc\.env:\s*([^},\s]+)")
-_RESOLVED = "what the text comes to"
+_RESOLVED = "the resolved text"
 
 Place = tuple[str | int, ...]
 

@@ -143,7 +143,7 @@ class Watch(Callback):
     """Counts the videos that were encoded.
 
     Args:
-        tell: called with the number of videos done, and of bad ones among them.
+        tell: called with the number of videos done, and the number of bad ones.
         total: number of videos of all processes.
     """
 

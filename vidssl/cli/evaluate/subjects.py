@@ -43,7 +43,7 @@ class RunConfig:
 
     @classmethod
     def of(cls, checkpoint: Path) -> RunConfig:
-        """Read the configuration of the run that a checkpoint lies in.
+        """Read the configuration of the run that a checkpoint belongs to.
 
         Raises:
             VidsslError: it is there and cannot be read.

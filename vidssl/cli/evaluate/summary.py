@@ -122,7 +122,7 @@ class Summary:
         return list(dict.fromkeys((cell.protocol, cell.metric) for cell in self.cells))
 
     def text(self, method: str, row: tuple[str, str]) -> str:
-        """Return what stands in a row of the table below a method."""
+        """Return the entries of a row of the table below a method."""
         found = [cell for cell in self.cells if (cell.method, (cell.protocol, cell.metric)) == (method, row)]
         return found[0].text() if found else ""
 

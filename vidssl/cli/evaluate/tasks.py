@@ -37,7 +37,7 @@ class SplitPair:
 
 @dataclass(frozen=True)
 class WantedSplits:
-    """What the command line says of splits.
+    """What the command line says about splits.
 
     Attributes:
         gallery: name of a split, or None.

@@ -48,7 +48,7 @@ def compare_estimators(
     """Compute the motion of videos evenly picked from a catalog by several estimators; return what to print.
 
     Raises:
-        VidsslError: none of the videos can be read, or an estimator is not to be had.
+        VidsslError: none of the videos can be read, or an estimator is not available.
     """
     rows = np.unique(np.linspace(0, len(catalog) - 1, min(num_videos, len(catalog))).round().astype(int))
     paths = [catalog.place(row) for row in rows.tolist()]

@@ -35,7 +35,7 @@ def next_command(catalog: Catalog, file: str | Path) -> str:
 
     Args:
         catalog: the videos.
-        file: the catalog's file, as it should stand in the command.
+        file: the catalog's file, as it should appear in the command.
     """
     config = _KINETICS if catalog.source.get("kind") == "kinetics" else _UCF101
     name = Path(file).stem

@@ -84,8 +84,8 @@ class LinearLayer(LinearClassifier):
 
     The defaults are CVRL's linear evaluation (Qian et al., CVPR 2021, appendix; 5 epochs of warm-up from the released
     code, ``official/projects/video_ssl/configs/experiments`` in TensorFlow's model garden). Augmented views are drawn
-    anew in every epoch there; here the epochs take turns at the stored views of the gallery. The layer starts from 0,
-    not at random: the problem is convex.
+    again in every epoch there; here the epochs use the stored views of the gallery in turn. The layer starts from 0,
+    not at random, because the problem is convex.
 
     Attributes:
         learning_rate: the peak, for 1024 videos per step.
@@ -129,7 +129,7 @@ class LinearGrid:
 
     Which is best is decided on a fifth of the training videos, held out class by class and group by group
     (`hold_out`), by video top-1; of equal ones the lower learning rate and then the higher weight decay is taken. The
-    layer that is scored on the queries is trained anew, on all training videos.
+    layer that is scored on the queries is trained again, on all training videos.
 
     Attributes:
         learning_rates: peaks, for 256 videos per step.

@@ -24,7 +24,7 @@ class SGD:
 
     Attributes:
         batch_size: videos per step; all of them where there are fewer. What fills no batch waits for the next epoch.
-        reference_batch_size: the batch that learning rates are told for; they scale linearly with the batch in use.
+        reference_batch_size: the batch that learning rates are given for; they scale linearly with the batch in use.
         epochs: passes over the videos.
         warmup_epochs: length of the linear warm-up.
         momentum: in [0, 1).

@@ -181,7 +181,7 @@ def hold(shape: tuple[int, ...], pieces: Iterator[np.ndarray], folder: str | Pat
     Args:
         shape: of the whole, (N, V, D).
         pieces: (n, V, D) each, which together are N.
-        folder: where the file lies; it is gone with the array.
+        folder: where the file is; it is deleted with the array.
     """
     if 4 * prod(shape) <= MEMORY_BYTES:
         return np.concatenate(list(pieces))

@@ -24,7 +24,7 @@ from vidssl.objectives.base import BackboneSpec
 from vidssl.types import ClipBatch
 
 OURS = "backbone."
-"""Prefix, in our checkpoints, of the network that learns; a momentum encoder lies under another."""
+"""Prefix, in our checkpoints, of the network that learns; a momentum encoder has another."""
 
 
 class FrozenEncoder(LightningModule):

@@ -139,7 +139,7 @@ def extract_all(
 ) -> list[VideoFeatures] | None:
     """Compute features in one pass over the videos, or take them from files of an earlier one.
 
-    What is returned holds the same bits for any number of processes, as long as each computes alike: on the same kind
+    What is returned is bit-identical for any number of processes, as long as each computes alike: on the same kind
     of device and, on CPUs, with the same number of threads.
 
     Args:
@@ -147,7 +147,7 @@ def extract_all(
         data: the videos.
         requests: what is wanted.
         trainer_settings: arguments of Lightning's `Trainer`: accelerator, devices, strategy, num_nodes, precision, ...
-        cache_folder: where the files lie; only the first process uses it, but for passing files.
+        cache_folder: where the files are; only the first process uses it, except to pass files on.
 
     Returns:
         For each request its features, mapped from its file, on the first process. None on the others, which are done:

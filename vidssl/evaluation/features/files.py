@@ -132,7 +132,7 @@ class FeatureFile:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, VidsslError) as error:
-            logger.warning("%s cannot be used again and is made anew: %s", self.path, error)
+            logger.warning("%s cannot be used again and is made again: %s", self.path, error)
             return None
         if found is None or provenance != self.provenance:
             return None

@@ -51,7 +51,7 @@ class VideoFeatures:
     def of(
         cls, catalog: Catalog, rows: np.ndarray, views: np.ndarray | None = None, changed: bool = False
     ) -> VideoFeatures:
-        """Return features with what a catalog says of their videos.
+        """Return features with what a catalog says about their videos.
 
         Args:
             catalog: of the videos.

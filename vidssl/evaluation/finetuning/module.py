@@ -165,7 +165,7 @@ class FineTuning(Objective):
         if len(both):
             raise VidsslError(
                 f"data.train_split {data.train_split!r} and data.evaluation.query_split "
-                f"{data.evaluation.query_split!r} share {len(both)} videos: their labels would be learnt and tested."
+                f"{data.evaluation.query_split!r} share {len(both)} videos: their labels would be learned and tested."
             )
         if not self.allow_seen_videos:
             weights, consent = str(self.backbone_spec.weights), "set model.allow_seen_videos to true"

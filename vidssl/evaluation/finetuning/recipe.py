@@ -1,4 +1,4 @@
-"""What a fine-tuning protocol says of training, and what a run really did, in the same words."""
+"""What a fine-tuning protocol says about training, and what a run really did, in the same words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FineTuningRecipe:
 
     Attributes:
         labelled_fraction: share of the training videos of every class, in (0, 1].
-        epochs: passes over them; None where the run is told in steps.
+        epochs: passes over them; None where the run is given in steps.
         batch_size: videos an optimiser step, over all processes and accumulated batches.
         optimizer: name, see `OptimizerSpec`.
         learning_rate: the peak, for that batch size.
@@ -72,7 +72,7 @@ class FineTuningRecipe:
 
 
 def augmentation_told(recipe: AugmentationRecipe) -> dict[str, Any]:
-    """Return what a `FineTuningRecipe` says of the augmentation of a view."""
+    """Return what a `FineTuningRecipe` says about the augmentation of a view."""
     further = [
         f"{name} {probability:g}" for name in _FURTHER if (probability := getattr(recipe, f"{name}_probability")) > 0
     ]

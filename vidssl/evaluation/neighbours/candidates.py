@@ -63,7 +63,7 @@ class Candidates:
             products: float32 (m, n).
             offsets: float32 (n,), which added to the products give the scores.
             rows: int64 (n,), rising, and above all rows offered before.
-            error: float64 (m,), what any score so far, these among them, may be off by.
+            error: float64 (m,), what any score so far, including these, may be off by.
         """
         at_once = max(1, SCORES_AT_ONCE // len(rows))
         scratch = np.empty((min(at_once, self.num_queries), len(rows)), np.float32)

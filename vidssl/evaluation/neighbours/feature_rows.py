@@ -94,7 +94,7 @@ def mean_row(raw: np.ndarray) -> np.ndarray:
 
 
 def sum_rows(values: np.ndarray) -> np.ndarray:
-    """Sum every row of float64 (n, D): the same bits whatever rows stand beside it, which BLAS does not promise."""
+    """Sum every row of float64 (n, D), bit-identical for any other rows, which BLAS does not promise."""
     return np.add.reduce(values, axis=1)
 
 

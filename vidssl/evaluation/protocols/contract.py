@@ -52,7 +52,7 @@ class Protocol:
     """A named, versioned way of measuring features.
 
     Attributes:
-        name: such as ``linear-svm/mcl``; it stands in the names of metrics.
+        name: such as ``linear-svm/mcl``; it is part of the names of metrics.
         version: raised when the numbers it gives change.
         summary: what it is, in a line.
         source: paper and section, or "vidssl".
@@ -216,7 +216,7 @@ class ProtocolTable(Mapping[str, Protocol]):
         return len(self._protocols)
 
     def faults(self) -> dict[str, str]:
-        """Return what is broken: nothing, since protocols are no plug-ins."""
+        """Return what is broken: nothing, since protocols are not plug-ins."""
         return {}
 
     def summaries(self) -> dict[str, str]:

@@ -46,7 +46,7 @@ def _copies(history: Iterable[TrainedSplit], catalog: Catalog, rows: np.ndarray)
 def check_unseen(
     history: Iterable[TrainedSplit] | None, catalog: Catalog, rows: np.ndarray, checkpoint: str, consent: str
 ) -> None:
-    """Refuse to test on videos that were trained on; warn where that is not known for want of a list.
+    """Refuse to test on videos that were trained on; warn where that is not known because a list is missing.
 
     Args:
         history: see `seen_in_training`; None passes.
@@ -63,7 +63,7 @@ def check_unseen(
         if not part.can_tell(catalog):
             logger.warning(
                 "Whether %s was trained on the query videos is not known, and the record does not say: the list of its "
-                "%s training videos, %s, is not beside it. Copy it from where the checkpoint was written.",
+                "%s training videos, %s, is not in its folder. Copy it from where the checkpoint was written.",
                 checkpoint,
                 f"{part.num_videos:,}",
                 list_name(part.digest),
@@ -73,7 +73,7 @@ def check_unseen(
     if seen is None or len(seen) == 0:
         return
     exact = any(part.catalog_digest == catalog.digest for part in parts)
-    told_by = "" if exact else ", told by file name and number of frames or by what is in the files,"
+    told_by = "" if exact else ", recognised by file name and number of frames or by the contents of the files,"
     copies = seen[_copies(parts, catalog, seen)]
     if exact and len(copies):
         told_by = f", {len(copies):,} of them as copies under other names, such as {catalog.name(int(copies[0]))},"

@@ -1,4 +1,4 @@
-"""The protocols by name; each stands beside every number it gives, with all its settings."""
+"""The protocols by name; each is stored with every number it gives, with all its settings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LINEAR_CVRL = Protocol(
     name="linear/cvrl",
     version=1,
     summary="a linear layer by SGD on L2-normalised features of augmented clips; softmax averaged over 10 x 3 views",
-    source=f"{CVRL}, its linear evaluation, and the released cvrl_linear_eval_k600.yaml; that draws views anew in each "
+    source=f"{CVRL}, its linear evaluation, and the released cvrl_linear_eval_k600.yaml; that draws new views in each "
     "of the 100 epochs; here the epochs take turns at 10",
     measure=MeasureSpec("classifiers.linear:LinearLayer"),
     clips=ProtocolClips(num_frames=32, stride=2, num_clips=10, num_crops=3, resize=256, crop_size=256),
@@ -124,7 +124,7 @@ FINETUNE_MCL = Protocol(
     version=1,
     summary="the whole network is trained with labels on 32 x 2 frames, dropout 0.9; 20 x 3 views are averaged",
     source=f"{MCL}, its released train_3d.py and run_ucf101.sh; there with Nesterov's momentum, RandAugment (1, 23), "
-    "scores averaged before the softmax, and tested on 16 frames at stride 1 unless told otherwise",
+    "scores averaged before the softmax, and tested on 16 frames at stride 1 by default",
     measure=MeasureSpec(
         "finetuning.recipe:FineTuningRecipe",
         {

@@ -238,5 +238,5 @@ def read_records(file: str | Path) -> list[dict[str, Any]]:
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError:
-            logger.warning("%s, line %d is no record (was a write interrupted?); it is left out.", file, number)
+            logger.warning("%s, line %d is not a record (was a write interrupted?); it is left out.", file, number)
     return records

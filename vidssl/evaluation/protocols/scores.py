@@ -80,7 +80,7 @@ def outcome_of_scores(
         chunks: scores (m, K) of the videos in their order, and scores (m, V, K) of each of their views or None.
 
     Returns:
-        See `classification_metrics`; accuracies of views where their scores are told.
+        See `classification_metrics`; accuracies of views where their scores are given.
     """
     columns, first = class_columns(labels, classes), 0
     predicted, ranks, view_ranks = [], [], []

@@ -81,7 +81,7 @@ class ChangedClips:
             if not videos.changed or videos.views.shape[1] != len(names):
                 raise VidsslError(
                     f"The features of the {what} were not computed under the {len(names)} changes in time "
-                    f"({', '.join(names)}), and cannot be had from those of other clips: let the network see the "
+                    f"({', '.join(names)}), and cannot be computed from those of other clips: let the network see the "
                     "videos again (vidssl evaluate, FrozenFeatureEvaluation, or a FeatureRequest with time_changes)."
                 )
 

@@ -1,11 +1,11 @@
-"""How many frames a motion vector of H.264 spans, where the file does not tell which of several references it means.
+"""How many frames a motion vector of H.264 spans, where the file does not say which of several references it means.
 
 FFmpeg exports whether a vector points to the past or to the future, but not to which frame. The nearest that B-frames
 do not depend on is assumed; x264's default keeps three, and B-frames that others refer to. Where grain makes another
 reference cheaper, the vector spans other frames than assumed, and the flow comes out twice as long, or half. In a part
-of the picture that moves as one, such vectors agree with the others but for their span: there the others decide. Every
-vector votes for the flow that the span assumed gives, and with less weight for what other spans give. Where a part
-moves in several ways nothing is changed: whether another reference was meant, or things move so, cannot be told.
+of the picture that moves as one, such vectors agree with the others except for their span: there the others decide.
+Every vector votes for the flow that the span assumed gives, and with less weight for what other spans give. Where a
+part moves in several ways nothing is changed: whether another reference was meant, or things move so, cannot be known.
 """
 
 from __future__ import annotations

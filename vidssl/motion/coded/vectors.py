@@ -1,4 +1,4 @@
-"""Motion vectors as they stand in a video file, frame by frame in display order."""
+"""Motion vectors as a video file stores them, frame by frame in display order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOOK_DISTANCE = 8  # frames from one look at the picture to the next
 
 
 class CodedFrame(NamedTuple):
-    """What a file says of the way from one frame to the next.
+    """What a file says about the way from one frame to the next.
 
     Attributes:
         number: of the frame, from 0.
@@ -87,7 +87,7 @@ class VectorStream:
 
         Raises:
             DecodingError: no frame decodes, or they change size.
-            NoMotionVectors: there are none, which is told before the first frame is yielded.
+            NoMotionVectors: there are none; raised before the first frame is yielded.
         """
         leading: list[CodedFrame] = []
         moved = False

@@ -12,7 +12,7 @@ from vidssl.reporting.compare.statistics import PairedDifference, Spread
 
 @dataclass(frozen=True)
 class Heading:
-    """What stands above a column.
+    """The heading of a column.
 
     Attributes:
         column: what is measured.

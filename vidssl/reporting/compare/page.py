@@ -37,7 +37,7 @@ def page(shown: Comparison, whole: Comparison, command: str) -> str:
         Section("settings", "Settings that differ", settings_tables(whole)),
         Section("curves", "Learning curves", _curves(shown, [curve["name"] for curve in curves])),
         Section("attention", "What the networks look at", attention_charts(whole)),
-        Section("time", "What the networks know of time", time_charts(whole)),
+        Section("time", "What the networks know about time", time_charts(whole)),
         Section("cost", "Cost", costs_table(whole)),
         Section("pictures", "Pictures", _pictures(whole)),
         Section("protocols", "How it was measured", protocol_folds(whole, PROTOCOLS.summaries())),

@@ -64,7 +64,7 @@ class Strip:
     """Every seed as a dot and the mean as a stroke, on a scale that all rows of a column share.
 
     Attributes:
-        dots: where they lie from left to right, in pixels.
+        dots: their places from left to right, in pixels.
         mean: where the mean lies.
         width: of all, in pixels.
         height: of all, in pixels.

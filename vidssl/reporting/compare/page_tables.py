@@ -23,7 +23,7 @@ IMPORTANT = (
     *("data.augmentations.*.crop_size", "trainer.max_epochs", "trainer.max_steps", "trainer.precision"),
     *("data.catalog", "data.labelled.fraction"),
 )
-"""Keys that say most of what a method is, in the order of the page."""
+"""The most important keys of a method, in the order of the page."""
 RUN_TITLES = (
     *("method", "folder", "seed", "steps", "ended", "wall time", "devices", "vidssl", "commit", "catalog"),
     "training videos",

@@ -17,7 +17,7 @@ from vidssl.runs.run_directory import PICTURES_FOLDER
 KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp"}
 MAX_WIDTH = 1600
 MAX_BYTES = 3_000_000
-"""Of one picture; larger ones, animated that is, are told and left out."""
+"""Largest size of a picture; larger ones, which are animated, are reported and left out."""
 MAX_PAGE_BYTES = 24_000_000
 SMALL_BYTES = 120_000
 """Up to here a still picture stays as it is, pixel by pixel."""
@@ -31,7 +31,7 @@ class Picture:
     """A picture of a run.
 
     Attributes:
-        name: its file name without the ending; pictures of one name stand side by side.
+        name: its file name without the ending; pictures of one name are shown side by side.
         method: label of the method.
         run: the run that it comes from.
         width: in pixels.
@@ -59,7 +59,7 @@ def collect_pictures(methods: Sequence[Method]) -> tuple[list[Picture], list[str
             left_out.append(f"{file}: {error}")
             continue
         if picture is None or len(picture.uri) > room:
-            left_out.append(f"{file}: too large to stand in a page")
+            left_out.append(f"{file}: too large for a page")
             continue
         room -= len(picture.uri)
         pictures.append(picture)

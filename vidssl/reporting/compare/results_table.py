@@ -18,10 +18,10 @@ ROOMY_COLUMNS = 9
 
 @dataclass(frozen=True)
 class Group:
-    """What stands above columns that share data set and protocol.
+    """The heading of columns that share data set and protocol.
 
     Attributes:
-        columns: how many it stands above.
+        columns: how many it spans.
         data: name of the data set.
         protocol: its name.
         kind: classes of CSS.
@@ -35,7 +35,7 @@ class Group:
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """What stands above one column: the metric, and the classes of CSS of all its cells."""
+    """The heading of one column: the metric, and the classes of CSS of all its cells."""
 
     metric: str
     kind: str

@@ -71,7 +71,7 @@ class Run:
     """The folder of a run.
 
     Attributes:
-        folder: where it lies.
+        folder: where it is.
         config: its resolved configuration; empty where there is none.
         facts: its run.json; empty for runs that an earlier version made.
         rows: its metrics.csv.
@@ -151,7 +151,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """Read the folders of runs, in their order.
 
     Raises:
-        VidsslError: one is no folder of a run, or is given twice; the message says which, and what lies there.
+        VidsslError: one is not the folder of a run, or is given twice; the message says which, and what is there.
     """
     resolved = [folder.resolve() for folder in folders]
     twice = [str(folder) for folder, place in zip(folders, resolved, strict=True) if resolved.count(place) > 1]
@@ -194,8 +194,8 @@ def check_folder(folder: Path) -> None:
         raise VidsslError(f"{folder} {kind}: give the folder of a run.{nearest(folder.name, beside)}")
     below = sorted(path.name for path in folder.iterdir() if _is_run(path))
     if below:
-        raise VidsslError(f"{folder} is no run, it holds {len(below)} of them: give {folder}/* or some of these.")
-    raise VidsslError(f"{folder} is no folder of a run: it has no {CONFIG_FILE}, {METRICS_FILE} or {RUN_FILE}.")
+        raise VidsslError(f"{folder} is not a run; it holds {len(below)} runs: give {folder}/* or some of these.")
+    raise VidsslError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}, {METRICS_FILE} or {RUN_FILE}.")
 
 
 def _is_run(folder: Path) -> bool:
@@ -210,7 +210,7 @@ def _read_config(file: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError) as error:
         raise VidsslError(f"{file} cannot be read: {error}") from error
     if not isinstance(values, dict):
-        raise VidsslError(f"{file} is no configuration of a run: it holds no keys.")
+        raise VidsslError(f"{file} is not the configuration of a run: it holds no keys.")
     return values
 
 

@@ -19,14 +19,14 @@ from vidssl.reporting.compare.statistics import Spread, paired_difference, sprea
 from vidssl.reporting.main_metrics import main_metric, metric_rank, protocol_rank, repeated
 
 MAIN_COLUMNS = 3
-"""Shown where nothing is asked for: the main metric of so many protocols."""
+"""The number of protocols whose main metric is shown by default."""
 UNTRAINED = "untrained"
 COSTS = ("wall_seconds", "device_hours", "videos_per_second", "clips_per_second", "steps")
 SIZES = ("backbone_parameters", "trainable_parameters")
 
 
 def compare(methods: Sequence[Method], metrics: Sequence[str] = (), baseline: str | None = None) -> Comparison:
-    """Lay methods side by side.
+    """Compare methods.
 
     Args:
         methods: with the runs that count.
@@ -217,8 +217,8 @@ def _notes_on_conditions(headings: Sequence[Heading]) -> list[str]:
             )
     if any(not heading.conditions.recorded for heading in headings):
         notes.append(
-            "Some runs hold no record of how they were measured (evaluations.jsonl); what their configuration says of "
-            "clips and splits was taken instead."
+            "Some runs hold no record of how they were measured (evaluations.jsonl); clips and splits are those of "
+            "their configurations."
         )
     return notes
 

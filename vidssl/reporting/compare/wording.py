@@ -28,7 +28,7 @@ COST_TITLES = {
 
 
 def number(value: float, *, percent: bool) -> str:
-    """Say a value: in % with one decimal, or with three digits where it is no share."""
+    """Return a value as text: in % with one decimal, or with three digits where it is not a share."""
     if not math.isfinite(value):
         return NOTHING
     return share_in_percent(value) if percent else f"{value:.3g}"
@@ -41,7 +41,7 @@ def spread_text(spread: Spread, *, percent: bool) -> str:
 
 
 def signed(value: float, *, percent: bool) -> str:
-    """Say a difference with its sign, a true minus among them; one that rounds to 0 has none."""
+    """Return a difference with its sign (a typographic minus); one that rounds to 0 has none."""
     text = number(value, percent=percent)
     if text.strip("-0.") == "":
         return text.lstrip("-")
@@ -132,7 +132,7 @@ def legend(comparison: Comparison) -> list[str]:
         seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"
         lines.append(
             f"Differences from {comparison.baseline} are paired over {seeds} shared seeds, with the 95 % interval of "
-            "their mean (Student's t); bold ones leave out 0. The interval tells of seeds, not of other videos, and is "
+            "their mean (Student's t); bold ones leave out 0. The interval describes seeds, not other videos, and is "
             "not corrected for looking at many columns."
         )
     if comparison.repeats:

@@ -175,7 +175,7 @@ class _Lines:
         print(standing.line, flush=True)
 
     def say(self, doing: str) -> None:
-        """Nothing: the next line tells what came out."""
+        """Nothing: the next line has the result."""
 
     def end(self, standing: Standing) -> None:
         if self._enabled and standing.step != self._last_step:

@@ -50,7 +50,7 @@ def _draw_curve(axis: Axes, views: Sequence[np.ndarray], motion: VideoMotion, sa
         _draw_thresholds(axis, clip_motion, sampler, motion)
         kept = np.concatenate(sampler.focused_starts(motion.num_frames, motion))
         if not np.isin([indices[0] for indices in views], kept).all():
-            title += " (these clips were drawn without heeding motion)"
+            title += " (these clips were drawn without using motion)"
     axis.set_ylim(bottom=0)
     axis.set_ylabel(f"T-motion\n({MOTION_UNIT})", fontsize=9)
     axis.legend(fontsize=8, frameon=False, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)

@@ -16,7 +16,7 @@ DOTS_PER_INCH = 100
 TALLEST_FRAME_INCHES = 3.8
 MOST_VIEWS_BESIDE = 2
 STRIP_FRAMES = 12
-"""Frames of all views that stand side by side, where what the network sees is below."""
+"""Number of frames of all views in a row, where what the network sees is below."""
 
 
 def contact_sheet(page: Page, file: Path) -> Path:

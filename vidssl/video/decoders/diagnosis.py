@@ -82,7 +82,7 @@ def open_container(path: str, file: BytesIO | None = None) -> av.container.Input
 
 
 def hides_frames(path: str) -> bool:
-    """Tell whether the file, which can be opened, has an edit list that leaves out frames of its video."""
+    """Return whether the file, which can be opened, has an edit list that leaves out frames of its video."""
     import av
 
     with open_container(path) as container:

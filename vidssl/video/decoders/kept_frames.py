@@ -56,7 +56,7 @@ class KeptFrames:
         self._restart_collector()
 
     def has_room_for(self, num_frames: int, width: int, height: int) -> bool:
-        """Tell whether so many frames of 8 bits and 4:2:0 would be kept."""
+        """Return whether this many frames of 8 bits and 4:2:0 would be kept."""
         return self._is_open and num_frames * width * height * 3 // 2 < self._max_bytes
 
     def begin(self) -> None:

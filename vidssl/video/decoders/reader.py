@@ -64,7 +64,7 @@ class Reader(Protocol):
         ...
 
     def info(self) -> VideoInfo:
-        """Decode the whole video and tell what it holds."""
+        """Decode the whole video and return what it holds."""
         ...
 
     def close(self) -> None:

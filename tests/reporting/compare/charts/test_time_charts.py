@@ -1,4 +1,4 @@
-"""The charts of what networks know of time, from records that are made up."""
+"""The charts of what networks know about time, from records that are made up."""
 
 import json
 import re
@@ -86,7 +86,7 @@ def test_table_and_page_show_them(folders, tmp_path, capsys):
     assert printed.index("unchanged_nearest") < printed.index("shuffled_nearest") < printed.index("half_speed_nearest")
     assert "Not shown: toy/knn/top1, toy/knn/top5, toy/temporal/queries/unchanged_linear" in " ".join(printed.split())
     text = page.read_text()
-    assert "What the networks know of time" in text
+    assert "What the networks know about time" in text
     (panel,) = re.findall(r'<figure class="panel time">.*?</figure>', text, re.DOTALL)
     assert panel.count('class="interval"') == 2 * 2 * len(CHANGES)
     assert "95 % interval over videos 55.0 to 65.0" in panel

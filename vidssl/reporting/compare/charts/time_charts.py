@@ -22,7 +22,7 @@ TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class TimeMark:
-    """An accuracy of a run: where it lies in pixels, the ends of its interval (None without one), and it in words."""
+    """An accuracy of a run: its place in pixels, the ends of its interval (None without one), and its text."""
 
     kind: str
     x: str
@@ -51,7 +51,7 @@ class TimeChart:
 
     @property
     def height(self) -> int:
-        """Of the rows, in pixels; the numbers of the axis stand below."""
+        """Height of the rows, in pixels; the numbers of the axis are below."""
         return TOP + ROW * len(self.rows)
 
 
