@@ -87,7 +87,7 @@ class ClipBatch:
         return self._map(lambda tensor: tensor.to(*args, **kwargs))
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
-        """Keep the memory of every tensor from being used anew before what the stream has queued is done."""
+        """Keep the memory of every tensor from being used again before what the stream has queued is done."""
 
         def record(tensor: Tensor) -> Tensor:
             tensor.record_stream(stream)

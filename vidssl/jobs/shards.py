@@ -26,7 +26,7 @@ _MARK = b"vmr1"
 _HEAD = struct.Struct("<4sIqII")
 _CHECKED_FROM = 8
 ABOUT_ROW = -1
-"""Row number of the record that tells what a shard is for."""
+"""Row number of the record that says what a shard is for."""
 SUFFIX = ".records"
 
 

@@ -20,7 +20,7 @@ def is_written(trainer: Trainer) -> bool:
 
 
 class TrainingLog:
-    """Logs what an objective says of a training step, in the steps in which anybody looks at it.
+    """Logs what an objective reports about a training step, in the steps in which anybody looks at it.
 
     Besides the loggers that is who asks at the first step, after an epoch or after the run
     (`trainer.callback_metrics`), and any callback that monitors one of the values or names its files after it.

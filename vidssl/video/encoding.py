@@ -102,7 +102,7 @@ def pack(place: str, preset: Preset, fps: float) -> Packed:
     """Encode or copy a video, and decode the result.
 
     Args:
-        place: where it lies.
+        place: where it is.
         preset: how.
         fps: frames per second of the result, where it is encoded; 0 where that is not known.
 

@@ -336,7 +336,7 @@ def test_what_a_job_needs(sources, tmp_path):
         job_of(sources, tmp_path, shard_bytes=0)
     write_catalog(tmp_path / "old.catalog", [VideoRow("a", -1, -1, 1, 25.0, 8, 8, 1.0)], classes=[], group_names=[],
                   splits={}, root=".", source={})  # fmt: skip
-    with pytest.raises(VidsslError, match="says nothing of its files"):
+    with pytest.raises(VidsslError, match="says nothing about its files"):
         job_of(Catalog.open(tmp_path / "old.catalog"), tmp_path)
 
 

@@ -1,9 +1,9 @@
 """What is to be packed, where to, and how it is divided.
 
 The videos are divided into units by the size of their sources, the same whoever packs them; a unit becomes one shard,
-or some files of a folder. While a unit is worked on, what is done of it lies in a file of records, which survives
-whatever kills its writer; once it is complete, its shard is written in one piece, and an index takes the place of the
-records. The catalog is made of the indices of all units.
+or some files of a folder. While a unit is being packed, its finished videos are kept in a file of records, which
+survives the death of its writer. When the unit is complete, its shard is written in one piece, and an index replaces
+the records. The catalog is made from the indices of all units.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PackJob:
         if self.shard_bytes is not None and self.shard_bytes < 1:
             raise VidsslError(f"A shard has a size above 0, not {self.shard_bytes}.")
         if not self.catalog.knows_files:
-            raise VidsslError(f"{self.catalog.file} says nothing of its files (version 0.1); prepare it again.")
+            raise VidsslError(f"{self.catalog.file} says nothing about its files (version 0.1); prepare it again.")
 
     @property
     def preset(self) -> Preset:
@@ -73,7 +73,7 @@ class PackJob:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What those must be for, and what the catalog says of where its videos come from."""
+        """What those must be for, and what the catalog says about where its videos come from."""
         encoding = None if self.preset.encoding is None else asdict(self.preset.encoding)
         named = {"preset": self.preset_name, "encoding": encoding}
         return {"catalog": self.catalog.digest, **named, "shard_bytes": self.shard_bytes}
@@ -114,7 +114,7 @@ class PackJob:
         return self.folder / f"unit-{unit:06d}{SUFFIX}"
 
     def index(self, unit: int) -> Path:
-        """Return the file that tells of a complete unit."""
+        """Return the index file of a complete unit."""
         return self.folder / f"unit-{unit:06d}.index"
 
     def shard_name(self, unit: int) -> str:

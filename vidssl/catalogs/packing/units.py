@@ -52,7 +52,7 @@ def finish_unit(job: PackJob, unit: int) -> None:
 
 
 def read_index(job: PackJob, unit: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each row of a complete unit with what the catalog will say of it, or with the reason why it is left out.
+    """Yield each row of a complete unit with its entry in the catalog, or with the reason why it is left out.
 
     Raises:
         VidsslError: the index is damaged, or is that of another job.

@@ -25,7 +25,7 @@ from vidssl.video.decoders.reader import DecodingError
 from vidssl.video.encoding import PRESETS, pack
 
 Watch = Callable[[int, int], None]
-"""Told how many videos of the share are done so far, and how many of those are bad."""
+"""Called with the number of videos of the share done so far, and the number of bad ones among them."""
 Outcome = tuple[dict[str, Any], bytes]
 """Plain values of a packed video, and its bytes."""
 

@@ -29,12 +29,12 @@ DEFAULT_PRESET = "fast"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 _ABOUT = """Pack the videos of a catalog so that loading them is cheap: encoded with a key frame every second, or copied
-as they are, into tar shards or into a folder, with a catalog of the packed videos. Labels, splits and what a video is
-recognised by stay; frame n of a packed video is frame n of its source."""
+as they are, into tar shards or into a folder, with a catalog of the packed videos. Labels, splits and the identity of
+videos are kept; frame n of a packed video is frame n of its source."""
 
 _EPILOG = """presets
 {presets}
-  Sound is left out, but for keep. Videos smaller than a preset's size are not enlarged.
+  Sound is removed, except with keep. Videos smaller than a preset's size are not enlarged.
 
 examples
   vidssl pack --catalog data/kinetics400.catalog --output data/kinetics400_fast --preset fast
@@ -43,15 +43,15 @@ examples
 
 what is written
   OUTPUT holds the videos, or shard-000000.tar, ... in the layout of WebDataset (KEY.mp4, KEY.json), and a catalog of
-  the same name as the one given. All can be moved together. A video that cannot be packed is listed with its reason.
+  the same name as the given one. They can be moved together. A video that cannot be packed is listed with its reason.
 
 interrupted or killed
-  The same command goes on where it stopped. A video that crashes or hangs costs only itself.
+  The same command continues where it stopped. A video that crashes or hangs does not affect the others.
 
 several machines, one disk
   srun --ntasks 64 --cpus-per-task 8 vidssl pack --catalog ... --output ... --shards 1GB
   vidssl pack ... --share 0/8        by hand, or from a job array: --share $SLURM_ARRAY_TASK_ID/8
-  Every process takes its share of the shards; the one that ends last writes the catalog."""
+  Every process packs its share of the shards. The last one to end writes the catalog."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,8 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--catalog", required=True, type=Path, metavar="FILE", help="a catalog that vidssl prepare wrote")
     add("--root", type=Path, metavar="DIR", help="folder of its videos (the recorded one)")
     add("--output", required=True, type=Path, metavar="DIR", help="folder to write: new, empty, or of the same command")
-    add("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="how (default: %(default)s)")
-    add("--shards", metavar="SIZE", help="write tar shards of about this size, such as 1GB (default: a file a video)")
+    add("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="how to encode (default: %(default)s)")
+    add(
+        "--shards",
+        metavar="SIZE",
+        help="write tar shards of about this size, such as 1GB (default: one file per video)",
+    )
     add("--workers", type=int, metavar="N", help=f"processes (default: one per core, {default_workers()} here)")
     add("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS", help="give a video up after (%(default)g)")
     add("--share", metavar="K/N", help="work on share K of N, from 0 (default: as torchrun or SLURM say)")
@@ -144,7 +148,7 @@ def _announcement(job: PackJob, share: Share, processes: Processes) -> str:
         f"{size_text(free_bytes(job.output / '_'))} free",
         f"  time       about {hours:,.1f} core-hours, {duration_text(seconds)} with {processes.num_workers} processes"
         f"{f' in each of {share.count} shares' if share.count > 1 else ''}",
-        f"  processes  {processes.num_workers}, at most {processes.timeout_seconds:g} s a video",
+        f"  processes  {processes.num_workers}, at most {processes.timeout_seconds:g} s per video",
     ]
     if share.count > 1:
         lines.append(f"  share      {share}, {job.num_videos(share):,} videos ({share.origin})")
