@@ -27,6 +27,7 @@ NARROW = {
     "VICReg": {"hidden_dims": [32], "embedding_dim": 16},
 }
 CONTRACTS = {name: Contract(name, NARROW.get(name)) for name in OBJECTIVES.names()}
+SYNCHRONISED = {name: Contract(name, NARROW.get(name), synchronised=True) for name in OBJECTIVES.names()}
 
 
 class Embeds(Objective):
@@ -106,11 +107,14 @@ class NoClips(Embeds):
     num_views = 0
 
 
+WITHOUT_GATHER = Contract(WithoutGather)
+
+
 @pytest.fixture(scope="module")
 def on_two_processes():
     """A step of every objective on two processes, which are started once for all of them."""
-    contracts = {**CONTRACTS, "WithoutGather": Contract(WithoutGather)}
-    results = gradients_on_two_processes([contract.case for contract in contracts.values()])
+    contracts = [*CONTRACTS.values(), *SYNCHRONISED.values(), WITHOUT_GATHER]
+    results = gradients_on_two_processes([contract.case for contract in contracts])
     return dict(zip(contracts, results, strict=True))
 
 
@@ -121,17 +125,17 @@ def test_our_objectives_keep_the_contract(name, check):
     assert result.outcome == "passed", result.detail
 
 
+@pytest.mark.parametrize("contracts", [CONTRACTS, SYNCHRONISED], ids=["running", "synchronised"])
 @pytest.mark.parametrize("name", OBJECTIVES.names())
-def test_our_objectives_learn_the_same_on_two_processes(name, on_two_processes):
-    CONTRACTS[name].on_two_processes = on_two_processes[name]
-    result = CONTRACTS[name].run("processes")
+def test_our_objectives_learn_the_same_on_two_processes(name, contracts, on_two_processes):
+    contracts[name].on_two_processes = on_two_processes[contracts[name]]
+    result = contracts[name].run("processes")
     assert result.outcome == "passed", result.detail
 
 
 def test_a_loss_over_the_batch_of_one_process_alone_is_found(on_two_processes):
-    contract = Contract(WithoutGather)
-    contract.on_two_processes = on_two_processes["WithoutGather"]
-    result = contract.run("processes")
+    WITHOUT_GATHER.on_two_processes = on_two_processes[WITHOUT_GATHER]
+    result = WITHOUT_GATHER.run("processes")
     assert result.outcome == "failed"
     assert re.match(
         r"two processes with half of the videos each differ from one: loss \(.* of it\), gradient", result.detail

@@ -13,6 +13,7 @@ from vidssl_with_extras import PlainBackbone  # noqa: F401  (registers the backb
 
 from vidssl.errors import VidsslError
 from vidssl.losses.motion_alignment import FORMS
+from vidssl.nn.sync_batch_norm import synchronised
 from vidssl.objectives.base import BackboneSpec
 from vidssl.objectives.mcl import MCL, MotionAlignment
 from vidssl.objectives.moco import MomentumContrast
@@ -334,10 +335,11 @@ def test_mistakes_are_named(build, message):
         build()
 
 
-def test_synchronised_batch_norm_is_refused_with_a_gradient_form():
+def test_batch_norm_without_second_derivatives_is_refused_with_a_gradient_form():
     refused = nn.SyncBatchNorm.convert_sync_batchnorm(mcl("small"))
-    with pytest.raises(VidsslError, match=r"trainer\.sync_batchnorm to false"):
+    with pytest.raises(VidsslError, match=r"take vidssl\.nn\.SyncBatchNorm"):
         refused.on_fit_start()
+    synchronised(mcl("small")).on_fit_start()
     for harmless in (mcl("small", form="feature"), mcl("small", terms=())):
         nn.SyncBatchNorm.convert_sync_batchnorm(harmless).on_fit_start()
 

@@ -37,6 +37,7 @@ from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 from vidssl.jobs.notices import Notices
 from vidssl.jobs.parent import ending_with_launcher
+from vidssl.nn.sync_batch_norm import LayerSync
 from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
 from vidssl.objectives.contract import fault_of
@@ -195,6 +196,8 @@ class VidsslCLI(LightningCLI):
         kwargs["plugins"] = list(plugins) if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in kwargs["plugins"]):
             kwargs["plugins"].append(AtomicCheckpointIO())
+        if self.config_init.trainer.get("sync_batchnorm"):
+            kwargs["plugins"].append(LayerSync())
         try:
             return super().instantiate_trainer(**kwargs)
         # how Lightning's Trainer tells of values it cannot use

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from vidssl.nn.schedules import rising_momentum as rising_momentum
     from vidssl.nn.schedules import warmup_cosine as warmup_cosine
     from vidssl.nn.shuffled_norm import encode_shuffled as encode_shuffled
+    from vidssl.nn.sync_batch_norm import LayerSync as LayerSync
+    from vidssl.nn.sync_batch_norm import SyncBatchNorm as SyncBatchNorm
+    from vidssl.nn.sync_batch_norm import synchronised as synchronised
 
 offer(
     __name__,
@@ -31,4 +34,5 @@ offer(
     momentum_encoder=["MomentumEncoder"],
     schedules=["rising_momentum", "warmup_cosine"],
     shuffled_norm=["encode_shuffled"],
+    sync_batch_norm=["LayerSync", "SyncBatchNorm", "synchronised"],
 )

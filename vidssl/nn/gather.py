@@ -26,6 +26,19 @@ class _Gather(torch.autograd.Function):
         return gradient[first : first + ctx.num_rows]
 
 
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        # Every process has the sum, so the gradients of all add up; by the same function, which has derivatives again.
+        return _Sum.apply(gradient)
+
+
 def world_size() -> int:
     """Return the number of processes that train together; 1 without distributed training."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
@@ -66,6 +79,20 @@ def gather_with_gradients(rows: Tensor) -> Tensor:
         float (world_size * B, ...); `rows` itself on one process.
     """
     return _Gather.apply(rows) if world_size() > 1 else rows
+
+
+def sum_with_gradients(values: Tensor) -> Tensor:
+    """Return the sum over all processes, with derivatives of any order.
+
+    The derivatives are those of the sum of what all processes make of it; every process has to take them.
+
+    Args:
+        values: float, the same shape on every process.
+
+    Returns:
+        The same shape; `values` themselves on one process.
+    """
+    return _Sum.apply(values) if world_size() > 1 else values
 
 
 @torch.no_grad()

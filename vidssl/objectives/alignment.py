@@ -185,18 +185,18 @@ class MotionAligner:
         )
 
     def begin(self, objective: nn.Module) -> None:
-        """Begin a run: refuse synchronised BatchNorm where the loss needs a second derivative; torch's has none.
+        """Begin a run: refuse torch's SyncBatchNorm, without a second derivative, where the loss needs one.
 
         Raises:
-            VidsslError: trainer.sync_batchnorm with a weighted form of alignment.
+            VidsslError: such layers with a weighted form of alignment.
         """
         self._is_first = True
         synchronised = [name for name, module in objective.named_modules() if isinstance(module, nn.SyncBatchNorm)]
         if synchronised and self.settings.needs_gradient:
             raise VidsslError(
                 f"model.alignment.form {self.settings.form!r} trains through second derivatives, which "
-                f"torch.nn.SyncBatchNorm ({synchronised[0]}, ...) does not have: set trainer.sync_batchnorm to false, "
-                "model.alignment.form to 'feature' or model.alignment.terms to []."
+                f"torch.nn.SyncBatchNorm ({synchronised[0]}, ...) does not have: take vidssl.nn.SyncBatchNorm, as "
+                "trainer.sync_batchnorm of vidssl fit does (in Python: Trainer(plugins=[vidssl.nn.LayerSync()]))."
             )
 
     def report_first(self, prediction: Tensor) -> None:

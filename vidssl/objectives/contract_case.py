@@ -50,11 +50,14 @@ class Case:
         class_path: ``package.module.Class``.
         settings: what is below ``init_args`` in a configuration; without ``backbone``, it is the small one.
         clips: what it is checked with.
+        synchronised: whether BatchNorm takes the statistics of the batch of all processes where it is compared with one
+            process; without, it takes its running statistics there.
     """
 
     class_path: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     clips: ClipShape = ClipShape()
+    synchronised: bool = False
 
     @classmethod
     def of(cls, objective: str | type[Objective], settings: Mapping[str, Any] | None = None, **kwargs: Any) -> Case:

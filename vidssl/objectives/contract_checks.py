@@ -78,6 +78,7 @@ class Contract:
         settings: what is below ``init_args`` in a configuration, as plain values; without ``backbone``, it is
             the small one.
         clips: what it is checked with.
+        synchronised: see `Case`.
 
     Raises:
         VidsslError: nothing that can be used has this name.
@@ -88,8 +89,10 @@ class Contract:
         objective: str | type[Objective],
         settings: Mapping[str, Any] | None = None,
         clips: ClipShape | None = None,
+        *,
+        synchronised: bool = False,
     ) -> None:
-        self.case = Case.of(objective, settings, clips=clips or ClipShape())
+        self.case = Case.of(objective, settings, clips=clips or ClipShape(), synchronised=synchronised)
 
     def run(self, check: str) -> CheckResult:
         """Run one of `CHECKS`; whatever an objective raises is a failed check.

@@ -20,6 +20,7 @@ from torch.multiprocessing.spawn import spawn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vidssl.jobs.loader_workers import prepare_worker, worker_context
+from vidssl.nn.sync_batch_norm import synchronised
 from vidssl.objectives.base import Objective
 from vidssl.objectives.contract_case import Case
 from vidssl.types import ClipBatch
@@ -196,10 +197,10 @@ def step(objective: Objective, batch: ClipBatch) -> Any:
 
 
 def gradients_of_a_step(case: Case, share: slice = slice(None)) -> dict[str, Tensor]:
-    """Return loss and gradients of a step, batch statistics aside.
+    """Return loss and gradients of a step, the statistics of a share of the batch aside.
 
-    BatchNorm layers take their running statistics: those of a batch are another network's on another number of
-    processes, and not the objective's affair.
+    BatchNorm layers take their running statistics, or those of all processes (`Case.synchronised`). Those of a share
+    are another network's on another number of processes, and not the objective's affair.
 
     Args:
         case: what is run.
@@ -209,8 +210,10 @@ def gradients_of_a_step(case: Case, share: slice = slice(None)) -> dict[str, Ten
         ``loss`` and the gradient of every parameter that gets one, by its name.
     """
     objective = case.build()
+    if case.synchronised:
+        synchronised(objective)
     for module in objective.modules():
-        if isinstance(module, BATCH_NORMS):
+        if isinstance(module, BATCH_NORMS) and not case.synchronised:
             module.eval()
     loss = step(objective, _part(case.batch(objective), share))
     loss.backward()
