@@ -50,20 +50,29 @@ class LARS(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, parameter.grad, group)
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if moved:
+                self._move(moved, group)
         return loss
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        gradient = gradient.add(parameter, alpha=group["weight_decay"])
-        if parameter.ndim > 1:
-            gradient = gradient * _scale(parameter.norm(), gradient.norm(), group["trust"])
-        state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
-        parameter.add_(velocity, alpha=-group["lr"])
+    def _move(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        """Move parameters by a few kernels for all of them."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+        kernels = [number for number, parameter in enumerate(parameters) if parameter.ndim > 1]
+        if kernels:
+            sizes = torch.stack(torch._foreach_norm([parameters[number] for number in kernels]))
+            slopes = torch.stack(torch._foreach_norm([gradients[number] for number in kernels]))
+            scales = _scale(sizes, slopes, group["trust"]).unbind()
+            for number, scale in zip(kernels, scales, strict=True):
+                gradients[number].mul_(scale)
+        for parameter in parameters:
+            if "momentum_buffer" not in self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        velocities = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        torch._foreach_mul_(velocities, group["momentum"])
+        torch._foreach_add_(velocities, gradients)
+        torch._foreach_add_(parameters, velocities, alpha=-group["lr"])
 
 
 def _scale(size: Tensor, slope: Tensor, trust: float) -> Tensor:

@@ -10,6 +10,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from vidssl.errors import VidsslError
+
 
 class MomentumEncoder(nn.Module):
     """Encodes keys with an exponential moving average of the query encoder's parameters, without gradients.
@@ -44,6 +46,8 @@ class MomentumEncoder(nn.Module):
             momentum: of this update, in [0, 1], where a schedule says it; None takes the constructor's.
         """
         momentum = self.momentum if momentum is None else momentum
-        for own_part, part in zip(self.encoder, modules, strict=True):
-            for own, parameter in zip(own_part.parameters(), part.parameters(), strict=True):
-                own.lerp_(parameter, 1 - momentum)
+        own: list[Tensor] = [parameter for part in self.encoder for parameter in part.parameters()]
+        theirs: list[Tensor] = [parameter for part in modules for parameter in part.parameters()]
+        if [parameter.shape for parameter in own] != [parameter.shape for parameter in theirs]:
+            raise VidsslError("MomentumEncoder.update takes the modules that its constructor was given.")
+        torch._foreach_lerp_(own, theirs, 1 - momentum)  # a few kernels for all parameters
