@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vidssl.errors import VidsslError, nearest
 from vidssl.nn.gather import gather_with_gradients, rank
+from vidssl.nn.products import product
 
 REDUCTIONS = {"mean": lambda num_views: 1, "sum": lambda num_views: num_views}
 """Name in a configuration -> factor of the mean over pairs of views."""
@@ -89,10 +90,10 @@ def _one_direction(
 
     Each view is (N, D); the one with the number `positive` holds the positives.
     """
-    to_positive_view = queries @ views[positive].T / temperature
+    to_positive_view = product(queries, views[positive].T) / temperature
     itself = F.one_hot(own, len(views[positive])).bool()
     others = [view for number, view in enumerate(views) if number != positive]
-    to_others = [(queries @ view.T / temperature).masked_fill(itself, -torch.inf) for view in others]
+    to_others = [(product(queries, view.T) / temperature).masked_fill(itself, -torch.inf) for view in others]
     logits = torch.cat((to_positive_view, *to_others), dim=1)
     with torch.no_grad():
         probabilities = logits.softmax(dim=1)

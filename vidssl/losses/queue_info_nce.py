@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidssl.errors import VidsslError
+from vidssl.nn.products import product
 
 
 @dataclass
@@ -51,8 +52,8 @@ def queue_info_nce(
     _check_shapes(queries, positives)
     with torch.autocast(queries.device.type, enabled=False):
         queries = queries.float()
-        to_positives = torch.einsum("bd,bpd->bp", queries, positives.float()) / temperature
-        to_negatives = queries @ negatives.float().T / temperature
+        to_positives = product(positives.float(), queries[..., None]).squeeze(-1) / temperature
+        to_negatives = product(queries, negatives.float().T) / temperature
         if left_out is not None:  # not -inf, whose sum has no gradient where all are left out
             to_negatives = to_negatives.masked_fill(left_out, torch.finfo(to_negatives.dtype).min)
         # -log(e^p / (e^p + sum_n e^n)) = log(1 + e^(log sum_n e^n - p)): the negatives are summed once for all P
@@ -79,8 +80,8 @@ def clip_info_nce(queries: Tensor, same_clip: Tensor, other_clips: Tensor, *, te
     _check_shapes(queries, other_clips)
     with torch.autocast(queries.device.type, enabled=False):
         queries = queries.float()
-        to_same = torch.einsum("bd,bd->b", queries, same_clip.float())[:, None]
-        margin = (to_same - torch.einsum("bd,bod->bo", queries, other_clips.float())) / temperature
+        to_same = (queries * same_clip.float()).sum(dim=1, keepdim=True)
+        margin = (to_same - product(other_clips.float(), queries[..., None]).squeeze(-1)) / temperature
         return ContrastOutput(F.softplus(-margin).mean(), (margin.detach() > 0).float().mean())
 
 

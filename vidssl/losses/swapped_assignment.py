@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vidssl.errors import VidsslError
 from vidssl.nn.gather import gather, rank
+from vidssl.nn.products import product
 
 
 @dataclass
@@ -83,7 +84,8 @@ def swapped_assignment(
             f"{tuple(prototypes.shape)}."
         )
     with torch.autocast(prototypes.device.type, enabled=False):
-        scores = torch.stack([view.float() for view in embeddings], dim=1) @ prototypes.float().T
+        rows = torch.stack([view.float() for view in embeddings], dim=1)
+        scores = product(rows.flatten(0, 1), prototypes.float().T).unflatten(0, rows.shape[:2])
         own = slice(rank() * len(scores), (rank() + 1) * len(scores))
         codes = [
             sinkhorn(view, epsilon=epsilon, num_iterations=num_iterations)[own] for view in gather(scores).unbind(1)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vidssl.errors import VidsslError
 from vidssl.nn.gather import gather_with_gradients
+from vidssl.nn.products import product
 
 EPSILON = 1e-4
 """Added to the variance under the root (section 4.1)."""
@@ -75,7 +76,7 @@ def _variance(centred: Tensor) -> Tensor:
 
 
 def _covariance(centred: Tensor) -> Tensor:
-    covariance = centred.T @ centred / (len(centred) - 1)
+    covariance = product(centred.T, centred) / (len(centred) - 1)
     dim = len(covariance)
     # without its last entry, the matrix in rows of D + 1 has the diagonal as its first column
     off_diagonal = covariance.flatten()[:-1].view(dim - 1, dim + 1)[:, 1:]
