@@ -62,14 +62,14 @@ def test_any_frame_is_cheap_to_reach_and_the_vectors_are_of_one_reference(tmp_pa
     with av.open(str(file)) as container:
         (stream,) = container.streams
         packets = [packet for packet in container.demux(stream) if packet.size]
-        assert [n for n, packet in enumerate(packets) if packet.is_keyframe] == [0, 30, 60]
+        assert [n for n, packet in enumerate(packets) if packet.is_keyframe] == [0, 20, 40, 60]
         assert [packet.pts for packet in packets] == [packet.dts for packet in packets]
         assert (packets[0].pts, stream.start_time) == (0, 0)
         assert {packet.duration for packet in packets} == {packets[0].duration}
         assert not stream.codec_context.has_b_frames
         assert stream.average_rate == 25
     told = file.read_bytes()  # x264 writes its settings into the stream
-    assert all(setting in told for setting in (b" ref=1 ", b" bframes=0 ", b" cabac=0 ", b" keyint=30 ", b" crf=23.0 "))
+    assert all(setting in told for setting in (b" ref=1 ", b" bframes=0 ", b" cabac=0 ", b" keyint=20 ", b" crf=23.0 "))
 
 
 def test_the_same_bytes_every_time(tmp_path):

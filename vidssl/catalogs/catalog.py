@@ -23,6 +23,7 @@ from vidssl.catalogs.writing import write_catalog as write_catalog
 from vidssl.errors import UnknownNameError, VidsslError, nearest
 from vidssl.storage.container import Verify, unpack_string, unpack_strings
 from vidssl.video.decoders.reader import DecodingError
+from vidssl.video.remote import UrlFolder, is_url
 
 
 class Catalog:
@@ -32,7 +33,7 @@ class Catalog:
 
     Attributes:
         file: the catalog file, absolute.
-        root: the folder to which the videos' paths are relative.
+        root: the folder to which the videos' paths are relative; a URL's where they lie in object storage.
         root_is_absolute: whether it stays where it is when the catalog file moves.
         digest: 16 hexadecimal digits that change with the videos, labels, groups and splits, but not with the
             folder of the files.
@@ -40,10 +41,12 @@ class Catalog:
         split_names: the splits, without "all".
     """
 
-    def __init__(self, file: Path, arrays: dict[str, np.ndarray], header: dict[str, Any], root: Path) -> None:
+    def __init__(
+        self, file: Path, arrays: dict[str, np.ndarray], header: dict[str, Any], root: Path | UrlFolder
+    ) -> None:
         self.file = file
         self.root = root
-        self.root_is_absolute = os.path.isabs(header["root"])
+        self.root_is_absolute = os.path.isabs(header["root"]) or is_url(header["root"])
         self.digest: str = header["digest"]
         self.source: dict[str, Any] = header["source"]
         self.split_names: list[str] = header["splits"]
@@ -57,7 +60,7 @@ class Catalog:
 
         Args:
             path: the file that ``vidssl prepare`` wrote.
-            root: the videos' folder, when they do not lie where they were at preparation.
+            root: the videos' folder or its URL, when they do not lie where they were at preparation.
             verify: which checksums are compared, see `vidssl.storage.container.map_arrays`.
 
         Raises:
@@ -68,7 +71,10 @@ class Catalog:
         lost = [name for name in header["splits"] if f"split/{name}" not in arrays]
         if lost:
             raise VidsslError(f"The catalog {file} is damaged: it has no rows of the split {lost[0]!r}. Make it again.")
-        recorded = Path(header["root"]) if root is None else Path(root).absolute()
+        named = os.fspath(header["root"] if root is None else root)
+        if is_url(named):
+            return cls(file, arrays, header, UrlFolder(named))
+        recorded = Path(named) if root is None else Path(named).absolute()
         return cls(file, arrays, header, Path(os.path.normpath(file.parent / recorded)))
 
     def __len__(self) -> int:

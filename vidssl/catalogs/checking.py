@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vidssl.catalogs.catalog import Catalog, VideoRow
 from vidssl.catalogs.file_state import UNKNOWN, FileState
+from vidssl.video.remote import UrlFolder
 
 MISSING = "not there"
 _THREADS = 16  # they wait for a disk or a network
@@ -34,7 +35,7 @@ def changed_videos(catalog: Catalog, watch: Callable[[int, int], None] = lambda 
     return changed
 
 
-def _difference(root: Path, video: VideoRow) -> str | None:
+def _difference(root: Path | UrlFolder, video: VideoRow) -> str | None:
     try:
         # without a time every file's contents are compared
         return FileState(video.num_bytes, UNKNOWN, video.content).difference(video.place(root))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -101,6 +101,6 @@ class VideoRow:
         """The file as it was when it was prepared."""
         return FileState(self.num_bytes, self.changed_ns, self.content)
 
-    def place(self, root: Path) -> str:
+    def place(self, root: str | os.PathLike[str]) -> str:
         """Return where its bytes lie, as `vidssl.video.places` writes it."""
         return place_of(root, self.path, self.shard, self.offset, self.num_bytes)

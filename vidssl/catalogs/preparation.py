@@ -19,6 +19,7 @@ from vidssl.errors import VidsslError
 from vidssl.storage.container import write_atomically
 from vidssl.video import decoding
 from vidssl.video.places import size_and_time
+from vidssl.video.remote import UrlFolder
 
 MISSING = "listed but not there"
 """The reason of a listed video that no file was found for."""
@@ -118,7 +119,7 @@ def _good_and_bad(
     return good, [*bad, *listing.bad, *((video.path, MISSING) for video in listing.missing)]
 
 
-def _key(root: Path, video: ListedVideo, decoder: str) -> Key:
+def _key(root: Path | UrlFolder, video: ListedVideo, decoder: str) -> Key:
     try:
         num_bytes, changed_ns = size_and_time(video.place(root))
     except OSError:  # a broken link, for one; the probe will find the words for it
@@ -164,9 +165,11 @@ def _write(
     )
 
 
-def _recorded_root(root: Path, output: Path) -> str:
+def _recorded_root(root: Path | UrlFolder, output: Path) -> str:
     # whoever names the folder from where they stand expects catalog and videos to move together
-    return str(root) if root.is_absolute() else os.path.relpath(root.resolve(), output.parent.resolve())
+    if isinstance(root, UrlFolder) or root.is_absolute():
+        return str(root)
+    return os.path.relpath(root.resolve(), output.parent.resolve())
 
 
 def _source(listing: Listing, decoder: str) -> dict[str, object]:

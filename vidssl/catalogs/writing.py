@@ -37,7 +37,7 @@ def write_catalog(
     classes: Sequence[str],
     group_names: Sequence[str],
     splits: Mapping[str, Sequence[int]],
-    root: str | Path,
+    root: str | os.PathLike[str],
     source: Mapping[str, Any],
     bad: Sequence[tuple[str, str]] = (),
 ) -> None:

@@ -1,8 +1,8 @@
 """Where the bytes of a video lie: in a file of its own, or in a range of a larger one, such as a tar shard.
 
 Either is named by one string, so that it goes wherever a path goes, into another process too: the path of the file, or
-``FILE::START+LENGTH::NAME`` with START and LENGTH in bytes. NAME is that of the video; by its ending FFmpeg tells
-formats apart that look alike. What is read is never unpacked.
+``FILE::START+LENGTH::NAME`` with START and LENGTH in bytes. FILE may be a URL, as fsspec reads them. NAME is that of
+the video; by its ending FFmpeg tells formats apart that look alike. What is read is never unpacked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
+
+from vidssl.video.remote import WHOLE_BYTES, HeldPart, is_url, join, remote_file
 
 MAX_OPEN_FILES = 64
 """Shards that a process keeps open at a time."""
@@ -48,8 +50,13 @@ class ByteRange:
 def place_of(root: str | os.PathLike[str], path: str, shard: str, offset: int, num_bytes: int) -> str:
     """Return the place of a video below a folder: its path, or where `shard` is given, the part of that file."""
     if not shard:
-        return os.path.join(root, path)
-    return str(ByteRange(os.path.join(root, shard), offset, num_bytes, path.rpartition("/")[2]))
+        return _below(root, path)
+    return str(ByteRange(_below(root, shard), offset, num_bytes, path.rpartition("/")[2]))
+
+
+def _below(root: str | os.PathLike[str], path: str) -> str:
+    folder = os.fspath(root)
+    return join(folder, path) if is_url(folder) else os.path.join(folder, path)
 
 
 def file_of(place: str) -> str:
@@ -59,12 +66,15 @@ def file_of(place: str) -> str:
 
 
 def size_and_time(place: str) -> tuple[int, int]:
-    """Return the bytes of a video, and when its file was last changed, in nanoseconds since 1970.
+    """Return the bytes of a video, and when its file was last changed, in nanoseconds since 1970; of a URL, -1.
 
     Raises:
         OSError: there is no such file, or it cannot be looked at.
+        VidsslError: its URL cannot be reached.
     """
     part = ByteRange.of(place)
+    if is_url(place):
+        return (remote_file(place).num_bytes if part is None else part.num_bytes), -1
     status = os.stat(place if part is None else part.file)
     return status.st_size if part is None else part.num_bytes, status.st_mtime_ns
 
@@ -74,9 +84,19 @@ def open_place(place: str) -> io.FileIO | RangeReader:
 
     Raises:
         OSError: it cannot be opened.
+        VidsslError: its URL cannot be reached.
     """
     part = ByteRange.of(place)
+    if is_url(place):
+        return _remote_reader(place, part)
     return open(place, "rb", buffering=0) if part is None else RangeReader(_kept_open(part.file), part)
+
+
+def _remote_reader(place: str, part: ByteRange | None) -> RangeReader:
+    file = remote_file(place if part is None else part.file)
+    part = part or ByteRange(place, 0, file.num_bytes, place.rpartition("/")[2])
+    comes_whole = part.num_bytes <= WHOLE_BYTES
+    return RangeReader(HeldPart(file, part.start, part.num_bytes) if comes_whole else file, part)
 
 
 def for_decoder(place: str) -> str | RangeReader:
@@ -84,8 +104,11 @@ def for_decoder(place: str) -> str | RangeReader:
 
     Raises:
         OSError: the larger file cannot be opened.
+        VidsslError: its URL cannot be reached.
     """
     part = ByteRange.of(place)
+    if is_url(place):
+        return _remote_reader(place, part)
     return place if part is None else RangeReader(_kept_open(part.file), part)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from vidssl.catalogs.file_state import UNKNOWN
 from vidssl.errors import VidsslError
 from vidssl.video.places import place_of
+from vidssl.video.remote import UrlFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class ListedVideo:
     offset: int = UNKNOWN
     num_bytes: int = UNKNOWN
 
-    def place(self, root: Path) -> str:
+    def place(self, root: str | os.PathLike[str]) -> str:
         """Return where its bytes lie, as `vidssl.video.places` writes it."""
         return place_of(root, self.path, self.shard, self.offset, self.num_bytes)
 
@@ -45,7 +47,7 @@ class Listing:
 
     Attributes:
         kind: the reader's name.
-        root: the videos' folder.
+        root: the videos' folder, or that of a URL.
         videos: listed videos that are there, each under the path where it was found.
         missing: listed videos that are not there, under the path where one would expect them.
         classes: names of the classes; the label is the place in this list.
@@ -58,7 +60,7 @@ class Listing:
     """
 
     kind: str
-    root: Path
+    root: Path | UrlFolder
     videos: list[ListedVideo]
     missing: list[ListedVideo]
     classes: list[str]

@@ -19,6 +19,8 @@ from vidssl.catalogs.listing.listed import ListedVideo, Listing
 from vidssl.catalogs.listing.values import is_none, read_names, sort_names, spelling_notes
 from vidssl.catalogs.packing.tar_files import samples, split_name
 from vidssl.errors import VidsslError
+from vidssl.video.places import open_place
+from vidssl.video.remote import UrlFolder, file_system, is_url
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _NAMED = 3
@@ -76,11 +78,13 @@ def tar_shards(
         VidsslError: there are no such files, or they hold no video.
     """
     shards = find_shards(videos)
-    root = Path(os.path.commonpath([os.path.dirname(shard) for shard in shards]))
+    above = os.path.commonpath([os.path.dirname(shard) for shard in shards])
+    root = UrlFolder(_url_above(shards)) if is_url(shards[0]) else Path(above)
     keys, found = _Keys(label_key, group_key, split_key, label_ending.lstrip(".").lower()), _Found()
     seen: dict[str, str] = {}
     for shard in shards:
-        _read_shard(shard, os.path.relpath(shard, root).replace(os.sep, "/"), keys, found, seen)
+        name = shard[len(os.fspath(root)) + 1 :] if isinstance(root, UrlFolder) else os.path.relpath(shard, root)
+        _read_shard(shard, name.replace(os.sep, "/"), keys, found, seen)
     if not found.videos:
         first = f" The first trouble: {found.bad[0][0]}: {found.bad[0][1]}." if found.bad else ""
         raise VidsslError(f"There is no video in the {len(shards):,} shards {videos}.{first}")
@@ -104,11 +108,29 @@ def find_shards(pattern: str) -> list[str]:
     """
     found: set[str] = set()
     for expanded in _without_braces(pattern):
-        matched = [file for file in glob.glob(expanded, recursive=True) if os.path.isfile(file)]
+        matched = _remote_matches(expanded) if is_url(expanded) else _matches(expanded)
         if not matched:
             raise VidsslError(f"There is no file {expanded}; --videos names tar shards, such as 'shards/*.tar'.")
         found.update(matched)
     return sorted(found)
+
+
+def _matches(pattern: str) -> list[str]:
+    return [file for file in glob.glob(pattern, recursive=True) if os.path.isfile(file)]
+
+
+def _remote_matches(pattern: str) -> list[str]:
+    """Return the URLs that a pattern names; web servers cannot be asked what there is, so there it is a name."""
+    if not glob.has_magic(pattern) or pattern.startswith(("http://", "https://")):
+        return [pattern]
+    system = file_system(pattern)
+    return [system.unstrip_protocol(file) for file in system.glob(pattern)]
+
+
+def _url_above(urls: list[str]) -> str:
+    """Return the URL of the folder that all files are in."""
+    kind = urls[0].partition("://")[0]
+    return f"{kind}://{os.path.commonpath([url.partition('://')[2].rpartition('/')[0] for url in urls])}"
 
 
 def _without_braces(pattern: str) -> Iterator[str]:
@@ -129,7 +151,7 @@ def _choices(inside: str) -> list[str]:
 def _read_shard(file: str, name: str, keys: _Keys, found: _Found, seen: dict[str, str]) -> None:
     """Note the videos of a shard; `seen` holds the keys of all shards so far, with the shard of each."""
     try:
-        with tarfile.open(file, "r:") as tar:
+        with open_place(file) as opened, tarfile.open(fileobj=opened, mode="r:") as tar:
             here: set[str] = set()
             for key, members in samples(tar):
                 if key in seen:
@@ -138,6 +160,8 @@ def _read_shard(file: str, name: str, keys: _Keys, found: _Found, seen: dict[str
                     )
                 seen[key] = name
                 _read_sample(tar, name, members, keys, found, here)
+    except FileNotFoundError as error:
+        raise VidsslError(f"There is no file {file}.") from error
     except (tarfile.TarError, OSError, EOFError) as error:
         found.bad.append((name, f"not a tar file that can be read in place, or cut short ({error})"))
 

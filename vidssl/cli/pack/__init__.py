@@ -28,7 +28,7 @@ TIMEOUT_SECONDS = 1800.0
 DEFAULT_PRESET = "fast"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
-_ABOUT = """Pack the videos of a catalog so that loading them is cheap: encoded with a key frame every second, or copied
+_ABOUT = """Pack the videos of a catalog so that loading them is cheap: encoded with a key frame every 20, or copied
 as they are, into tar shards or into a folder, with a catalog of the packed videos. Labels, splits and the identity of
 videos are kept; frame n of a packed video is frame n of its source."""
 
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--catalog", required=True, type=Path, metavar="FILE", help="a catalog that vidssl prepare wrote")
-    add("--root", type=Path, metavar="DIR", help="folder of its videos (the recorded one)")
+    add("--root", metavar="DIR", help="folder of its videos, or a URL (the recorded one)")
     add("--output", required=True, type=Path, metavar="DIR", help="folder to write: new, empty, or of the same command")
     add("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="how to encode (default: %(default)s)")
     add(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vidssl.errors import VidsslError
 from vidssl.video.decoders.reader import DecodingError
 from vidssl.video.places import ByteRange, file_of, for_decoder, open_place, size_and_time
+from vidssl.video.remote import is_url, remote_file
 
 if TYPE_CHECKING:
     import av
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 def check_file(path: str) -> None:
     """Raise a DecodingError if the file of the place `path` is missing, a folder, unreadable, empty or cut short."""
     file = file_of(path)
+    if is_url(file):
+        _check_url(path, file)
+        return
     if not os.path.exists(file):
         raise DecodingError(path, "no such file")
     if not os.path.isfile(file):
@@ -28,6 +32,20 @@ def check_file(path: str) -> None:
     part = ByteRange.of(path)
     if part is not None and os.path.getsize(file) < part.start + part.num_bytes:
         raise DecodingError(path, f"the file around it is cut short, at {os.path.getsize(file):,} bytes; copy it again")
+
+
+def _check_url(path: str, url: str) -> None:
+    try:
+        num_bytes = remote_file(url).num_bytes
+    except FileNotFoundError as error:
+        raise DecodingError(path, "no such file") from error
+    except PermissionError as error:
+        raise DecodingError(path, f"cannot be opened: no permission to read it ({error})") from error
+    part = ByteRange.of(path)
+    if num_bytes == 0 or (part is not None and part.num_bytes == 0):
+        raise DecodingError(path, "empty file (0 bytes); fetch it again")
+    if part is not None and num_bytes < part.start + part.num_bytes:
+        raise DecodingError(path, f"the file around it is cut short, at {num_bytes:,} bytes; copy it again")
 
 
 def explain_unopened(path: str, decoder: str, error: object) -> DecodingError:
