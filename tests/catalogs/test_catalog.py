@@ -221,7 +221,7 @@ def test_a_file_that_is_another_is_told_by_size_and_contents(tmp_path):
     for place in (0, 250_000, 499_999):
         file.write_bytes(contents[:place] + b"?" + contents[place + 1 :])
         os.utime(file, (2, 2))
-        with pytest.raises(DecodingError, match=r"its contents are not those that were prepared; prepare the catalog"):
+        with pytest.raises(DecodingError, match=r"its contents have changed since it was prepared; prepare"):
             catalog.unchanged(catalog[0])
     file.write_bytes(contents[:-1])
     with pytest.raises(DecodingError, match=r"it has 499,999 bytes and had 500,000 when it was prepared"):

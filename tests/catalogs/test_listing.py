@@ -209,7 +209,7 @@ def test_ssv2(tmp_path):
         ListedVideo("2.webm", None, None, ("test",)),
     ]
     assert listing.missing == [ListedVideo("13.webm", "Holding something", None, ("train",))]
-    assert listing.notes == ("1 videos are there that no list names (99.webm)",)
+    assert listing.notes == ("1 videos are in the folder but in no list (99.webm)",)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_files_that_are_not_looked_at_are_counted(tmp_path):
     touch(tmp_path, *(f"run/{number}.{ending}" for number, ending in enumerate(endings)), "run/x.TXT", "run/y.txt", "z")
     listing = read("flat", videos=tmp_path)
     assert len(listing.videos) == len(endings)
-    assert listing.notes == ("not looked at: 3 files with other endings (2 .txt, 1 without an ending)",)
+    assert listing.notes == ("ignored: 3 files with other endings (2 .txt, 1 without an ending)",)
 
 
 def test_one_class_only_is_reported(tmp_path):
@@ -168,7 +168,7 @@ def test_numbers_below_minus_one_are_refused(tmp_path):
 def test_videos_that_no_list_names_are_counted(tmp_path):
     (tmp_path / "t.csv").write_text("path\nx/a.avi\n")
     listing = read("csv", list_file=tmp_path / "t.csv", videos=touch(tmp_path, "x/a.avi", "x/b.avi", "x/c.avi"))
-    assert listing.notes == ("2 videos are there that no list names (x/b.avi, ...)",)
+    assert listing.notes == ("2 videos are in the folder but in no list (x/b.avi, ...)",)
 
 
 def test_csv_with_paths_only_lies_beside_its_videos(tmp_path):

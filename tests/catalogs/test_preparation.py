@@ -106,7 +106,7 @@ def test_copies_and_short_videos_are_reported(tmp_path):
     listing = LISTINGS.get("csv")(list_file=root / "t.csv")
     catalog = prepare(listing, tmp_path / "x.catalog", QUICK, probe=fake_probe)
     told = summarise(catalog)
-    assert "3 videos are copies of others by what is in them: a.avi = sub/renamed.avi, b.avi = linked.avi" in told
+    assert "3 videos have the same contents as others: a.avi = sub/renamed.avi, b.avi = linked.avi" in told
     assert "3 of them in test and train: " in told
     assert "7 of 7 videos are shorter than a clip of 31 frames" in told
     assert "7 of 7 videos are shorter than two such clips (62 frames), which would always overlap" in told
@@ -272,7 +272,7 @@ def test_the_command_prepares_real_class_folders(real_videos, tmp_path, capsys, 
     assert Catalog.open(tmp_path / "moved" / "data" / "w.catalog").root == tmp_path / "moved" / "videos"
     monkeypatch.chdir(tmp_path / "moved")
     with pytest.raises(
-        VidsslError, match=r"data/w.catalog is there already; name another --output, or add --overwrite"
+        VidsslError, match=r"data/w.catalog already exists; choose another --output, or add --overwrite"
     ):
         command(*words)
 
@@ -319,7 +319,7 @@ def test_an_interrupt_says_how_to_go_on(real_videos, tmp_path, capsys, monkeypat
     monkeypatch.setattr("vidssl.cli.prepare.prepare", interrupted)
     words = ["flat", "--videos", real_videos / "weizmann", "--output", tmp_path / "x.catalog"]
     assert command(*words) == 130
-    assert "The same command goes on from here" in capsys.readouterr().err
+    assert "Give the same command again to continue" in capsys.readouterr().err
 
 
 def test_help_has_an_example_for_every_kind(capsys):

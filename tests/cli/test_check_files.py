@@ -35,7 +35,7 @@ def test_videos_that_changed_or_are_gone_or_are_copies_are_named(catalog, capsys
     assert main(["check", "catalog", str(catalog.file)]) == 1
     told = capsys.readouterr().out
     assert "45 of 48 videos are as they were prepared" in told
-    assert f"    {damaged}: its contents are not those that were prepared\n" in told
+    assert f"    {damaged}: its contents have changed since it was prepared\n" in told
     assert f"    {gone}: not there\n" in told
     assert f"    {copy}: it has " in told
 

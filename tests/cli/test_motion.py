@@ -52,7 +52,7 @@ def test_what_is_there_is_kept_unless_it_is_something_else(folder, capsys):
     motion("--output", "x.motion", "--dtype", "float16")
     before = (folder / "x.motion").read_bytes()
     assert motion("--output", "x.motion") == 0
-    assert "x.motion is there already; nothing to do" in capsys.readouterr().out
+    assert "x.motion already exists; nothing to do" in capsys.readouterr().out
     assert (folder / "x.motion").read_bytes() == before
     make_job(folder, numbered(3))
     with pytest.raises(VidsslError, match=r"another catalog .* To replace the file, add --overwrite"):
@@ -89,7 +89,7 @@ def test_an_interrupt_says_how_to_go_on(folder, capsys, monkeypatch):
 
     monkeypatch.setattr(command, "compute_share", interrupted)
     assert motion("--output", "x.motion") == 130
-    assert "The same command goes on from here" in capsys.readouterr().err
+    assert "Give the same command again to continue" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

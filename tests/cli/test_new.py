@@ -53,7 +53,7 @@ def test_names_that_cannot_be_used_are_refused(name, told):
 def test_nothing_is_overwritten(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
     assert main(["new", "objective", "FrameOrder", "--output", str(tmp_path)]) == 2
-    assert "is there already; nothing is overwritten" in capsys.readouterr().err
+    assert "already exists; nothing is overwritten" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
     assert main(["new", "objective", "FrameOrder", "--output", str(tmp_path / "notes.txt")]) == 2
     assert main(["new", "objective", "FrameOrder", "--output", str(tmp_path / "notes.txt" / "below")]) == 2

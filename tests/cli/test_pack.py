@@ -26,7 +26,7 @@ def test_packs_tells_and_has_nothing_to_do_again(command, tmp_path, capsys):
     assert run_pack([*command, "--preset", "keep"]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert main(["pack", *command, "--preset", "fast"]) == 2
-    assert "of another catalog or preset" in capsys.readouterr().err
+    assert "for another catalog or preset" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def test_training_from_shards_ends_with_the_same_weights(command, small_config, 
 
 def test_shares_end_with_one_catalog(command, tmp_path, capsys):
     assert run_pack([*command, "--preset", "keep", "--shards", "60kB", "--share", "1/2"]) == 0
-    assert "The share that ends last writes the catalog" in capsys.readouterr().out
+    assert "The last share to end writes the catalog" in capsys.readouterr().out
     assert run_pack([*command, "--preset", "keep", "--shards", "60kB", "--share", "0/2"]) == 0
     assert len(Catalog.open(next((tmp_path / "p").glob("*.catalog")))) == 48
 
@@ -55,7 +55,7 @@ def test_what_is_there_is_not_overwritten(command, tmp_path, synthetic_catalog):
     (tmp_path / "p" / "precious.mp4").write_bytes(b"")
     with pytest.raises(VidsslError, match=r"is not empty, and what is in there is not overwritten"):
         run_pack(command)
-    with pytest.raises(VidsslError, match=r"is not empty|is there already"):
+    with pytest.raises(VidsslError, match=r"is not empty|already exists"):
         run_pack(["--catalog", str(synthetic_catalog), "--output", str(synthetic_catalog.parent)])
 
 

@@ -15,7 +15,7 @@ def test_a_share_is_split_off_and_the_next_command_uses_it(synthetic_catalog, tm
     assert len(written.split("train3")) + len(written.split("test3")) == len(written)
     assert {"train", "test", "train3", "test3"} == set(written.split_names)
     assert f"--data.catalog {output}" in capsys.readouterr().out
-    with pytest.raises(VidsslError, match=r"split.catalog is there already; name another --output, or add --overwrite"):
+    with pytest.raises(VidsslError, match=r"split.catalog already exists; choose another --output, or add --overwrite"):
         run_split(args)
     with pytest.raises(VidsslError, match="has a split 'train3' already; choose another --number"):
         run_split([str(output), *args[1:], "--overwrite"])

@@ -151,7 +151,7 @@ def test_a_changed_shard_is_noticed(catalogs, tmp_path):
     assert packed.unchanged(packed[0]) == packed.place(0)  # copied without its time: the contents tell
     contents[600] ^= 255
     shard.write_bytes(contents)
-    with pytest.raises(DecodingError, match="its contents are not those that were prepared"):
+    with pytest.raises(DecodingError, match="its contents have changed since it was prepared"):
         packed.unchanged(packed[0])
 
 

@@ -38,7 +38,7 @@ def copies_told(catalog: Catalog, named: int = 3) -> list[str]:
     if not groups:
         return []
     extra = sum(len(rows) - 1 for rows in groups)
-    lines = [f"{extra:,} videos are copies of others by what is in them: {_named(catalog, groups, named)}"]
+    lines = [f"{extra:,} videos have the same contents as others: {_named(catalog, groups, named)}"]
     for one, other, pairs in shared_by_splits(catalog, groups):
         lines.append(f"{len(pairs):,} of them in {one} and {other}: {_named(catalog, pairs, named)}")
     return lines

@@ -52,7 +52,7 @@ class FileState:
             return f"it has {num_bytes:,} bytes and had {self.num_bytes:,} when it was prepared"
         # copying a data set changes the times of its files, but not what is in them
         if changed_ns != self.changed_ns and content_key(path, num_bytes) != self.content:
-            return "its contents are not those that were prepared"
+            return "its contents have changed since it was prepared"
         return None
 
 

@@ -117,7 +117,7 @@ def write_package(names: Names, folder: Path) -> list[Path]:
         VidsslError: the folder is in use or cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise VidsslError(f"{folder} is there already; nothing is overwritten. Choose another --output.")
+        raise VidsslError(f"{folder} already exists; nothing is overwritten. Choose another --output.")
     root = resources.files("vidssl.cli") / "templates" / "objective"
     written = []
     try:

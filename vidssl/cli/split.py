@@ -28,7 +28,7 @@ def run_split(args: Sequence[str]) -> int:
     """
     options = _parser().parse_args(args)
     if options.output.exists() and not options.overwrite:
-        raise VidsslError(f"{options.output} is there already; name another --output, or add --overwrite.")
+        raise VidsslError(f"{options.output} already exists; choose another --output, or add --overwrite.")
     catalog = Catalog.open(options.catalog)
     split = _split(catalog, options)
     number = "" if options.number is None else str(options.number)

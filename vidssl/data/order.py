@@ -133,8 +133,8 @@ class OrderKey:
                 "rest would come in another order"
             )
             raise VidsslError(
-                f"The run cannot go on from this checkpoint: {why}. {'; '.join(changed)}. Set it as it was, or start a "
-                "new run from the weights (model.backbone.weights)."
+                f"The run cannot continue from this checkpoint: {why}. {'; '.join(changed)}. Set it as it was, or "
+                "start a new run from the weights (model.backbone.weights)."
             )
         return state["epoch"], state["videos"]
 

@@ -118,7 +118,7 @@ def check_writable(folder: Path, min_free_bytes: int = MIN_FREE_BYTES) -> None:
     free = shutil.disk_usage(folder).free
     if free < min_free_bytes:
         raise VidsslError(
-            f"run_dir: only {free / 1e6:.0f} MB are free where {folder} lies, a run needs at least "
+            f"run_dir: only {free / 1e6:.0f} MB are free on the disk of {folder}, a run needs at least "
             f"{min_free_bytes / 1e6:.0f} MB; make room or choose another run_dir."
         )
 

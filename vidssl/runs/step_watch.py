@@ -176,7 +176,7 @@ class StepWatch(Callback):
             if trainer.is_global_zero:
                 logger.warning(
                     "After %d steps the embeddings of a batch lie in about %.1f dimensions, after %.1f earlier in the "
-                    "run (train/effective_rank): the network collapses, since its loss is content with what few "
+                    "run (train/effective_rank): the network is collapsing, because its loss needs only what few "
                     "dimensions can tell apart. A lower model.optimizer.learning_rate often helps.",
                     step.steps,
                     effective_rank,

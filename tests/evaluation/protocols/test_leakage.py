@@ -202,7 +202,7 @@ def test_copies_under_other_names_are_seen(synthetic_catalog, tmp_path):
     # the names of all other test videos are those of training videos
     assert seen_in_training([TrainedSplit.of(old, "train")], catalog, np.array([len(rows)])).tolist() == [len(rows)]
     assert copies_told(catalog) == [
-        f"1 videos are copies of others by what is in them: {old.path(int(train[3]))} = test/renamed.mp4",
+        f"1 videos have the same contents as others: {old.path(int(train[3]))} = test/renamed.mp4",
         f"1 of them in train and test: {old.path(int(train[3]))} = test/renamed.mp4",
     ]
 

@@ -123,7 +123,7 @@ def test_unfinished_runs_are_left_out_and_told(folders, tmp_path, capsys):
     unfinished = write_run(tmp_path / "runs" / "cvrl-3", seed=3, top1=0.1, finished=False)
     assert main(["compare", *map(str, [*folders, unfinished])]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "Left out, since it did not finish" in told
+    assert "Left out because it did not finish" in told
     assert "55.0 ± 5.0" in told
     assert main(["compare", *map(str, [*folders, unfinished]), "--include-unfinished"]) == 0
     assert "55.0 ± 5.0" not in capsys.readouterr().out

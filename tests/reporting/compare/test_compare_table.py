@@ -196,7 +196,7 @@ def test_what_can_be_asked_for(runs):
     assert [heading.column.metric for heading in compare(methods, ["*"]).headings] == ["top1", "top5"]
     assert [heading.column.metric for heading in compare(methods, ["toy/*/top5"]).headings] == ["top5"]
     assert [heading.column.metric for heading in compare(methods, ["top5"]).headings] == ["top5"]
-    with pytest.raises(VidsslError, match=r"nothing fits\. There are: toy/knn/top1, toy/knn/top5"):
+    with pytest.raises(VidsslError, match=r"no metric matches\. Known: toy/knn/top1, toy/knn/top5"):
         compare(methods, ["linear"])
     with pytest.raises(VidsslError, match=r"no method 'MLC'\. Did you mean 'MCL'"):
         compare(methods, baseline="MLC")

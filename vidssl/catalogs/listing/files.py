@@ -20,7 +20,7 @@ _NAMED = 4
 
 @dataclass(frozen=True)
 class Scan:
-    """What lies in a folder and its subfolders.
+    """The files of a folder and its subfolders.
 
     Attributes:
         paths: of the video files, relative to the folder, sorted.
@@ -31,12 +31,12 @@ class Scan:
     others: Counter[str]
 
     def notes(self) -> list[str]:
-        """Report how many files were not looked at, as a sentence."""
+        """Report how many files were ignored, as a sentence."""
         if not self.others:
             return []
         endings = [f"{count:,} {ending or 'without an ending'}" for ending, count in self.others.most_common(_NAMED)]
         more = ", ..." if len(self.others) > _NAMED else ""
-        return [f"not looked at: {self.others.total():,} files with other endings ({', '.join(endings)}{more})"]
+        return [f"ignored: {self.others.total():,} files with other endings ({', '.join(endings)}{more})"]
 
 
 def scan_videos(root: Path) -> list[str]:
@@ -99,7 +99,7 @@ def unlisted_notes(there: set[str], listed: set[str]) -> list[str]:
     """Report how many of the existing videos no list names, as a sentence."""
     unlisted = sorted(there - listed)
     more = ", ..." if len(unlisted) > 1 else ""
-    return [f"{len(unlisted):,} videos are there that no list names ({unlisted[0]}{more})"] if unlisted else []
+    return [f"{len(unlisted):,} videos are in the folder but in no list ({unlisted[0]}{more})"] if unlisted else []
 
 
 class VideoFiles:

@@ -1,4 +1,4 @@
-"""What every reader returns: the listed videos that are there, and those that are not."""
+"""What every reader returns: the listed videos that exist, and those that are missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ListedVideo:
         label: name of its class, or None.
         group: name of its group (a person, a source film), or None.
         splits: the splits it belongs to.
-        shard: the larger file that it lies in, relative to the videos' folder; empty for a file of its own.
+        shard: the larger file that contains it, relative to the videos' folder; empty for a file of its own.
         offset: where in the shard it begins, in bytes.
         num_bytes: its size in the shard.
     """

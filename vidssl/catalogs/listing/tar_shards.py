@@ -65,7 +65,7 @@ def tar_shards(
 ) -> Listing:
     """List the videos in tar shards.
 
-    Members with the same name up to its first dot are a sample; what is said of a video stands in the JSON beside it.
+    Members with the same name up to its first dot are a sample; the JSON of a sample describes its video.
 
     Args:
         videos: the shards: a path with ``*``, ``?``, ``[0-9]``, ``{000..012}`` or ``{train,val}`` in it.

@@ -83,7 +83,7 @@ def _number_names(column: str, values: set[str]) -> dict[str, str]:
 
 def _none_notes(column: str, missing: Counter[str]) -> list[str]:
     counts = [f"{value!r} ({count:,} times)" for value, count in sorted(missing.items())]
-    return [f"{column}: {_first(counts)} is taken for none"] * bool(counts)
+    return [f"{column}: {_first(counts)} means none"] * bool(counts)
 
 
 def _doubts(column: str, names: set[str]) -> list[str]:

@@ -103,7 +103,7 @@ def data_module(subject: Subject, options: argparse.Namespace) -> VideoDataModul
     of_run = told.get("catalog")
     catalog = options.data or of_run
     if catalog is None:
-        raise VidsslError(f"{subject.name} lies in no run that says which videos it is of: --data CATALOG.")
+        raise VidsslError(f"{subject.name} is not in the folder of a run, so name its videos: --data CATALOG.")
     same = of_run is not None and Path(catalog).absolute() == Path(of_run).absolute()
     root = options.root or (told.get("root") if same else None)
     name = options.name or (told.get("name") if same else None)

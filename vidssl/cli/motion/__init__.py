@@ -141,7 +141,7 @@ def run_motion(args: Sequence[str]) -> int:
         with show_progress(len(share.rows(len(job.catalog))), "computing motion", "motion of") as watch:
             compute_share(job, share, processes, watch=watch)
     except KeyboardInterrupt:
-        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        print("Interrupted. Give the same command again to continue.", file=sys.stderr)
         return INTERRUPTED
     seconds = time.monotonic() - started
     print(f"computed in {duration_text(seconds) if seconds > 90 else f'{seconds:.0f} s'}", flush=True)
@@ -203,7 +203,7 @@ def _announcement(job: MotionJob, share: Share, processes: Processes) -> str:
     if share.count > 1:
         lines.append(f"  share      {share}, {len(share.rows(len(job.catalog))):,} videos ({share.origin})")
     if shard_files(job.folder):
-        lines.append(f"  going on from {job.folder}")
+        lines.append(f"  continuing from {job.folder}")
     return "\n".join(lines)
 
 
@@ -238,7 +238,7 @@ def _check_there(job: MotionJob) -> int:
         store = MotionStore.open(job.output, job.catalog, job.settings)
     except VidsslError as error:
         raise VidsslError(f"{error} To replace the file, add --overwrite.") from error
-    print(f"{job.output} is there already; nothing to do (--overwrite computes it again).")
+    print(f"{job.output} already exists; nothing to do (--overwrite computes it again).")
     print(summarise(store, job.catalog))
     return 0
 
@@ -247,13 +247,13 @@ def _finish(job: MotionJob, share: Share, *, is_merge: bool = False) -> int:
     """Put the shards together if they are complete, and tell."""
     outcome = merge(job)
     if outcome.merged_elsewhere:
-        print("Another process puts the shards together.")
+        print("Another process assembles the file.")
         return 0
     if not outcome.num_missing:
         return _tell_finished(job)
     missing = f"{outcome.num_missing:,} of {len(job.catalog):,} videos are not in a shard in {job.folder} yet"
     if share.count > 1 and not is_merge:
-        print(f"Share {share} is done; {missing}. The share that ends last puts the file together.")
+        print(f"Share {share} is done; {missing}. The last share to end assembles the file.")
         return 0
     raise VidsslError(f"{missing}. Start the shares that ended early again; each goes on where it stopped.")
 

@@ -99,7 +99,7 @@ def run_pack(args: Sequence[str]) -> int:
         with show_progress(job.num_videos(share), "packing", "packed") as watch:
             pack_share(job, share, processes, watch=watch)
     except KeyboardInterrupt:
-        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        print("Interrupted. Give the same command again to continue.", file=sys.stderr)
         return INTERRUPTED
     seconds = time.monotonic() - started
     print(f"packed in {duration_text(seconds) if seconds > 90 else f'{seconds:.0f} s'}", flush=True)
@@ -153,7 +153,7 @@ def _announcement(job: PackJob, share: Share, processes: Processes) -> str:
     if share.count > 1:
         lines.append(f"  share      {share}, {job.num_videos(share):,} videos ({share.origin})")
     if job.folder.is_dir():
-        lines.append(f"  going on from {job.folder}")
+        lines.append(f"  continuing from {job.folder}")
     return "\n".join(lines)
 
 
@@ -177,10 +177,10 @@ def _check_there(job: PackJob) -> int:
     packed = there.source.get("packed", {})
     if (packed.get("source_digest"), packed.get("preset")) != (job.catalog.digest, job.preset_name):
         raise VidsslError(
-            f"{job.catalog_file} is there already, of another catalog or preset; name another --output, or delete "
+            f"{job.catalog_file} already exists, for another catalog or preset; choose another --output, or delete "
             f"{job.output}."
         )
-    print(f"{job.catalog_file} is there already; nothing to do.")
+    print(f"{job.catalog_file} already exists; nothing to do.")
     print(summarise(there))
     return 0
 
@@ -191,7 +191,7 @@ def _finish(job: PackJob, share: Share) -> int:
     if missing:
         told = f"{missing:,} of {job.num_units:,} parts are not complete yet"
         if share.count > 1:
-            print(f"Share {share} is done; {told}. The share that ends last writes the catalog.")
+            print(f"Share {share} is done; {told}. The last share to end writes the catalog.")
             return 0
         raise VidsslError(f"{told}. Start the shares that ended early again; each goes on where it stopped.")
     if not job.catalog_file.exists():

@@ -75,7 +75,7 @@ def _run_listing(args: argparse.Namespace) -> int:
         VidsslError: with what the user should know and do.
     """
     if args.output.exists() and not args.overwrite:
-        raise VidsslError(f"{args.output} is there already; name another --output, or add --overwrite.")
+        raise VidsslError(f"{args.output} already exists; choose another --output, or add --overwrite.")
     options = ProbeOptions(args.decoder, args.workers, args.timeout)
     reader = LISTINGS.get(args.kind)
     listing = reader(**{name: getattr(args, name) for name in inspect.signature(reader).parameters})
@@ -83,12 +83,12 @@ def _run_listing(args: argparse.Namespace) -> int:
     for note in listing.notes:
         print(printable(f"  {note}"), flush=True)
     if journal_path(args.output).exists():
-        print(f"going on from {journal_path(args.output)}", flush=True)
+        print(f"continuing from {journal_path(args.output)}", flush=True)
     try:
         with show_progress(len(listing.videos)) as watch:
             catalog = prepare(listing, args.output, options, watch=watch)
     except KeyboardInterrupt:
-        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        print("Interrupted. Give the same command again to continue.", file=sys.stderr)
         return INTERRUPTED
     print(summarise(catalog))
     if catalog.bad:

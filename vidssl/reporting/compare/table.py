@@ -68,7 +68,7 @@ def _headings(methods: Sequence[Method], metrics: Sequence[str]) -> tuple[list[H
     wanted = [column for column in known if _wanted(column, metrics)] if metrics else _main_columns(known)
     if not wanted:
         titles = sorted({column.title for column in known})
-        raise VidsslError(f"Metrics {' '.join(metrics)}: nothing fits. There are: {', '.join(titles)}.")
+        raise VidsslError(f"Metrics {' '.join(metrics)}: no metric matches. Known: {', '.join(titles)}.")
     repeats = repeated({column: [run.values.get(column, ()) for run in runs] for column in known})
     shown = [column for column in wanted if repeats.get(column) not in wanted]
     shown.sort(key=_rank)
@@ -227,7 +227,7 @@ def conditions_differences(conditions: Sequence[Conditions]) -> dict[str, list[s
     """Return the keys in which conditions differ, each with its value under each of them as text."""
     flat = [dict(flatten({"recorded": under.recorded, **under.values})) for under in conditions]
     keys = sorted({key for values in flat for key in values})
-    rows = {key: [plain_text(values.get(key, "not told")) for values in flat] for key in keys}
+    rows = {key: [plain_text(values.get(key, "not recorded")) for values in flat] for key in keys}
     return {key: values for key, values in rows.items() if len(set(values)) > 1}
 
 

@@ -122,7 +122,7 @@ def legend(comparison: Comparison) -> list[str]:
     fewest = min((told.n for told in compared), default=0)
     most = max((told.n for told in compared), default=0)
     if most == 1:
-        lines.append(f"Differences from {comparison.baseline} are of one shared seed: they may be chance.")
+        lines.append(f"Differences from {comparison.baseline} come from a single shared seed: they may be chance.")
     elif 1 < most < FEWEST_FOR_INTERVAL:
         lines.append(
             f"Differences from {comparison.baseline} are paired over {most} shared seeds, too few for an interval: "
@@ -132,16 +132,16 @@ def legend(comparison: Comparison) -> list[str]:
         seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"
         lines.append(
             f"Differences from {comparison.baseline} are paired over {seeds} shared seeds, with the 95 % interval of "
-            "their mean (Student's t); bold ones leave out 0. The interval describes seeds, not other videos, and is "
-            "not corrected for looking at many columns."
+            "their mean (Student's t); bold intervals exclude 0. The interval describes seeds, not other videos, and "
+            "is not corrected for looking at many columns."
         )
     if comparison.repeats:
         same = "; ".join(f"{title} = {other}" for title, other in comparison.repeats.items())
         lines.append(f"The same numbers, shown once: {same}.")
     if most >= FEWEST_FOR_INTERVAL >= fewest:
         lines.append(
-            "Two seeds have no interval, and of three only large, steady differences leave out 0; one that holds 0 "
-            "does not say that methods are equal."
+            "Two seeds have no interval. With three, only large and steady differences exclude 0. An interval that "
+            "contains 0 does not show that methods are equal."
         )
     return lines
 
@@ -152,15 +152,15 @@ def not_shown_text(comparison: Comparison) -> str:
     if not titles:
         return ""
     more = f" and {len(titles) - NAMED_TITLES} more" if len(titles) > NAMED_TITLES else ""
-    return f"Not shown: {', '.join(titles[:NAMED_TITLES])}{more}. --metrics '*' shows all, --metrics top5 one of them."
+    return f"Not shown: {', '.join(titles[:NAMED_TITLES])}{more}. --metrics '*' shows all, --metrics top5 shows one."
 
 
 def left_out_text(run: Run) -> str:
     """Say that a run did not finish, and how far it got."""
     steps, seconds = run.facts.get("steps"), run.facts.get("wall_seconds") or 0.0
     return (
-        f"Left out, since it did not finish: {run.folder} ({steps} steps in {duration_text(seconds)}; {run.ended}). "
-        "vidssl fit --ckpt_path continues it, --include-unfinished counts it as it is."
+        f"Left out because it did not finish: {run.folder} ({steps} steps in {duration_text(seconds)}; {run.ended}). "
+        "vidssl fit --ckpt_path continues it, --include-unfinished includes it."
     )
 
 
