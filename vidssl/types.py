@@ -17,7 +17,7 @@ class ClipBatch:
     """A batch of clips as the loaders deliver it.
 
     Attributes:
-        views: one uint8 tensor a view, each B x 3 x T x H x W, RGB in [0, 255], not normalised.
+        views: one uint8 tensor per view, each B x 3 x T x H x W, RGB in [0, 255], not normalised.
         label: int64 (B,), class numbers, -1 where a video has none.
         index: int64 (B,), row numbers in the catalog.
         motion: float32, at least 0: ST-motion, the mean of both components of the motion boundary

@@ -27,11 +27,11 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What came of loading a file into a backbone; printing it gives a readable summary.
+    """The result of loading a file into a backbone; printing it gives a readable summary.
 
     Attributes:
         source: the file.
-        prefix: what was cut off the names in the file, such as ``backbone.``.
+        prefix: what was removed from the names in the file, such as ``backbone.``.
         matched: names of the backbone's tensors found in the file with the right shape.
         missing: names of the backbone's tensors that the file lacks.
         unexpected: names in the file that the backbone has no place for, such as a classifier's.

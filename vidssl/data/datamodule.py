@@ -41,12 +41,12 @@ class VideoDataModule(LightningDataModule):
         root: folder the catalog's paths start from; None takes the one recorded in the catalog.
         name: name of the data set in the names of metrics (``eval/<name>/...``); None takes the catalog's file
             name without its ending.
-        train_split: split to train on; its labels are used by fine-tuning alone.
+        train_split: split to train on; only fine-tuning uses its labels.
         batch_size: videos per step over all processes, so that a config means the same run on any number of them.
         sampler: chooses the frames of each view.
         augmentations: one recipe per view, or a single one for all views; None takes the two of CVRL.
         motion: the motion of the videos, for sampling and cropping where things move and for objectives that learn from
-            it; None for none.
+            it; None computes no motion.
         labelled: the part of the training videos to train on, chosen by their labels; for fine-tuning with few labels.
         evaluation: clips for evaluation.
         loading: workers, decoder and what happens to unreadable videos.

@@ -21,23 +21,23 @@ SCOPES = ("halves", "video")
 class MotionSampler(ClipSampler):
     """Clips at moments of strong motion, one apart from the others in time (MCL).
 
-    The video is cut into halves. Clip 0, the query's, is drawn from one half, the other clips from the other; a coin
-    toss says which half is which, and the others are put in the order of time. A start is drawn from those whose clips
-    move at least as much as the median clip of the half. With probability 1 - `probability`, and where there is no
-    motion to go by, all starts of the half are equally likely.
+    The video is divided into halves. Clip 0, the query's, is drawn from one half, and the other clips from the other
+    half, in order of time; a coin toss decides which half is which. A start is drawn from those whose clips move at
+    least as much as the median clip of the half. With probability 1 - `probability`, and where no motion is known, all
+    starts of the half are equally likely.
 
-    A video shorter than two clips is not halved: all clips are drawn from the whole video, and clip 0 is the first or
-    the last of them. Motion is used there too, as in the paper, which knows no halves (the released code takes any
-    start in such videos, and leaves them out on UCF101). Videos shorter than a clip are looped.
+    A video shorter than two clips is not divided: all clips are drawn from the whole video, and clip 0 is the first or
+    the last of them. Motion is used there too, as in the paper, which has no halves (the released code takes any start
+    in such videos, and leaves them out on UCF101). Videos shorter than a clip are looped.
 
-    So clip 0 comes before all others or after all of them, the *order label* of MCL's third task. It is not handed on,
-    because the starts tell it: 1 (before) where the first view starts earlier than the last, 0 otherwise. Only where
-    all clips of a short video start at the same frame could it be either.
+    So clip 0 comes before or after all others, which is the *order label* of MCL's third task. The label follows from
+    the starts: 1 (before) where the first view starts earlier than the last, 0 otherwise. It is ambiguous only where
+    all clips of a short video start at the same frame.
 
     Args:
         num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
-        probability: of using motion (0.7 in the released code); 0 switches it off, and no motion is needed.
+        probability: probability of using motion (0.7 in the released code); 0 switches it off, and no motion is needed.
         kept_share: share of the starts, those with the strongest motion, that are drawn from; 0.5 is the median, as
             in the paper.
         scope: ``halves`` (released code), or ``video``: the whole video for all clips, as in short ones (paper).

@@ -20,7 +20,7 @@ VIEWS = ("first", "all")
 
 @dataclass(frozen=True)
 class MotionData:
-    """The motion of the videos: how it is computed, where it is kept, what of it comes with a batch.
+    """The motion of the videos: how it is computed, where it is stored, and what a batch holds of it.
 
     Attributes:
         settings: how motion maps are computed.
@@ -30,7 +30,7 @@ class MotionData:
             samples or crops by motion.
         views: whose motion is in `ClipBatch.motion`: that of the ``first`` view, or that of ``all``, which adds a
             dimension.
-        crop: draw the crops of all views where most moves, but for recipes with a `motion_crop` of their own; None
+        crop: draw the crops of all views where most moves, except for recipes with their own `motion_crop`; None
             leaves it to the recipes.
 
     Raises:

@@ -19,13 +19,13 @@ def require(condition: bool, name: str, value: Any, wanted: str) -> None:
 
 @dataclass(frozen=True)
 class MotionCrop:
-    """How a crop is drawn where most moves; the defaults are those of MCL's released code, but for `num_sizes`.
+    """How a crop is drawn where most moves; the defaults are those of MCL's released code, except `num_sizes`.
 
     Attributes:
         percentile: share of the cells of a 7 x 7 grid, in percent, that move less than the moving region's; the region
             is the box around the others.
-        required_coverage: (cells, share of the region): the share that a crop must cover of a region of at most so
-            many cells, smallest first; of a larger one none. ``[[49, 0.8]]`` is the paper's rule.
+        required_coverage: pairs (cells, share), smallest first: a crop must cover this share of a region of at most
+            this many cells, and nothing of a larger region. ``[[49, 0.8]]`` is the paper's rule.
         num_sizes: areas and aspects that are tried before the crop that covered most is taken. The released code
             keeps the first that fits into the frame: 1.
         num_positions: places at which each of them is tried.
@@ -56,22 +56,22 @@ class MotionCrop:
 
 @dataclass(frozen=True)
 class AugmentationRecipe:
-    """The distributions from which the plan of a view is drawn; the defaults change nothing but the size.
+    """The distributions from which the plan of a view is drawn; the defaults only change the size.
 
     Attributes:
         crop_size: side of the square result, pixels.
         crop_area: smallest and greatest area of the crop, as a share of the frame's (0-1].
         crop_aspect: smallest and greatest width / height of the crop, drawn uniformly in its logarithm.
-        flip_probability: of mirroring left and right (0-1, like every probability here).
-        jitter_probability: of jittering brightness, contrast, saturation and hue, in a random order.
-        brightness: the factor is drawn from [max(0, 1 - brightness), 1 + brightness].
-        contrast: likewise.
-        saturation: likewise.
-        hue: the shift is drawn from [-hue, hue], in turns of the colour circle (0-0.5).
-        grey_probability: of leaving only the luma.
-        blur_probability: of a Gaussian blur, whose kernel is about a tenth of `crop_size` wide.
+        flip_probability: probability of mirroring left and right (0-1, like every probability here).
+        jitter_probability: probability of changing brightness, contrast, saturation and hue, in a random order.
+        brightness: strength; the factor is drawn from [max(0, 1 - brightness), 1 + brightness].
+        contrast: strength, as for brightness.
+        saturation: strength, as for brightness.
+        hue: strength; the shift is drawn from [-hue, hue], in turns of the colour circle (0-0.5).
+        grey_probability: probability of making the clip grey (luma).
+        blur_probability: probability of a Gaussian blur, whose kernel is about a tenth of `crop_size` wide.
         blur_sigma: smallest and greatest sigma of the blur, pixels of the result.
-        solarise_probability: of inverting all values at or above the threshold.
+        solarise_probability: probability of inverting all values at or above the threshold.
         solarise_threshold: level of 0-255; 128 is the "0.5" of the papers.
         temporally_consistent: one draw for all frames of a clip; false draws again for every frame.
         motion_crop: draw the crop where most moves in the clip; needs `data.motion`. None draws it anywhere.

@@ -19,8 +19,8 @@ class EvaluationClips:
         num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
         num_clips: clips per video, evenly spaced; their features are averaged.
-        num_crops: crops per clip: 1 in the centre, or 3 that lie along the longer side from end to end (the "10 x 3
-            views" of SlowFast and CVRL).
+        num_crops: crops per clip, 1 in the centre or 3 along the longer side from end to end (the "10 x 3 views" of
+            SlowFast and CVRL).
         resize: short side in pixels before the crop.
         crop_size: side of the crop in pixels, at most `resize`.
         batch_size: videos that a process decodes and encodes together; each view of them is a forward pass of its own.
@@ -73,8 +73,8 @@ class AugmentedViews:
         num_views: views per video.
         crop_area: smallest and greatest area of the crop, as a share of the frame's.
         crop_aspect: smallest and greatest width / height of the crop.
-        flip_probability: of mirroring left and right.
-        seed: key of the draws.
+        flip_probability: probability of mirroring left and right.
+        seed: seed of the draws.
 
     Raises:
         VidsslError: no view, or a range that `AugmentationRecipe` refuses.
@@ -109,7 +109,7 @@ class Loading:
         num_workers: worker processes of each training process; 0 loads in the training process itself.
         decoder: ``auto``, ``decord``, ``pyav``, ``opencv`` or ``torchcodec``.
         max_bad_fraction: share of the training videos that may turn out unreadable before the run stops.
-        timeout_seconds: how long a worker may take over a batch before the run stops; 0 waits for ever.
+        timeout_seconds: how long a worker may take for a batch before the run stops; 0 waits forever.
 
     Raises:
         VidsslError: an unknown decoder, or a number out of its range; the message names the key.

@@ -47,8 +47,8 @@ class FrozenFeatureEvaluation(Callback):
 
     Args:
         protocols: names, see ``vidssl list protocols``.
-        every_n_epochs: measure after every so many epochs, a multiple of the trainer's `check_val_every_n_epoch`; 1
-            measures whenever Lightning validates. Before training, and in validate and test, it does not count.
+        every_n_epochs: epochs between two measurements, a multiple of the trainer's `check_val_every_n_epoch`; 1
+            measures whenever Lightning validates. It has no effect before training, and in validate and test.
 
     Raises:
         VidsslError: an unknown protocol, or one that trains the network itself; `every_n_epochs` below 1.

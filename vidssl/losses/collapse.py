@@ -36,11 +36,11 @@ def embedding_std(embeddings: Tensor) -> Tensor:
 
 @torch.no_grad()
 def effective_rank(embeddings: Tensor) -> Tensor:
-    """Return in how many dimensions the L2-normalised embeddings of all processes lie (RankMe, equation 1).
+    """Return the number of dimensions in which the L2-normalised embeddings of all processes vary (RankMe, eq. 1).
 
     It is the exponential of the entropy of their singular values, divided by their sum: 1 where all are the same or
     opposite, at most the smaller of D and the number of rows (of 512 of them, evenly spaced, where there are more).
-    RankMe takes embeddings as they are, here each has length 1.
+    RankMe uses embeddings of any length; here each is normalised to length 1.
 
     Args:
         embeddings: float (B, D), of any length, this process's.

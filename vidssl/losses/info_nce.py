@@ -45,8 +45,8 @@ def info_nce(*views: Tensor, temperature: float = 0.1, reduction: str = "sum") -
     """Contrast views over all processes: the positives of a clip are the same video's other views, one at a time.
 
     For each pair of a clip and a positive the candidates are the positive and every clip, in any view, of the other
-    videos in the global batch of N; those are V * (N - 1) negatives with V views, 2N - 2 with two. Computed in float32,
-    whatever autocast says.
+    videos in the global batch of N. That makes V * (N - 1) negatives with V views, 2N - 2 with two. Computed in float32
+    even under autocast.
 
     Args:
         views: two or more, each float (B, D), L2-normalised embeddings of this process's videos, in the same order.

@@ -26,7 +26,7 @@ RELEASED_ATTENTION_SCALE = 2 * 4 * 255 / 40
 
 
 def similarity_gradient(similarity: Tensor, maps: Tensor) -> Tensor:
-    """Differentiate similarities by the maps they were computed from, so that the result can be differentiated again.
+    """Differentiate similarities with respect to their maps, so that the result can be differentiated again.
 
     Args:
         similarity: float (B,), q . k+ of each clip.
@@ -43,7 +43,7 @@ def similarity_gradient(similarity: Tensor, maps: Tensor) -> Tensor:
 def positive_similarity(anchors: Sequence[Tensor], positives: Sequence[Tensor]) -> Tensor:
     """Add up, for each video, the cosines of every view's embedding with those of the other views.
 
-    What the weighted forms differentiate for methods whose views are each other's positives.
+    The weighted forms differentiate it, for methods whose views are each other's positives.
 
     Args:
         anchors: V views, each float (B, D), of any length: embeddings, or predictions.
@@ -69,7 +69,7 @@ def prediction_map(form: str, maps: Tensor, gradients: Tensor | None = None) -> 
         gradients: G of the same shape; the weighted forms need it.
 
     Returns:
-        P, float32 (float64 if A is) B x T' x H' x W', whatever autocast says.
+        P, float32 (float64 if A is) B x T' x H' x W', even under autocast.
 
     Raises:
         VidsslError: an unknown form, or a weighted form without gradients.

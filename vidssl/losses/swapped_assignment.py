@@ -58,9 +58,9 @@ def swapped_assignment(
 ) -> AssignmentOutput:
     """Predict each view's assignment from each other view's embedding.
 
-    Equal assignments, with loss log K, attract as long as the scores of two views of a video, about their means,
-    correlate by less than epsilon / temperature: small differences d make assignments differ by d / epsilon and
-    predictions by d / temperature, and what one view can know about the other's d is the correlation's share.
+    Training falls back to equal assignments, with loss log K, if the scores of two views of a video (minus their means)
+    correlate by less than epsilon / temperature. The reason: a small difference d changes an assignment by d / epsilon
+    and a prediction by d / temperature, and one view knows only a share of the other's d, which is the correlation.
 
     Args:
         embeddings: V views, two or more, each float (B, D), L2-normalised.

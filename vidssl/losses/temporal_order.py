@@ -16,7 +16,7 @@ UNDEFINED = -1
 
 
 def order_label(query_start: Tensor, other_starts: Tensor) -> Tensor:
-    """Say whether the query began before or after all the other clips.
+    """Return whether the query began before or after all the other clips.
 
     Args:
         query_start: int64 (B,), frame numbers.
@@ -31,7 +31,7 @@ def order_label(query_start: Tensor, other_starts: Tensor) -> Tensor:
 
 
 def order_loss(logits: Tensor, label: Tensor) -> ContrastOutput:
-    """Cross-entropy over the rows whose order is defined, on all processes; float32, whatever autocast says.
+    """Cross-entropy over the rows whose order is defined, on all processes; float32 even under autocast.
 
     Args:
         logits: float (B, 2), after and before.

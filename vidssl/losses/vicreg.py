@@ -39,7 +39,7 @@ class VICRegTerms:
 
 
 def vicreg_terms(view1: Tensor, view2: Tensor) -> VICRegTerms:
-    """Compute the terms, in float32 whatever autocast says.
+    """Compute the terms, in float32 even under autocast.
 
     Args:
         view1: float (B, D), embeddings of this process's first views, not normalised.

@@ -23,7 +23,7 @@ DEFAULT_OPTIMIZER = OptimizerSpec(name="lars", learning_rate=3.2, weight_decay=1
 
 
 class BYOL(Objective):
-    """Predict the embedding that a slowly following network gives each of the other views.
+    """Predict the embedding of each of the other views by a copy of the network that follows it slowly.
 
     Args:
         backbone: which network learns.
@@ -32,8 +32,8 @@ class BYOL(Objective):
         embedding_dim: width of the embedding (section 3.3).
         momentum: share of the target network that is kept in a step, at the start; it rises to 1 (section 3.3).
         num_views: clips per video, rho; 2 in the paper, up to 4 in the study of several clips.
-        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
-            cosine of every prediction with what it predicts. None aligns nothing.
+        alignment: motion alignment, which is not in the paper; the weighted forms use the cosine of every prediction
+            with what it predicts. None aligns nothing.
     """
 
     exact_across_processes = True

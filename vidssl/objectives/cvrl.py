@@ -45,7 +45,7 @@ class CVRLHead:
 
 
 class CVRL(Objective):
-    """Contrast two clips of a video, a drawn interval apart, against all other clips of the global batch.
+    """Contrast two clips of a video, a random interval apart, with all other clips of the global batch.
 
     Args:
         backbone: which network learns (the paper: ``r3d_50``).
@@ -53,8 +53,8 @@ class CVRL(Objective):
         head: the projection head, discarded after training.
         temperature: tau of InfoNCE, 0.1 in the paper.
         reduction: ``sum`` of the two directions as in the released code, or their ``mean``.
-        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the cosine
-            of the embeddings of the two views. None aligns nothing.
+        alignment: motion alignment, which is not in the paper; the weighted forms use the cosine of the embeddings of
+            the two views. None aligns nothing.
 
     Raises:
         VidsslError: a temperature that is not positive, an unknown reduction; the message names the key.

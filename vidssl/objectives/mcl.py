@@ -37,7 +37,7 @@ DEFAULT_ALIGNMENT = MotionAlignment()
 class MCL(Objective):
     """Contrast clips of a video with a queue and with each other, and align what the network looks at with what moves.
 
-    The views are [query, key of the same clip, keys of two other clips]. The loss is that of the tasks plus that of the
+    The views are [query, key of the same clip, keys of two other clips]. The loss is the sum of the tasks and the
     alignment.
 
     Args:
@@ -47,8 +47,8 @@ class MCL(Objective):
         tasks: any of ``inter`` (each key against the queue), ``intra`` (the key of the same clip against the other
             two) and ``order`` (whether the query came before or after both other clips; its weight grows from 0 to 1
             over the run). The paper uses ``order`` on UCF101 alone.
-        alignment: of the query with its motion; the weighted forms take the similarity of the query and the key of
-            the same clip, that of ``inter``. None aligns nothing.
+        alignment: alignment of the query with its motion; the weighted forms use the similarity of the query and the
+            key of the same clip, as in ``inter``. None aligns nothing.
 
     Raises:
         VidsslError: unknown tasks, none, or a form of alignment without the task it needs; the message names the key.

@@ -34,7 +34,7 @@ class MomentumContrast:
         embedding_dim: width of the embeddings that are contrasted.
         hidden_dim: width of the hidden layer of each head; None takes the backbone's feature width.
         batch_norm: whether the hidden layer is normalised, as in MoCo v3 (arXiv 2104.02057); it is not in MoCo v2 and
-            MCL. Short runs of small networks learn little without.
+            MCL. Short runs of small networks learn little without it.
         temperature: tau of InfoNCE.
         queue_size: keys that every query is contrasted with; filled over the first steps.
         momentum: share of the key encoder that is kept in every step of the optimiser.
@@ -87,8 +87,8 @@ class MoCo(Objective):
         num_views: clips per video, rho; 2 in MoCo, up to 4 in the study of several clips.
         queries: which views are queries: the ``first``, with the others as keys (MoCo), or ``each`` in turn (released
             code of the study). The loss is the mean over queries and their positives, one at a time.
-        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
-            product of each query with its positive keys, and align the views that are queries. None aligns nothing.
+        alignment: motion alignment, which is not in the paper; the weighted forms use the product of each query with
+            its positive keys, and align the views that are queries. None aligns nothing.
 
     Raises:
         VidsslError: fewer than two views, an unknown choice of queries; the message names the key.

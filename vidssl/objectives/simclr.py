@@ -23,7 +23,7 @@ DEFAULT_OPTIMIZER = OptimizerSpec(name="lars", learning_rate=4.8, weight_decay=1
 
 
 class SimCLR(Objective):
-    """Tell the views of a video from those of all other videos of the global batch (NT-Xent).
+    """Distinguish the views of a video from those of all other videos of the global batch (NT-Xent).
 
     Args:
         backbone: which network learns.
@@ -33,8 +33,8 @@ class SimCLR(Objective):
         embedding_dim: width of the embedding that is contrasted.
         temperature: tau; 0.1 is best in the paper's table 5.
         num_views: clips per video, rho; 2 in the paper, up to 4 in the study of several views.
-        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
-            cosines of the embeddings of each view with those of the others. None aligns nothing.
+        alignment: motion alignment, which is not in the paper; the weighted forms use the cosines of the embeddings of
+            each view with those of the others. None aligns nothing.
 
     Raises:
         VidsslError: a setting out of its range; the message names the key.

@@ -20,15 +20,15 @@ DEFAULT_OPTIMIZER = OptimizerSpec(learning_rate=0.05, weight_decay=1e-4, warmup_
 
 
 class SimSiam(Objective):
-    """Two views of a video predict each other's embedding; no gradient goes into what is predicted.
+    """Two views of a video predict each other's embedding; the predicted embedding gets no gradient.
 
     Args:
         backbone: which network learns.
         optimizer: how it learns.
         embedding_dim: width of all three layers of the projection (section 3).
         bottleneck_dim: width of the predictor's hidden layer (section 3).
-        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
-            cosine of each prediction with the embedding that it predicts, which has no gradient. None aligns nothing.
+        alignment: motion alignment, which is not in the paper; the weighted forms use the cosine of each prediction
+            with the embedding that it predicts, which has no gradient. None aligns nothing.
 
     Raises:
         VidsslError: a width below 1; the message names the key.

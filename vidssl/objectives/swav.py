@@ -33,10 +33,10 @@ class Clustering:
     Attributes:
         num_prototypes: clusters, K.
         temperature: tau of the prediction (eq. 2).
-        epsilon: softness of the assignment (eq. 3). Where all assignments end equal, at a loss of log K, it is too
+        epsilon: softness of the assignment (eq. 3). If all assignments end up equal, at a loss of log K, it is too
             large for the temperature, see `swapped_assignment`.
-        num_iterations: of Sinkhorn-Knopp.
-        frozen_epochs: how long the prototypes stay as they are at the start.
+        num_iterations: iterations of Sinkhorn-Knopp.
+        frozen_epochs: epochs at the start in which the prototypes are not trained.
 
     Raises:
         VidsslError: a number out of its range; the message names the key.
@@ -68,8 +68,8 @@ class SwAV(Objective):
         embedding_dim: width of embeddings and prototypes.
         clustering: prototypes and assignments.
         num_views: clips per video, rho; 2 without the paper's multi-crop, up to 4 in the study of several clips.
-        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
-            cosines of the embeddings of each view with those of the others. None aligns nothing.
+        alignment: motion alignment, which is not in the paper; the weighted forms use the cosines of the embeddings of
+            each view with those of the others. None aligns nothing.
 
     Raises:
         VidsslError: a setting out of its range; the message names the key.

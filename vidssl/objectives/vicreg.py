@@ -24,7 +24,7 @@ DEFAULT_OPTIMIZER = OptimizerSpec(name="lars", learning_rate=1.6, weight_decay=1
 
 @dataclass(frozen=True)
 class VICRegWeights:
-    """What each term of the loss counts (eq. 6); the defaults are the paper's (section 4.2).
+    """Weights of the terms of the loss (eq. 6); the defaults are the paper's (section 4.2).
 
     Attributes:
         invariance: lambda, of the squared difference of the views.
@@ -54,9 +54,9 @@ class VICReg(Objective):
         optimizer: how it learns.
         hidden_dims: widths of the expander's hidden layers (section 4.2).
         embedding_dim: width of the embedding (section 4.2).
-        weights: of the three terms of the loss.
-        alignment: of what the network looks at with what moves, not in the paper; the weighted forms take the
-            cosine of the embeddings of the two views. None aligns nothing.
+        weights: weights of the three terms of the loss.
+        alignment: motion alignment, which is not in the paper; the weighted forms use the cosine of the embeddings of
+            the two views. None aligns nothing.
 
     Raises:
         VidsslError: a width below 1; the message names the key.

@@ -98,7 +98,7 @@ class ViewsPicture(Callback):
 
 
 class RunSummary(Callback):
-    """Draws the learning curves and prints what came out: start against end, where everything lies, what is next."""
+    """Draws the learning curves and prints the results: start and end, the files, and what to do next."""
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the summary on the first process."""

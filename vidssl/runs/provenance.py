@@ -17,7 +17,7 @@ PACKAGE_FOLDER = Path(vidssl.__file__).resolve().parent
 def code_version() -> dict[str, Any]:
     """Return `version` and, where the package lies in a git checkout of its own, `commit` and `modified`.
 
-    A package that is installed has no commit, even where its virtual environment lies in some repository.
+    A package that is installed has no commit, even where its virtual environment is inside a repository.
     """
     told: dict[str, Any] = {"version": vidssl.__version__, "commit": None, "modified": None}
     if _git("ls-files", "--error-unmatch", "__init__.py") is None:

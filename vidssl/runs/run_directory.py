@@ -213,7 +213,7 @@ def _unwritable(folder: Path, error: OSError) -> VidsslError:
 def run_around(checkpoint: str | Path) -> Path | None:
     """Return the folder of the run whose checkpoint this is; None if it is in none.
 
-    ModelCheckpoint's lie in a folder of their own, those for a requeue do not.
+    ModelCheckpoint's are in a folder of their own, those for a requeue do not.
     """
     file = Path(checkpoint)
     # the folder of checkpoints may be a link to another disk

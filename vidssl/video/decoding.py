@@ -64,7 +64,7 @@ def read_frames(
 ) -> np.ndarray:
     """Read the frames of a video at given numbers, with one decoding thread.
 
-    Every frame is decoded and converted once, however often it is asked for.
+    Every frame is decoded and converted once, even if its number is repeated.
 
     Args:
         path: the video.
@@ -76,7 +76,7 @@ def read_frames(
         uint8, len(indices) x H x W x 3, RGB, as displayed; in the order of `indices`.
 
     Raises:
-        DecodingError: the file cannot be read or has fewer frames; never are fewer frames returned than asked for.
+        DecodingError: the file cannot be read or has fewer frames; the result never has fewer frames than requested.
         UnknownNameError: no such decoder.
     """
     path = os.fspath(path)

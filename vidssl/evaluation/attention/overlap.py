@@ -27,7 +27,7 @@ MOVING_SHARE = 0.25
 
 
 def grad_cam(backbone: Backbone, clips: Tensor, directions: Tensor) -> Tensor:
-    """Return where, in each clip, the features get what they have in a direction.
+    """Return where, in each clip, the component of the features in a direction comes from.
 
     The maps of `Backbone.alignment_layer`, weighted by the mean over space of the score's gradient and rectified
     (equations 4 and 5 of MCL; Grad-CAM with a weight for each moment).
@@ -49,7 +49,7 @@ def grad_cam(backbone: Backbone, clips: Tensor, directions: Tensor) -> Tensor:
 
 
 def clip_directions(views: np.ndarray) -> np.ndarray:
-    """Return, for each clip, where its video's other clips lie seen from the mean of all videos.
+    """Return, for each clip, the direction from the mean of all videos to the mean of its video's other clips.
 
     Args:
         views: float (N, V, D), features of V clips of N videos, both at least 2.

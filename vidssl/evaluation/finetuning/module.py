@@ -33,7 +33,7 @@ HEAD_DEVIATION = 0.01  # of the new layer's weights, as in SlowFast and PyTorchV
 
 
 class FineTuning(Objective):
-    """Train a backbone on with labels, and classify videos with it.
+    """Continue to train a backbone with labels, and classify videos with it.
 
     A linear layer on the backbone's features, with dropout before it, is trained together with the backbone on a clip
     of every video. In evaluation the softmax scores of all clips and crops of a video are averaged. Its number is
@@ -42,13 +42,13 @@ class FineTuning(Objective):
 
     Args:
         backbone: which network learns, and the weights it starts from; the name ``as_weights`` takes network, options
-            and pixels from a file of ``vidssl fit`` or ``vidssl export``. Without weights it learns from nothing.
+            and pixels from a file of ``vidssl fit`` or ``vidssl export``. Without weights it is trained from scratch.
         optimizer: how it learns.
-        num_classes: of the catalog.
-        protocol: under which numbers are recorded; one of ``vidssl list protocols`` that trains the network.
+        num_classes: number of classes of the catalog.
+        protocol: protocol of the records; one of ``vidssl list protocols`` that trains the network.
         dropout: share of the features that is dropped in training, in [0, 1).
         label_smoothing: share of the target that is spread over all classes, in [0, 1).
-        allow_seen_videos: test on videos that the weights were trained on, without labels, all the same.
+        allow_seen_videos: also test on videos that the weights were trained on without labels.
 
     Raises:
         VidsslError: a number out of its range, a protocol that does not train, ``as_weights`` without a file of ours,
