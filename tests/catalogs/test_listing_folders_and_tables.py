@@ -135,7 +135,7 @@ def test_csv_with_all_columns(tmp_path):
 @pytest.mark.parametrize(
     ("values", "classes", "labels", "note"),
     [
-        (["-1", *map(str, range(12))], [*map(str, range(12))], [-1, *range(12)], "label: '-1' (1 times) is taken for"),
+        (["-1", *map(str, range(12))], [*map(str, range(12))], [-1, *range(12)], "label: '-1' (1 times) means none"),
         ([f"{n}.0" for n in range(12)], [*map(str, range(12))], [*range(12)], None),
         (["0.0", "", "1.0", "NaN", "10.0", "<NA>"], ["0", "1", "10"], [0, -1, 1, -1, 2, -1], "'<NA>' (1 times), 'NaN'"),
         (["1", "01", "1e0", "0", "+1."], ["0", "1"], [1, 1, 1, 0, 1], None),
