@@ -33,7 +33,7 @@ class Catalog:
 
     Attributes:
         file: the catalog file, absolute.
-        root: the folder to which the videos' paths are relative; a URL's where they lie in object storage.
+        root: the folder to which the videos' paths are relative; a `UrlFolder` for object storage.
         root_is_absolute: whether it stays where it is when the catalog file moves.
         digest: 16 hexadecimal digits that change with the videos, labels, groups and splits, but not with the
             folder of the files.

@@ -1,7 +1,7 @@
 """Files that a URL names, such as those of object storage, read in parts through fsspec.
 
-What is read lies in memory for a while, up to a limit: a video of a few MB in one piece, others in blocks. A request
-that fails is made again, a few times. What then still fails is no fault of a video: it ends the work, which can go on
+What was read stays in memory for a while, up to a limit: a video of a few MB in one piece, others in blocks. A request
+that fails is repeated a few times. If it still fails, the video is not at fault: the work ends and can be continued
 later.
 """
 
@@ -40,7 +40,7 @@ class FetchError(VidsslError):
 
 
 def is_url(place: str) -> bool:
-    """Tell whether a place is named by a URL."""
+    """Return whether a place is a URL."""
     return _URL.match(place) is not None
 
 
@@ -76,11 +76,11 @@ class UrlFolder(os.PathLike[str]):
         return join(self._url, path)
 
     def is_dir(self) -> bool:
-        """Tell that it is one: object storage has no folders to look at."""
+        """Return True: object storage has no folders to look at."""
         return True
 
     def is_absolute(self) -> bool:
-        """Tell that it does not depend on where one stands."""
+        """Return True: a URL does not depend on the current folder."""
         return True
 
     def absolute(self) -> UrlFolder:
