@@ -28,6 +28,7 @@ from vidssl.data.shared_memory import PREFETCH_BATCHES, check_shared_memory
 from vidssl.data.training_history import KEY, TrainedSplit, history_of, merged
 from vidssl.errors import VidsslError
 from vidssl.jobs.loader_workers import prepare_worker, worker_context
+from vidssl.jobs.side_stream import SideStream
 from vidssl.types import ClipBatch
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class VideoDataModule(LightningDataModule):
         self.seed = seed
         self.unreadable: dict[int, str] = {}
         self._continued: dict[str, Any] = {}
+        self._side_stream = SideStream()
         self.trained_before: tuple[TrainedSplit, ...] = ()
 
     def setup(self, stage: str) -> None:
@@ -235,6 +237,12 @@ class VideoDataModule(LightningDataModule):
         if isinstance(batch, ClipBatch) and batch.failures:
             self.count_failures(batch.failures)
         return batch
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Copy a batch to the device, to a GPU while it computes the step before."""
+        if device.type == "cuda" and isinstance(batch, ClipBatch):
+            return self._side_stream.transfer(batch, device)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def count_failures(self, failures: tuple[tuple[int, str], ...]) -> None:
         """Remember unreadable videos, log each once.

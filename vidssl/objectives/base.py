@@ -26,7 +26,6 @@ from vidssl.nn.optimizers import OPTIMIZERS, parameter_groups
 from vidssl.nn.optimizers import OptimizerSpec as OptimizerSpec
 from vidssl.nn.schedules import warmup_cosine
 from vidssl.nn.training_log import TrainingLog, is_written
-from vidssl.nn.transfer import SideStream
 from vidssl.objectives.alignment import MotionAligner, MotionAlignment
 from vidssl.objectives.checks import check_finite
 from vidssl.types import ClipBatch
@@ -71,7 +70,6 @@ class Objective(LightningModule, ABC):
         self.clip_input = ClipInput(backbone.pixel_mean, backbone.pixel_std)
         self.logged_terms: dict[str, Tensor | float] = {}
         self._training_log = TrainingLog(describe=_spread)
-        self._side_stream = SideStream()
         self.aligner: MotionAligner | None = None
         if alignment is not None and alignment.terms:
             self.aligner = MotionAligner(alignment, self.backbone)
@@ -225,10 +223,6 @@ class Objective(LightningModule, ABC):
         self._training_log.begin()
         if self.aligner is not None:
             self.aligner.begin(self)
-
-    def transfer_batch_to_device(self, batch: ClipBatch, device: torch.device, dataloader_idx: int) -> ClipBatch:
-        """Copy a batch to the device, to a GPU while it computes the step before."""
-        return self._side_stream.transfer(batch, device) if device.type == "cuda" else batch.to(device)
 
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
         """Key torch's generators by (seed, step, rank): a killed run draws on as if nothing had happened.

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import torch
 
-from vidssl.nn.transfer import SideStream
+from vidssl.jobs.side_stream import SideStream
 from vidssl.types import ClipBatch
 
 
