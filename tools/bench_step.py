@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -144,10 +145,8 @@ def trainer_steps(batch: ClipBatch, options: argparse.Namespace, folder: Path) -
 def _of_this_version(module: str, name: str) -> Any:
     """Return what a checkout has of this name, where it has it; None without."""
     for room in ("vidssl.runs", "vidssl.reporting", "vidssl.jobs"):
-        try:
+        if find_spec(room) is not None and find_spec(f"{room}.{module}") is not None:
             return getattr(importlib.import_module(f"{room}.{module}"), name)
-        except ImportError:
-            continue
     return None
 
 
@@ -157,10 +156,9 @@ def _watchers(folder: Path) -> list[Callback]:
         _of_this_version(module, name)
         for module, name in (("step_watch", "StepWatch"), ("interruption", "Interruption"), ("notices", "Notices"))
     )
-    if watch is None:
-        return []
     shared = [] if notices is None else [notices()]
-    return [watch(*shared), interruption(folder, *shared)]
+    watchers = [] if watch is None else [watch(*shared)]
+    return watchers if interruption is None else [*watchers, interruption(folder, *shared)]
 
 
 def clips_in_memory(size: str) -> ClipBatch:
