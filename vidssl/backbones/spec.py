@@ -18,6 +18,10 @@ class BackboneSpec:
         weights: file of weights to start from (a checkpoint, an export or a bare state dict); None starts untrained.
         pixel_mean: subtracted from pixels in [0, 1], one for each of R, G, B.
         pixel_std: divides them; the defaults 0.45 and 0.225 are those of SlowFast's and PyTorchVideo's models.
+        channels_last: whether the weights of its convolutions have their channels last in memory, which may be faster
+            on GPUs. Values stay the same up to rounding.
+        compile: backend with which `torch.compile` compiles it, such as ``inductor``; None does not. Not with motion
+            alignment, which takes maps from within. Momentum encoders are not compiled.
 
     Raises:
         VidsslError: a `pixel_std` that is not positive.
@@ -28,6 +32,8 @@ class BackboneSpec:
     weights: str | None = None
     pixel_mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     pixel_std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    channels_last: bool = False
+    compile: str | None = None
 
     def __post_init__(self) -> None:
         if self.weights == "None":  # what the configurations that 0.1 wrote have for null
