@@ -25,8 +25,8 @@ NUM_CLASSES = 700
 ROWS_READ = 100_000  # about what one of ten workers asks for in an epoch
 
 
-def make_rows(count: int) -> list[VideoRow]:
-    """Make rows with names as long as those of Kinetics."""
+def make_rows(count: int, per_shard: int) -> list[VideoRow]:
+    """Make rows with names as long as those of Kinetics, in files of their own or so many to a tar shard."""
     return [
         VideoRow(
             path=f"train/class {number % NUM_CLASSES:03d}/{number:011d}_000012_000022.mp4",
@@ -37,6 +37,11 @@ def make_rows(count: int) -> list[VideoRow]:
             width=340,
             height=256,
             duration_seconds=10.0 + number % 7,
+            num_bytes=10**6 + number,
+            changed_ns=number,
+            content=number,
+            shard=f"shard-{number // per_shard:06d}.tar" if per_shard else "",
+            offset=number % per_shard * 10**6 if per_shard else -1,
         )
         for number in range(count)
     ]
@@ -75,12 +80,12 @@ def read_at_random(given: bytes | Sequence[VideoRow], num_rows: int) -> dict[str
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure a catalog, and a list, of as many rows as the options say."""
     with tempfile.TemporaryDirectory() as folder:
-        return measure_in(Path(folder), options.videos)
+        return measure_in(Path(folder), options.videos, options.per_shard)
 
 
-def measure_in(folder: Path, num_videos: int) -> dict[str, Any]:
+def measure_in(folder: Path, num_videos: int, per_shard: int) -> dict[str, Any]:
     """Measure a catalog written to a folder, and a list."""
-    listed = make_rows(num_videos)
+    listed = make_rows(num_videos, per_shard)
     path = folder / "bench.catalog"
     start = time.perf_counter()
     write_catalog(
@@ -131,6 +136,7 @@ def main() -> None:
     """Measure, print, and write the figures if asked."""
     made = parser(__doc__)
     made.add_argument("--videos", type=int, default=1_000_000, metavar="N", help="rows of the catalog")
+    made.add_argument("--per-shard", type=int, default=0, metavar="N", help="videos of a tar shard; 0: a file each")
     report(made, measure, print_table)
 
 

@@ -77,7 +77,7 @@ class Preset:
 PRESETS = {
     "keep": Preset("files as they are, byte for byte", None, 1.0, 5.0),
     "fast": Preset("short side at most 256, CRF 23, a key frame every 20", Encoding(256, 23), 1.0, 40.0),
-    "small": Preset("short side at most 128, CRF 20, a key frame every 20", Encoding(128, 20), 0.5, 20.0),
+    "small": Preset("short side at most 128, CRF 20, a key frame every 20", Encoding(128, 20), 0.6, 20.0),
 }
 
 
