@@ -21,10 +21,9 @@ def _no_chosen_run_folder(monkeypatch):
 @pytest.fixture
 def no_plugins_left(monkeypatch, tmp_path):
     """Plug-ins of a test: what is installed is looked up anew, what was loaded is forgotten afterwards."""
-    from vidssl.backbones import BACKBONES
-    from vidssl.objectives import OBJECTIVES
+    from vidssl.plugins.kinds import KINDS
 
-    for registry in (OBJECTIVES, BACKBONES):
+    for registry in (kind.registry for kind in KINDS):
         monkeypatch.setattr(registry, "_installed", None)
         monkeypatch.setattr(registry, "_announced", [])
         monkeypatch.setattr(registry, "_targets", dict(registry._targets))

@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
+
+from vidssl.cli.main import main
+from vidssl.cli.trainer_verbs import VidsslCLI
+from vidssl.plugins.files import load_plugin_file
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -51,15 +55,52 @@ def test_parts_by_themselves():
     assert names["loss"] > 0
 
 
-@pytest.mark.parametrize(("num_video_frames", "last"), [(48, 47), (3, 2), (31, 30)])
-def test_a_sampler_of_ones_own(num_video_frames, last):
-    names, _ = run(blocks("guides/own_parts.md")[0])
-    first_clip, last_clip = names["FirstAndLast"](16, 2)(num_video_frames, np.random.default_rng(0))
-    assert first_clip.shape == last_clip.shape == (16,)
-    assert first_clip[0] == 0
-    if num_video_frames >= 31:
-        assert last_clip[-1] == last
-    assert max(first_clip.max(), last_clip.max()) < num_video_frames
+@pytest.fixture
+def loaded(tmp_path, monkeypatch, no_plugins_left):
+    """Save a page's first block of Python as a plug-in file, and load it."""
+
+    def load(page, name):
+        (tmp_path / name).write_text(blocks(page)[0])
+        return load_plugin_file(str(tmp_path / name))
+
+    return load
+
+
+def test_a_sampler_of_ones_own(loaded, capsys):
+    page = "guides/own_sampler.md"
+    names = {"PaceSampler": loaded(page, "paces.py").PaceSampler}
+    exec(blocks(page)[1], names)  # the page's test
+    assert names["results"]
+    assert main(["list", "samplers"]) == 0
+    assert re.search(r"PaceSampler +plug-in paces:PaceSampler", capsys.readouterr().out)
+    assert main(["check", "sampler", "PaceSampler", "--sampler.num_frames", "8", "--sampler.paces", "[1, 3]"]) == 0
+    assert "2 clips of 8 frames, stride 1, 3" in capsys.readouterr().out
+    assert main(["check", "sampler", "PaceSampler", "--sampler.num_frames", "0"]) == 1
+
+
+def test_an_operation_of_ones_own(loaded, small_config, tmp_path, capsys):
+    page = "guides/own_operation.md"
+    names = {"EraseSquare": loaded(page, "erasing.py").EraseSquare}
+    exec(blocks(page)[1], names)
+    assert names["results"]
+    assert main(["check", "operation", "EraseSquare", "--operation.share", "0.5"]) == 0
+    capsys.readouterr()
+    yaml_block = re.findall(r"```yaml\n(plugin.*?)```", (DOCS / page).read_text(), re.DOTALL)[0]
+    (tmp_path / "page.yaml").write_text(yaml_block.replace("plugin: erasing.py", ""))
+    configs = ["--config", str(small_config), "--config", str(tmp_path / "page.yaml")]
+    data = VidsslCLI("fit", [*configs, "--wandb.mode", "disabled"]).datamodule
+    erase, blur = data.augmentations[0].operations
+    assert (erase.share, blur.probability) == (0.5, 0.3)
+    assert next(iter(data.train_dataloader())).views[0].shape == (8, 3, 4, 56, 56)
+
+
+def test_extra_tensors_of_ones_own(loaded, small_config):
+    assert loaded("guides/own_parts.md", "speech.py")
+    words = ["--data.extras", "{words: {class_path: SpokenWords}}"]
+    data = VidsslCLI("fit", ["--config", str(small_config), *words, "--wandb.mode", "disabled"]).datamodule
+    batch = next(iter(data.train_dataloader()))
+    assert batch.extras["words"].shape == (8, 16)
+    assert batch.extras["words"].dtype == torch.int64
 
 
 def test_the_method_of_the_readme_trains_as_a_script(beside_the_videos):

@@ -32,6 +32,7 @@ ROOMS = [
     "lazy_names",
     "old_names",
     "registry",
+    "contract_checks",
     "storage",
     "types",
     "video",
@@ -80,7 +81,10 @@ def imported_modules(statements):
     [
         ["--help"],
         ["--version"],
-        *(["list", kind] for kind in ("objectives", "backbones", "samplers", "decoders", "protocols")),
+        *(
+            ["list", kind]
+            for kind in ("objectives", "backbones", "samplers", "operations", "extras", "decoders", "protocols")
+        ),
     ],
     ids=" ".join,
 )

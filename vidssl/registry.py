@@ -58,12 +58,21 @@ class Registry:
             ``vidssl.backbones``. ``VIDSSL_PLUGINS=0`` in the environment switches plug-ins off.
         check: ``"package.module:function"`` of a function from a plug-in's factory to what is wrong with it, in words,
             or None; imported when the first plug-in is.
+        is_named_by_class: whether an entry must be called like its class: a configuration finds it by that name.
     """
 
-    def __init__(self, kind: str, entry_point_group: str | None = None, *, check: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        entry_point_group: str | None = None,
+        *,
+        check: str | None = None,
+        is_named_by_class: bool = False,
+    ) -> None:
         self.kind = kind
         self.entry_point_group = entry_point_group
         self.check = check
+        self.is_named_by_class = is_named_by_class
         self._targets: dict[str, Any] = {}
         self._summaries: dict[str, str] = {}
         self._installed: list[EntryPoint] | None = None
@@ -177,16 +186,19 @@ class Registry:
             factory = claim.target.load() if isinstance(claim.target, EntryPoint) else claim.target
         except (Exception, SystemExit) as error:  # a plug-in may fail in any way; the user must learn which one did
             raise VidsslError(f"{what} imported: {failure_text(error)}. {remedy}") from error
-        fault = self._fault(factory)
+        fault = self._fault(name, factory)
         if fault is not None:
             raise VidsslError(f"{what} used: {fault}. {remedy}")
         return factory
 
-    def _fault(self, factory: Any) -> str | None:
+    def _fault(self, name: str, factory: Any) -> str | None:
         if self.check is None:
             return None
         module, _, function = self.check.partition(":")
-        return getattr(importlib.import_module(module), function)(factory)
+        fault = getattr(importlib.import_module(module), function)(factory)
+        if fault is None and self.is_named_by_class and factory.__name__ != name:
+            fault = f"it is the class {factory.__name__}; a {self.kind} must be announced by the name of its class"
+        return fault
 
 
 def failure_text(error: BaseException) -> str:

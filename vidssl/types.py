@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -25,6 +25,8 @@ class ClipBatch:
             first view shows (``data.motion.views: first``). B x V x T' x h x w: of what each of the V views shows
             (``all``). None without motion.
         starts: int64 (B, views), number of the frame in its video with which each view begins, or None.
+        strides: int64 (B, views), distance in frames between two frames of each view, as it was drawn, or None.
+        extras: what else each video brings, by name (``data.extras``): tensors B x ..., of any dtype.
         failures: (row number, reason) of the videos that could not be read and were replaced.
 
     Raises:
@@ -37,6 +39,8 @@ class ClipBatch:
     motion: Tensor | None = None
     starts: Tensor | None = None
     failures: tuple[tuple[int, str], ...] = ()
+    strides: Tensor | None = None
+    extras: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         batch_size = len(self.index)
@@ -50,10 +54,18 @@ class ClipBatch:
             raise VidsslError(f"ClipBatch.label has shape {tuple(self.label.shape)} for {batch_size} videos.")
         if self.motion is not None:
             self._check_motion(self.motion)
-        if self.starts is not None and self.starts.shape != (batch_size, len(self.views)):
-            raise VidsslError(
-                f"ClipBatch.starts must be of shape {batch_size} x {len(self.views)}, got {tuple(self.starts.shape)}."
-            )
+        for name in ("starts", "strides"):
+            value = getattr(self, name)
+            if value is not None and value.shape != (batch_size, len(self.views)):
+                raise VidsslError(
+                    f"ClipBatch.{name} must be of shape {batch_size} x {len(self.views)}, got {tuple(value.shape)}."
+                )
+        for name, value in self.extras.items():
+            if value.ndim < 1 or len(value) != batch_size:
+                raise VidsslError(
+                    f"ClipBatch.extras[{name!r}] must have a row for each of {batch_size} videos, got shape "
+                    f"{tuple(value.shape)}."
+                )
 
     def _check_motion(self, motion: Tensor) -> None:
         batch_size, num_views = len(self.index), len(self.views)
@@ -76,7 +88,13 @@ class ClipBatch:
             index=move(self.index),
             motion=None if self.motion is None else move(self.motion),
             starts=None if self.starts is None else move(self.starts),
+            strides=None if self.strides is None else move(self.strides),
+            extras={name: move(value) for name, value in self.extras.items()},
         )
+
+    def part(self, rows: slice) -> ClipBatch:
+        """Return some of the videos, with everything that belongs to them; `failures` stay as they are."""
+        return self._map(lambda tensor: tensor[rows])
 
     def to(self, *args: Any, **kwargs: Any) -> ClipBatch:
         """Move every tensor, as `torch.Tensor.to` does; pinned ones travel to a GPU while Python goes on."""

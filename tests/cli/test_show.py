@@ -5,6 +5,7 @@ import yaml
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.cli import main as cli
+from vidssl.data.operations import Operation
 from vidssl.data.plan import FramePlan
 from vidssl.jobs.shares import Share
 from vidssl.jobs.video_processes import Processes
@@ -129,7 +130,20 @@ def test_a_video_that_cannot_be_read_costs_its_own_page(small_config, synthetic_
     assert "not drawn, row 0" in capsys.readouterr().err
 
 
+class Fog(Operation):
+    """An operation that somebody else wrote."""
+
+    def draw(self, rng, size):
+        return {"density": 0.5}
+
+    @staticmethod
+    def apply(frames, **drawn):
+        frames[...] = 255
+
+
 def test_a_plan_in_words():
-    plan = FramePlan((0, 0, 8, 8), (4, 4), flip=True, jitter=(("hue", -0.05), ("contrast", 1.2)), blur_sigma=1.26)
-    assert told_plan(plan) == "flipped, hue -0.05, contrast x1.20,\nblur 1.3"
+    jitter = ("vidssl.data.operations.shipped:Jitter", (("hue", -0.05), ("contrast", 1.2)))
+    blur = ("vidssl.data.operations.shipped:Blur", (("sigma", 1.26),))
+    plan = FramePlan((0, 0, 8, 8), (4, 4), flip=True, operations=(jitter, blur, ("test_show:Fog", (("density", 0.5),))))
+    assert told_plan(plan) == "flipped, hue -0.05, contrast x1.20,\nblur 1.3, Fog density 0.50"
     assert told_plan(FramePlan((0, 0, 8, 8), (4, 4))) == "no change but the crop"

@@ -9,6 +9,7 @@ from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import CVRL_VIEW_1, AugmentationRecipe
 from vidssl.data.datamodule import AugmentedViews, EvaluationClips, Loading, VideoDataModule
 from vidssl.data.dataset import ClipDataset, collate
+from vidssl.data.extras import ArrayFiles, ExtraTensors
 from vidssl.data.sampling import IntervalSampler, UniformSampler
 from vidssl.errors import VidsslError
 from vidssl.video.decoding import DecodingError
@@ -31,6 +32,50 @@ def epoch_of(module, epoch=0):
     loader = module.train_dataloader()
     loader.batch_sampler.set_epoch(epoch)
     return list(loader)
+
+
+class Speeds(ExtraTensors):
+    """Where a clip begins, and which row the video has."""
+
+    def __call__(self, video, views):
+        return np.array([views.indices[0][0], video.label], np.int64)
+
+
+def test_extras_and_strides_travel_with_the_clips(synthetic_catalog, tmp_path):
+    catalog = Catalog.open(synthetic_catalog)
+    for row in range(len(catalog)):
+        file = (tmp_path / catalog.path(row)).with_suffix(".npy")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, np.full((2, 3), row, np.float32))
+    extras = {"audio": ArrayFiles(str(tmp_path)), "begin": Speeds()}
+    module = data_module(synthetic_catalog, extras=extras, sampler=UniformSampler(4, 3), augmentations=[RECIPE])
+    alone = next(iter(module.train_dataloader()))
+    module.loading = Loading(num_workers=1)
+    for batch in (alone, next(iter(module.train_dataloader()))):  # through a worker, too
+        assert torch.equal(batch.extras["audio"], batch.index.float()[:, None, None].expand(8, 2, 3))
+        assert torch.equal(batch.extras["begin"], torch.stack((batch.starts[:, 0], batch.label), dim=1))
+        assert batch.strides.tolist() == [[3, 3]] * 8
+    moved = alone.to("meta")
+    assert {tensor.device.type for tensor in (*moved.extras.values(), moved.strides)} == {"meta"}
+    half = alone.part(slice(0, 4))
+    assert torch.equal(half.extras["begin"], alone.extras["begin"][:4])
+
+
+def test_a_video_without_its_extra_counts_as_unreadable(synthetic_catalog, tmp_path):
+    module = data_module(synthetic_catalog, extras={"audio": ArrayFiles(str(tmp_path))})
+    with pytest.raises(VidsslError, match="20 videos in a row could not be read"):
+        epoch_of(module)
+    with pytest.raises(VidsslError, match=r"data\.extras: there is no folder"):
+        ArrayFiles(str(tmp_path / "nowhere"))
+
+
+def test_extras_must_be_alike(synthetic_catalog):
+    class Ragged(ExtraTensors):
+        def __call__(self, video, views):
+            return np.zeros(1 + video.label % 2)
+
+    with pytest.raises(VidsslError, match=r"data\.extras\.boxes must be alike for every video of a batch, got float64"):
+        epoch_of(data_module(synthetic_catalog, extras={"boxes": Ragged()}))
 
 
 def test_a_batch_is_uint8_views_with_labels_and_rows(synthetic_catalog):

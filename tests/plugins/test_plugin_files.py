@@ -87,7 +87,7 @@ def test_a_run_keeps_its_plugin_files_and_what_they_were_before(write, tmp_path)
         ),
         ("half_a_line.py", "class Half(:\n    pass", r"SyntaxError: .*half_a_line\.py, line 1\)"),
         ("leaves.py", "import sys\nsys.exit(3)", r"SystemExit: 3 \(.*leaves\.py, line 2\)"),
-        ("says_nothing.py", "x = 1", r"says_nothing\.py defines no class below vidssl\.objectives\.base\.Objective or"),
+        ("says_nothing.py", "x = 1", r"says_nothing\.py defines no class below vidssl\.objectives\.base\.Objective, "),
         (
             "wrong_base.py",
             "import torch\nclass Module(torch.nn.Module): pass",

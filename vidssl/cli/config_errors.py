@@ -18,12 +18,19 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback
 
 from vidssl.cli.configurations.files import flags_with_values, read_config_file
+from vidssl.data.operations import Operation
 from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError, nearest
 from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
 
-CLASS_KEYS = {"model": Objective, "data.sampler": ClipSampler, "trainer.callbacks": Callback}
+CLASS_KEYS = {
+    "model": Objective,
+    "data.sampler": ClipSampler,
+    "sampler": ClipSampler,
+    "operation": Operation,
+    "trainer.callbacks": Callback,
+}
 
 
 def check_groups(config: Namespace, parser: ArgumentParser) -> None:

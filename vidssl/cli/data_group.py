@@ -5,15 +5,23 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace, _typehints, set_parsing_settings
 from jsonargparse._util import NestedArg
 
 from vidssl.cli.config_errors import unwrapped, worded
-from vidssl.cli.objective_names import load_plugins
+from vidssl.cli.objective_names import default_flags, load_plugins
 from vidssl.data.datamodule import VideoDataModule
+from vidssl.data.extras import EXTRAS
+from vidssl.data.operations import OPERATIONS
+from vidssl.data.sampling import SAMPLERS
+from vidssl.errors import UnknownNameError
+from vidssl.plugins.kinds import import_named_classes
 
+DATA_REGISTRIES = (SAMPLERS, OPERATIONS, EXTRAS)
+"""Of the names that stand below ``data``."""
 _GROUPS = ("model", "data", "trainer", "wandb", "optimizer", "lr_scheduler")
 _KEYS = ("objective", "run_dir", "ckpt_path", "plugin", "seed_everything")
 
@@ -98,6 +106,9 @@ def parse_data(verb: str, args: Sequence[str]) -> Namespace:
 
 def _parse(verb: str, args: Sequence[str]) -> tuple[ArgumentParser, Namespace]:
     args, _ = load_plugins(args)
+    with suppress(UnknownNameError):  # of an objective that is not installed here; its data can be shown all the same
+        args = [*default_flags(args, groups=("data",)), *args]
+    import_named_classes(DATA_REGISTRIES)
     parser = partial_parser(verb, reads=("data", "seed_everything"))
     parser.add_class_arguments(VideoDataModule, "data")
     parser.add_argument("--seed_everything", type=bool | int, default=0)

@@ -14,6 +14,8 @@ _REGISTRIES = {
     "objectives": "vidssl.objectives:OBJECTIVES",
     "backbones": "vidssl.backbones:BACKBONES",
     "samplers": "vidssl.data.sampling:SAMPLERS",
+    "operations": "vidssl.data.operations:OPERATIONS",
+    "extras": "vidssl.data.extras:EXTRAS",
     "decoders": "vidssl.video.decoding:DECODERS",
     "protocols": "vidssl.evaluation.protocols.named:PROTOCOLS",
 }

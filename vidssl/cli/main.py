@@ -32,10 +32,10 @@ OWN_VERBS = {
     "evaluate": "measure trained networks by named protocols: linear, k-NN, SVM, retrieval",
     "compare": "compare methods from the folders of their runs: tables, curves, a page",
     "export": "write the backbone of a checkpoint without heads, with its provenance",
-    "list": "list objectives, backbones, layers, samplers, decoders or protocols",
+    "list": "list methods, networks, samplers and all other names of a configuration",
     "doctor": "report what this machine has: decoders, codecs, FFmpeg, shared memory, GPU, wandb",
     "new": "write a working plug-in package, as a start for your own method",
-    "check": "check the contract of an objective, or whether a catalog or stored motion is undamaged",
+    "check": "check the contract of a plug-in, or whether a catalog or stored motion is undamaged",
 }
 NO_CONFIG = """vidssl {verb} needs a configuration (vidssl {verb} --help). The quick start:
   vidssl prepare synthetic --output data/synthetic
@@ -58,7 +58,7 @@ def _help() -> str:
         *(f"  {verb:<10}{what}" for verb, what in {**TRAINER_VERBS, **OWN_VERBS}.items()),
         "",
         "with every verb:",
-        "  --plugin FILE   use objectives and backbones of your own Python file (may be given several times)",
+        "  --plugin FILE   use parts of your own Python file: methods, networks, samplers, ... (may be repeated)",
         "  --no-plugins    leave installed plug-ins out, as VIDSSL_PLUGINS=0 does",
         "",
         "examples:",

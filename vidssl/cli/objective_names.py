@@ -6,7 +6,9 @@ it names, in front of the file that contains it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+import json
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from vidssl.cli.configurations.files import named_plugins, read_config_files
@@ -32,7 +34,7 @@ def prepare_arguments(args: Sequence[str]) -> list[str]:
             or cannot be used.
     """
     args, files = load_plugins(args)
-    told = _write_out(args, read_config_files(args))
+    told, _ = _write_out(args, read_config_files(args))
     # last, so that it stands for what the files say too: none of them replaces another's
     return [*told, f"{FLAG}=[{', '.join(map(repr, files))}]"] if files else told
 
@@ -83,7 +85,47 @@ def class_path_of(name: str) -> str:
     return f"{objective.__module__}.{objective.__qualname__}"
 
 
-def _write_out(args: Sequence[str], configs: dict[int, tuple[str, dict[str, Any]]]) -> list[str]:
+def default_flags(args: Sequence[str], groups: Collection[str] | None = None) -> list[str]:
+    """Return the keys that a method states for its runs, as flags that come before all files and flags of a user.
+
+    A key that a file or a flag sets is theirs altogether; a flag for a part of it (``--data.sampler.num_frames 8``)
+    changes that part of what the method states.
+
+    Args:
+        args: the command line without the verb, its plug-in files loaded.
+        groups: such as ``data``; None takes every one.
+
+    Raises:
+        VidsslError: a mistake in a file or a flag, or an objective that cannot be used.
+    """
+    configs = read_config_files(args)
+    _, model = _write_out(args, configs)
+    defaults = getattr(_class_called(model), "defaults", {})
+    chosen = {arg.partition("=")[0].removeprefix("--") for arg in args}
+    for _, content in configs.values():
+        chosen |= {f"{group}.{key}" for group, keys in content.items() if isinstance(keys, dict) for key in keys}
+    return [
+        f"--{group}.{key}={json.dumps(value)}"
+        for group, keys in defaults.items()
+        if groups is None or group in groups
+        for key, value in keys.items()
+        if f"{group}.{key}" not in chosen  # the parser would mix what both say of it
+    ]
+
+
+def _class_called(name: str) -> Any:
+    """Return the class that a name or a path stands for; None where there is none, which the parser reports."""
+    if name in OBJECTIVES.names():
+        return OBJECTIVES.get(name)
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute, None) if module else None
+    except ImportError:
+        return None
+
+
+def _write_out(args: Sequence[str], configs: dict[int, tuple[str, dict[str, Any]]]) -> tuple[list[str], str]:
+    """Return the command line with names of objectives written out, and the class that it ends up with, or nothing."""
     told: list[str] = []
     model = ""
     is_short = False
@@ -103,7 +145,7 @@ def _write_out(args: Sequence[str], configs: dict[int, tuple[str, dict[str, Any]
         told.append(word)
     _check_class(model)
     # in what is printed and saved the class stands under model; a second name could contradict it
-    return [*told, "--objective=null"] if is_short else told
+    return ([*told, "--objective=null"] if is_short else told), model
 
 
 def _class_in(content: dict[str, Any]) -> str:

@@ -30,8 +30,8 @@ import vidssl.reporting.attention_callback
 import vidssl.reporting.callbacks  # noqa: F401  (their classes can be named in a configuration)
 from vidssl.cli.config_errors import check_groups, unwrapped, worded
 from vidssl.cli.configurations.saved import SaveConfig, configuration_text, written_references
-from vidssl.cli.data_group import parser_settings
-from vidssl.cli.objective_names import prepare_arguments
+from vidssl.cli.data_group import DATA_REGISTRIES, parser_settings
+from vidssl.cli.objective_names import default_flags, prepare_arguments
 from vidssl.cli.trainer_help import USAGE, show_help
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
@@ -40,7 +40,9 @@ from vidssl.jobs.parent import ending_with_launcher
 from vidssl.nn.sync_batch_norm import LayerSync
 from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
+from vidssl.objectives.checks import Delivered, check_delivered
 from vidssl.objectives.contract import fault_of
+from vidssl.plugins.kinds import import_named_classes
 from vidssl.reporting.console.header import print_header
 from vidssl.reporting.console.progress import TrainingProgress
 from vidssl.reporting.console.summary import print_metrics
@@ -69,6 +71,7 @@ NEEDLESS_WARNINGS = (
     ".*does not have many workers.*",  # one worker decodes faster than a CPU trains
     "The dirpath has changed from .*",  # validate and test write beside the run, and no checkpoint
     "It is recommended to use `self.log\\('eval/.*",  # every process has the same number: there is nothing to average
+    ".*no pre-optimization state was saved.*",  # a method that steps its optimisers is saved after its step, like all
     ".*LeafSpec.*is deprecated.*",  # Lightning's own
 )
 
@@ -79,8 +82,9 @@ class VidsslCLI(LightningCLI):
     def __init__(self, verb: str, args: Sequence[str]) -> None:
         self.verb = verb
         args = prepare_arguments(args)
+        args = [*default_flags(args), *args]
         self.written = written_references(args)
-        _import_objectives()
+        import_named_classes((OBJECTIVES, *DATA_REGISTRIES))
         with warnings.catch_warnings():
             # sys.argv stays as it is, because processes started for DDP repeat it
             warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
@@ -105,9 +109,7 @@ class VidsslCLI(LightningCLI):
         parser.add_argument(
             "--objective", type=str | None, default=SUPPRESS, help="name of the method; model then takes settings only"
         )
-        parser.add_argument(
-            "--plugin", type=list[str] | str, default=[], help="Python files with your own objectives and backbones"
-        )
+        parser.add_argument("--plugin", type=list[str] | str, default=[], help="Python files with your own parts")
         parser.add_argument("--run_dir", type=str, default="runs/unnamed", help="folder of the run; numbered if taken")
         parser.add_argument(
             "--ckpt_path",
@@ -135,13 +137,13 @@ class VidsslCLI(LightningCLI):
 
         Raises:
             VidsslError: a value that a constructor refuses, a class that cannot be used as an objective, or one that
-                needs other views or motion than the data module delivers.
+                needs something that the data module does not deliver.
         """
         _check_objective(self.config.model.class_path)
         with unwrapped():
             super().instantiate_classes()
         if self.verb == "fit":
-            self.model.check_data(self.datamodule.sampler.num_clips, self.datamodule.motion)
+            check_delivered(self.model, Delivered.by(self.datamodule))
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder and check that it can be written to."""
@@ -262,15 +264,6 @@ def _check_objective(class_path: str) -> None:
     fault = fault_of(getattr(importlib.import_module(module), name))
     if fault is not None:
         raise VidsslError(f"model.class_path: {class_path} cannot be used: {fault}.")
-
-
-def _import_objectives() -> None:
-    """Make the class names of all objectives known to the parser; a plug-in that is broken is told and left out."""
-    for name in OBJECTIVES.names():
-        try:
-            OBJECTIVES.get(name)
-        except VidsslError as error:
-            rank_zero_only(print)(f"vidssl: warning: {error}", file=sys.stderr)
 
 
 def _write_features(batches: list[Any], folder: Path) -> None:

@@ -15,6 +15,8 @@ import numpy as np
 
 from vidssl.data import pixels
 from vidssl.data.crops import draw_crop, draw_motion_crop
+from vidssl.data.operations import apply_operation, draw_operation
+from vidssl.data.operations.shipped import blur_kernel_size
 from vidssl.data.plan import (
     CVRL_VIEW_1,
     CVRL_VIEW_2,
@@ -44,8 +46,6 @@ __all__ = [
     "transform_motion",
 ]
 
-# SimCLR and CVRL: the blur's kernel is about a tenth of the picture wide.
-BLUR_KERNEL_FRACTION = 10
 # So many go through all operations before the next ones: their planes stay in the cache, and calls cost less a frame.
 FRAMES_AT_A_TIME = 2
 
@@ -87,31 +87,9 @@ def _draw_frame(
         crop = draw_motion_crop(recipe, rng, height, width, motion)
     else:
         raise VidsslError("A recipe with motion_crop draws its crop by the motion of the clip; give `motion`.")
-    return FramePlan(
-        crop=crop,
-        resize=(recipe.crop_size, recipe.crop_size),
-        flip=_happens(rng, recipe.flip_probability),
-        jitter=_draw_jitter(recipe, rng) if _happens(rng, recipe.jitter_probability) else (),
-        grey=_happens(rng, recipe.grey_probability),
-        blur_sigma=float(rng.uniform(*recipe.blur_sigma)) if _happens(rng, recipe.blur_probability) else None,
-        solarise_threshold=recipe.solarise_threshold if _happens(rng, recipe.solarise_probability) else None,
-    )
-
-
-def _happens(rng: np.random.Generator, probability: float) -> bool:
-    return bool(rng.random() < probability)
-
-
-def _draw_jitter(recipe: AugmentationRecipe, rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
-    factors = {
-        name: float(rng.uniform(max(0.0, 1.0 - strength), 1.0 + strength))
-        for name in ("brightness", "contrast", "saturation")
-        if (strength := getattr(recipe, name)) > 0.0
-    }
-    if recipe.hue > 0.0:
-        factors["hue"] = float(rng.uniform(-recipe.hue, recipe.hue))
-    names = list(factors)
-    return tuple((names[i], factors[names[i]]) for i in rng.permutation(len(names)))
+    size, flip = recipe.crop_size, bool(rng.random() < recipe.flip_probability)
+    drawn = [draw_operation(operation, rng, size) for operation in recipe.pixel_operations]
+    return FramePlan(crop, (size, size), flip=flip, operations=tuple(told for told in drawn if told is not None))
 
 
 def three_crop_positions(height: int, width: int) -> tuple[str, str, str]:
@@ -147,11 +125,6 @@ def evaluation_plan(
     top, left = (round(half * (length - crop_size) / 2) for half, length in zip(halves, resized, strict=True))
     frame_plan = FramePlan(crop=(0, 0, height, width), resize=resized, window=(top, left))
     return Plan(num_frames, (height, width), crop_size, (frame_plan,))
-
-
-def blur_kernel_size(crop_size: int) -> int:
-    """Return the odd width of the blur's kernel for a result of `crop_size` pixels: 23 for 224, 5 for 56."""
-    return 2 * (crop_size // BLUR_KERNEL_FRACTION // 2) + 1
 
 
 def apply(frames: np.ndarray, plan: Plan, out: np.ndarray | None = None) -> np.ndarray:
@@ -194,21 +167,10 @@ def _apply_part(frames: np.ndarray, plan: FramePlan, out: np.ndarray) -> None:
                 cv2.flip(window, 1, frame)
             else:
                 np.copyto(frame, window)
-        _change_colours(target, plan)
+        for drawn in plan.operations:
+            apply_operation(target, drawn)
         if target is not place:
             place[...] = target
-
-
-def _change_colours(frames: np.ndarray, plan: FramePlan) -> None:
-    """Do all but the geometry, in place, on uint8 frames, T x S x S x 3."""
-    for name, factor in plan.jitter:
-        pixels.COLOUR_OPERATIONS[name](frames, factor)
-    if plan.grey:
-        pixels.to_grey(frames)
-    if plan.blur_sigma is not None:
-        pixels.blur(frames, plan.blur_sigma, blur_kernel_size(frames.shape[1]))
-    if plan.solarise_threshold is not None:
-        pixels.solarise(frames, plan.solarise_threshold)
 
 
 def transform_motion(maps: np.ndarray, plan: Plan, height: int, width: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe
 from vidssl.data.dataset import ClipDataset, ClipSample, collate
 from vidssl.data.evaluation_dataset import AugmentedClipDataset, EvaluationClipDataset
+from vidssl.data.extras import ExtraTensors
 from vidssl.data.labelled import LabelledSubset
 from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configuration may name it)
 from vidssl.data.motion_source import MotionData
@@ -48,6 +49,7 @@ class VideoDataModule(LightningDataModule):
         augmentations: one recipe per view, or a single one for all views; None takes the two of CVRL.
         motion: the motion of the videos, for sampling and cropping where things move and for objectives that learn from
             it; None computes no motion.
+        extras: what else each training video brings to a batch, by name: audio features, text, boxes.
         labelled: the part of the training videos to train on, chosen by their labels; for fine-tuning with few labels.
         evaluation: clips for evaluation.
         loading: workers, decoder and what happens to unreadable videos.
@@ -68,6 +70,7 @@ class VideoDataModule(LightningDataModule):
         sampler: ClipSampler | None = None,
         augmentations: list[AugmentationRecipe] | None = None,
         motion: MotionData | None = None,
+        extras: dict[str, ExtraTensors] | None = None,
         labelled: LabelledSubset = LabelledSubset(),
         evaluation: EvaluationClips = EvaluationClips(),
         loading: Loading = Loading(),
@@ -89,6 +92,7 @@ class VideoDataModule(LightningDataModule):
         if len(self.augmentations) == 1:
             self.augmentations *= self.sampler.num_clips
         self.motion = motion
+        self.extras = dict(extras or {})
         self.evaluation = evaluation
         self.loading = loading
         self.seed = seed
@@ -127,6 +131,7 @@ class VideoDataModule(LightningDataModule):
             seed=self.seed,
             decoder=self.loading.decoder,
             motion=self.motion,
+            extras=self.extras,
         )
 
     def train_dataloader(self) -> DataLoader[ClipSample]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import AugmentationRecipe, Plan, apply, draw, transform_motion
+from vidssl.data.extras import ExtraTensors
 from vidssl.data.motion_source import MotionData, MotionSource
 from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError
@@ -35,6 +36,8 @@ class ClipSample:
         motion: float32, ST-motion of what the first clip shows, T' x h x w, or of what each clip shows, clips x T' x h
             x w; None without.
         failures: (row number, reason) of the videos that were tried before and could not be read.
+        strides: distance in frames between two frames of each clip, in training.
+        extras: what else the video brings, by name.
     """
 
     clips: list[np.ndarray]
@@ -43,6 +46,8 @@ class ClipSample:
     starts: tuple[int, ...]
     motion: np.ndarray | None = None
     failures: tuple[tuple[int, str], ...] = ()
+    strides: tuple[int, ...] | None = None
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass
@@ -77,6 +82,7 @@ class ClipDataset(Dataset[ClipSample]):
         seed: key of every draw.
         decoder: name of the decoder.
         motion: where the motion of the videos comes from; None for sampling, crops and batches without motion.
+        extras: name in the batch -> what reads it.
 
     Raises:
         VidsslError: recipes and clips differ in number, there is no motion and something needs it, or its stored file
@@ -93,6 +99,7 @@ class ClipDataset(Dataset[ClipSample]):
         seed: int,
         decoder: str = "auto",
         motion: MotionData | None = None,
+        extras: Mapping[str, ExtraTensors] | None = None,
     ) -> None:
         if len(recipes) != sampler.num_clips:
             raise VidsslError(
@@ -113,6 +120,7 @@ class ClipDataset(Dataset[ClipSample]):
         self.recipes = list(recipes)
         self.seed = seed
         self.decoder = decoder
+        self.extras = dict(extras or {})
         self.target_shape = None if motion is None else motion.target_shape
         self.motion_of_all_views = motion is not None and motion.views == "all"
         # computing motion costs as much as decoding: only where something asks for it
@@ -162,7 +170,14 @@ class ClipDataset(Dataset[ClipSample]):
         views = self.draw_views(epoch, row)
         clips = [apply(*drawn) for drawn in zip(views.frames, views.plans, places, strict=True)]
         starts = tuple(int(indices[0]) for indices in views.indices)
-        return ClipSample(clips, int(self.catalog.labels[row]), row, starts, self._target(views), failures)
+        num_frames = self.catalog[row].num_frames
+        strides = tuple(self.sampler.stride_of(indices, num_frames) for indices in views.indices)
+        label, motion, extras = int(self.catalog.labels[row]), self._target(views), self._extras(row, views)
+        return ClipSample(clips, label, row, starts, motion, failures, strides, extras)
+
+    def _extras(self, row: int, views: DrawnViews) -> dict[str, np.ndarray]:
+        video = self.catalog[row]
+        return {name: np.asarray(source(video, views)) for name, source in self.extras.items()}
 
     def draw_views(self, epoch: int, row: int) -> DrawnViews:
         """Draw and decode the views of a video, as training sees them in `epoch`; `apply` makes the clips of them.
@@ -223,5 +238,16 @@ def _batch(views: list[torch.Tensor], samples: Sequence[ClipSample]) -> ClipBatc
         index=torch.tensor([sample.index for sample in samples]),
         motion=torch.from_numpy(np.stack(motions)) if motions else None,
         starts=torch.tensor([sample.starts for sample in samples]),
+        strides=None if samples[0].strides is None else torch.tensor([sample.strides for sample in samples]),
+        extras={name: _stacked(name, samples) for name in samples[0].extras},
         failures=tuple(failure for sample in samples for failure in sample.failures),
     )
+
+
+def _stacked(name: str, samples: Sequence[ClipSample]) -> torch.Tensor:
+    values = [sample.extras[name] for sample in samples]
+    kinds = {(value.shape, value.dtype.name): sample.index for value, sample in zip(values, samples, strict=True)}
+    if len(kinds) > 1:
+        told = " and ".join(f"{dtype} {shape} of catalog row {row}" for (shape, dtype), row in kinds.items())
+        raise VidsslError(f"data.extras.{name} must be alike for every video of a batch, got {told}.")
+    return torch.from_numpy(np.stack(values))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
+from vidssl.data.operations import Drawn, Operation, class_of_operation
+from vidssl.data.operations.shipped import Blur, Grey, Jitter, Solarise
 from vidssl.errors import VidsslError
-
-JITTER_OPERATIONS = ("brightness", "contrast", "saturation", "hue")
 
 
 def require(condition: bool, name: str, value: Any, wanted: str) -> None:
@@ -75,6 +76,7 @@ class AugmentationRecipe:
         solarise_threshold: level of 0-255; 128 is the "0.5" of the papers.
         temporally_consistent: one draw for all frames of a clip; false draws again for every frame.
         motion_crop: draw the crop where most moves in the clip; needs `data.motion`. None draws it anywhere.
+        operations: what else happens to the pixels, after all of this and in their order.
     """
 
     crop_size: int = 224
@@ -93,6 +95,7 @@ class AugmentationRecipe:
     solarise_threshold: int = 128
     temporally_consistent: bool = True
     motion_crop: MotionCrop | None = None
+    operations: tuple[Operation, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every range.
@@ -113,6 +116,19 @@ class AugmentationRecipe:
             require(getattr(self, name) >= 0.0, name, getattr(self, name), "at least 0")
         require(0.0 <= self.hue <= 0.5, "hue", self.hue, "from 0 to 0.5 turns of the colour circle")
         require(0 <= self.solarise_threshold <= 255, "solarise_threshold", self.solarise_threshold, "from 0 to 255")
+        object.__setattr__(self, "operations", tuple(self.operations))
+
+    @cached_property
+    def pixel_operations(self) -> tuple[Operation, ...]:
+        """Everything that happens to the pixels after crop and flip, in order: what the keys say, then `operations`."""
+        strengths = {name: getattr(self, name) for name in ("brightness", "contrast", "saturation", "hue")}
+        return (
+            Jitter(self.jitter_probability, **strengths),
+            Grey(self.grey_probability),
+            Blur(self.blur_probability, self.blur_sigma),
+            Solarise(self.solarise_probability, self.solarise_threshold),
+            *self.operations,
+        )
 
 
 # CVRL, appendix, table of augmentations of the two views.
@@ -161,29 +177,27 @@ class FramePlan:
         resize: height and width to which that part is resized, pixels.
         window: top and left of the result inside the resized part, pixels; (0, 0) unless only a part of it is used.
         flip: mirror left and right.
-        jitter: operation (one of `JITTER_OPERATIONS`) and factor, in order.
-        grey: leave only the luma.
-        blur_sigma: pixels; None for no blur.
-        solarise_threshold: level of 0-255; None for no solarisation.
+        operations: what happens to the pixels: path of an operation's class, and what it drew.
     """
 
     crop: tuple[int, int, int, int]
     resize: tuple[int, int]
     window: tuple[int, int] = (0, 0)
     flip: bool = False
-    jitter: tuple[tuple[str, float], ...] = ()
-    grey: bool = False
-    blur_sigma: float | None = None
-    solarise_threshold: int | None = None
+    operations: tuple[Drawn, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the names of the jitter's operations.
+        """Check that the operations can be found.
 
         Raises:
-            VidsslError: one is unknown.
+            VidsslError: one cannot.
         """
-        for name, _ in self.jitter:
-            require(name in JITTER_OPERATIONS, "jitter operation", name, f"one of {', '.join(JITTER_OPERATIONS)}")
+        for path, _ in self.operations:
+            class_of_operation(path)
+
+    def drawn(self) -> dict[str, dict[str, Any]]:
+        """Return the operations by the names of their classes, with what they drew; of two alike the last one."""
+        return {path.rpartition(":")[2]: dict(values) for path, values in self.operations}
 
 
 @dataclass(frozen=True)

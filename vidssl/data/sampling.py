@@ -17,7 +17,10 @@ from vidssl.errors import VidsslError, nearest
 from vidssl.motion.maps import VideoMotion
 from vidssl.registry import Registry
 
-SAMPLERS = Registry("sampler")
+SAMPLERS = Registry(
+    "sampler", "vidssl.samplers", check="vidssl.data.contracts.sampler:fault_of", is_named_by_class=True
+)
+"""Name -> class below `ClipSampler`; ``data.sampler`` of a configuration takes these names."""
 
 
 def clip_span(num_frames: int, stride: int) -> int:
@@ -81,7 +84,7 @@ class ClipSampler(ABC):
 
     Attributes:
         num_frames: frames per clip.
-        stride: distance in frames between two frames of a clip.
+        stride: distance in frames between two frames of a clip; the first choice where `strides` has several.
         num_clips: index arrays that a call returns.
     """
 
@@ -95,9 +98,35 @@ class ClipSampler(ABC):
         return False
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        """Every stride that a clip may have; more than one where a sampler draws it, as for clips at several speeds."""
+        return (self.stride,)
+
+    def stride_of(self, indices: np.ndarray, num_video_frames: int) -> int:
+        """Return which of `strides` a clip was drawn with; it goes into the batch (`ClipBatch.strides`).
+
+        Args:
+            indices: int64 (num_frames,), frame numbers of the clip.
+            num_video_frames: frames of the video that decode, in which a clip may go round.
+
+        Raises:
+            VidsslError: none of the strides leads from the first frame to the second.
+        """
+        if len(self.strides) == 1 or len(indices) == 1:
+            return self.strides[0]
+        step = int(indices[1] - indices[0]) % num_video_frames
+        fitting = [stride for stride in self.strides if stride % num_video_frames == step]
+        if not fitting:
+            raise VidsslError(
+                f"{type(self).__name__} drew frames {indices[0]} and {indices[1]}, and its strides are "
+                f"{', '.join(map(str, self.strides))}: let the property `strides` name every one that it draws."
+            )
+        return fitting[0]
+
+    @property
     def clip_length(self) -> int:
-        """Frames of a video that a clip spans, its first and last included."""
-        return clip_span(self.num_frames, self.stride) + 1
+        """Frames of a video that the longest clip spans, its first and last included."""
+        return clip_span(self.num_frames, max(self.strides)) + 1
 
     def shortcomings(self) -> list[tuple[int, str]]:
         """Return what a video is too short for: the frames that it needs, and what becomes of one that has fewer."""

@@ -26,6 +26,7 @@ from vidssl.evaluation.needed_features import Needed, features_for, needed_featu
 from vidssl.evaluation.protocols.named import get_protocol
 from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_new_record
 from vidssl.evaluation.temporal.encoding import features_under_changes
+from vidssl.nn.training_steps import steps_done
 
 logger = logging.getLogger(__name__)
 
@@ -251,7 +252,7 @@ def circumstances_of(trainer: Trainer, query_rows: np.ndarray) -> dict[str, Any]
         seen = int(np.isin(query_rows, data_of(trainer).train_rows).sum())
         weights = str(measured_weights(trainer))
         return {
-            "step": trainer.global_step,
+            "step": steps_done(trainer),
             "epoch": trainer.current_epoch,
             "seen_in_training": seen,
             "weights": weights,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,9 @@ from vidssl.nn.optimizers import OPTIMIZERS, parameter_groups
 from vidssl.nn.optimizers import OptimizerSpec as OptimizerSpec
 from vidssl.nn.schedules import warmup_cosine
 from vidssl.nn.training_log import TrainingLog, is_written
+from vidssl.nn.training_steps import share_done, steps_done
 from vidssl.objectives.alignment import MotionAligner, MotionAlignment
-from vidssl.objectives.checks import check_finite
+from vidssl.objectives.checks import Delivered, check_delivered, check_extras, check_finite
 from vidssl.types import ClipBatch
 
 
@@ -35,13 +38,20 @@ class Objective(LightningModule, ABC):
     """Base of every method; a subclass owns its heads and its `training_step`.
 
     A subclass sets `num_views`, the clips of each video that its `training_step` needs, and builds its heads after
-    calling this constructor. `backbone(self.network_input(batch.views))` runs all views in one forward pass. One that
-    uses `batch.motion` sets `needs_motion`; one whose loss and gradients on k processes with b videos are those of one
-    process with k * b, batch statistics aside, sets `exact_across_processes`, which the contract checks then verify.
-    One that can learn from a single video at a time, since it compares nothing with other videos, sets `min_videos` to
-    1; `min_videos_per_process` is the same for the share of each process (BatchNorm needs two rows to normalise). Each
-    is an attribute of the class, set in the constructor where it depends on settings; a property will do, too. One that
-    takes `alignment` passes it on, encodes its clips by `encode`, and adds `alignment_loss` to its loss.
+    calling this constructor. `backbone(self.network_input(batch.views))` runs all views in one forward pass.
+
+    What else it needs of the data it says by `needs_motion` (`batch.motion`), `needs_sampler` (names of samplers, one
+    of which it must be), `needs_strides` (all strides that clips are drawn with, `batch.strides`), `needs_labels` (all
+    training videos have one) and `needs_extras` (name in `batch.extras` and an example of what one video brings, whose
+    shape and dtype count). A run whose data does not deliver it is refused. `defaults` are keys of a configuration that
+    hold for a run of this method unless its files or flags say otherwise: ``{"data": {"sampler": ...}}``.
+
+    One whose loss and gradients on k processes with b videos are those of one process with k * b, batch statistics
+    aside, sets `exact_across_processes`, which the contract checks then verify. One that can learn from a single video
+    at a time, since it compares nothing with other videos, sets `min_videos` to 1; `min_videos_per_process` is the same
+    for the share of each process (BatchNorm needs two rows to normalise). Each is an attribute of the class, set in the
+    constructor where it depends on settings; a property will do, too. One that takes `alignment` passes it on, encodes
+    its clips by `encode`, and adds `alignment_loss` to its loss.
 
     Args:
         backbone: which network learns.
@@ -54,6 +64,11 @@ class Objective(LightningModule, ABC):
 
     num_views: int = 2
     needs_motion: bool = False
+    needs_sampler: tuple[str, ...] = ()
+    needs_strides: tuple[int, ...] = ()
+    needs_labels: bool = False
+    needs_extras: Mapping[str, Tensor] = MappingProxyType({})
+    defaults: Mapping[str, Any] = MappingProxyType({})
     exact_across_processes: bool = False
     min_videos: int = 2
     min_videos_per_process: int = 1
@@ -145,6 +160,8 @@ class Objective(LightningModule, ABC):
     def log_training(self, *, embeddings: Tensor | None = None, **metrics: Tensor | float) -> None:
         """Log scalars as ``train/<name>``, and the learning rate, in steps that are read (`vidssl.nn.training_log`).
 
+        Of several optimisers the second one's is ``train/learning_rate_2``, and so on.
+
         Args:
             embeddings: float (B, D), what the loss compares, one row per clip: how far they spread is logged too.
             metrics: name and value: a tensor is averaged over the processes, a number is the same on all of them.
@@ -155,14 +172,17 @@ class Objective(LightningModule, ABC):
             f"train/{name}": value.detach() if isinstance(value, Tensor) else value for name, value in metrics.items()
         }
         if self._trainer is not None:
-            values = {**self.logged_terms, "train/learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}
-            self.logged_terms |= self._training_log.take(self, values, embeddings)
+            rates = {
+                f"train/learning_rate{f'_{number}' if number > 1 else ''}": optimizer.param_groups[0]["lr"]
+                for number, optimizer in enumerate(self.trainer.optimizers, start=1)
+            }
+            self.logged_terms |= self._training_log.take(self, {**self.logged_terms, **rates}, embeddings)
 
     def training_progress(self) -> float:
         """Return the share of the run's optimiser steps that are done, 0 to below 1 in training; 0 outside a run."""
         if self._trainer is None:
             return 0.0
-        return self.trainer.global_step / self.trainer.estimated_stepping_batches
+        return share_done(self.trainer)
 
     # --- what Lightning calls ---
 
@@ -170,37 +190,15 @@ class Objective(LightningModule, ABC):
         """Check that the data module delivers what the method needs, before anything runs.
 
         Raises:
-            VidsslError: see `check_data` and `check_batch`.
+            VidsslError: see `check_delivered` and `check_batch`.
         """
         data = self._data_module()
         if stage == "fit" and data is not None:
-            self.check_data(data.sampler.num_clips, data.motion)
+            check_delivered(self, Delivered.by(data))
             self.check_batch(data.batch_size, self.trainer.world_size)
         if data is not None:
             self.hparams["catalog_digest"] = data.catalog.digest
             self.hparams["train_split"] = data.train_split
-
-    def check_data(self, num_clips: int, motion: Any) -> None:
-        """Compare what the data module delivers with what the method needs.
-
-        Args:
-            num_clips: views of each video that the sampler gives.
-            motion: the data module's `MotionData`, or None.
-
-        Raises:
-            VidsslError: another number of views than `num_views`, or no motion where the method needs it.
-        """
-        if num_clips != self.num_views:
-            raise VidsslError(
-                f"{type(self).__name__} needs {self.num_views} views per video, data.sampler gives {num_clips}: choose "
-                "another sampler (vidssl list samplers) or set its number of clips."
-            )
-        if self.needs_motion and (motion is None or motion.target_shape is None):
-            key = "data.motion" if motion is None else "data.motion.target_shape"
-            raise VidsslError(
-                f"{type(self).__name__}, as it is set, learns from the motion of its clips, and {key} is null: set it "
-                "(data.motion {} takes the defaults), or switch off what needs it in the model (model.alignment null)."
-            )
 
     def check_batch(self, batch_size: int, num_processes: int) -> None:
         """Refuse batches in which the method has nothing to compare a video with.
@@ -227,7 +225,7 @@ class Objective(LightningModule, ABC):
         Raises:
             VidsslError: a parameter holds nan or inf; the message names it.
         """
-        check_finite(dict(self.named_parameters()), self.trainer.global_step)
+        check_finite(dict(self.named_parameters()), steps_done(self.trainer))
 
     def on_fit_start(self) -> None:
         """Remember the run's seed, which keys every later draw.
@@ -244,7 +242,12 @@ class Objective(LightningModule, ABC):
         """Key torch's generators by (seed, step, rank): a killed run draws on as if nothing had happened.
 
         Logs how many videos the first process could not read so far, once there is one.
+
+        Raises:
+            VidsslError: extras of another shape or dtype than the method needs.
         """
+        if self.needs_extras:
+            check_extras(self, batch)
         key = [self._run_seed, self.trainer.fit_loop.epoch_loop.total_batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
         unreadable = getattr(self._data_module(), "unreadable", None)

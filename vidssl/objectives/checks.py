@@ -1,13 +1,21 @@
-"""Ranges of settings, reported by their key, and weights that are finite."""
+"""Checks that all methods share: ranges of settings, what they require of the data, weights that are finite."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from vidssl.errors import VidsslError, nearest
+
+if TYPE_CHECKING:
+    from vidssl.objectives.base import Objective
+    from vidssl.types import ClipBatch
+
+SAMPLER_HINT = "vidssl list samplers shows what there is"
 
 
 def check_at_least(minimum: float, *, prefix: str = "model.", **settings: float) -> None:
@@ -85,3 +93,97 @@ def check_finite(parameters: Mapping[str, Tensor], num_steps: int) -> None:
             f"({spoilt[0]}, ...), so no checkpoint was written; an earlier one stays as it is. Lower "
             "model.optimizer.learning_rate, or set trainer.gradient_clip_val, and continue from it."
         )
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What a data module delivers to training.
+
+    Attributes:
+        sampler: `ClipSampler` that chooses the frames.
+        motion: `MotionData`, or None.
+        extras: names of `ClipBatch.extras`.
+        unlabelled: how many of the training videos have no label, and how many there are; None where no catalog says.
+    """
+
+    sampler: Any
+    motion: Any = None
+    extras: Collection[str] = ()
+    unlabelled: tuple[int, int] | None = None
+
+    @classmethod
+    def by(cls, data: Any) -> Delivered:
+        """Return what a `VideoDataModule` delivers."""
+        labels = data.catalog.labels[data.train_rows]
+        return cls(data.sampler, data.motion, tuple(data.extras), (int((labels < 0).sum()), len(labels)))
+
+
+def check_delivered(objective: Objective, delivered: Delivered) -> None:
+    """Compare what a data module delivers with what a method requires.
+
+    Raises:
+        VidsslError: another number of views, another sampler or other strides, no motion, no labels, or extras that
+            are missing; the message names the key.
+    """
+    name, sampler = type(objective).__name__, delivered.sampler
+    if sampler.num_clips != objective.num_views:
+        raise VidsslError(
+            f"{name} needs {objective.num_views} views per video, data.sampler gives {sampler.num_clips}: choose "
+            f"another sampler ({SAMPLER_HINT}) or set its number of clips."
+        )
+    _check_sampler(name, objective, sampler)
+    if objective.needs_motion and (delivered.motion is None or delivered.motion.target_shape is None):
+        key = "data.motion" if delivered.motion is None else "data.motion.target_shape"
+        raise VidsslError(
+            f"{name}, as it is set, learns from the motion of its clips, and {key} is null: set it (data.motion {{}} "
+            "takes the defaults), or switch off what needs it in the model (model.alignment null)."
+        )
+    if objective.needs_labels and delivered.unlabelled is not None and delivered.unlabelled[0]:
+        missing, total = delivered.unlabelled
+        raise VidsslError(
+            f"{name} learns from labels, and {missing} of the {total} videos of data.train_split have none: choose a "
+            "split whose videos all have one, or a method that needs no labels (vidssl list objectives)."
+        )
+    absent = [extra for extra in objective.needs_extras if extra not in delivered.extras]
+    if absent:
+        there = f"there are {', '.join(delivered.extras)}" if delivered.extras else "there are none"
+        raise VidsslError(
+            f"{name} needs data.extras.{absent[0]} ({there}): name what reads it, such as "
+            f"data.extras.{absent[0]}: {{class_path: ArrayFiles, init_args: {{folder: FOLDER}}}}."
+        )
+
+
+def _check_sampler(name: str, objective: Objective, sampler: Any) -> None:
+    kinds = [kind.__name__ for kind in type(sampler).__mro__]
+    wanted = objective.needs_sampler
+    if wanted and not set(wanted) & set(kinds):
+        raise VidsslError(
+            f"{name} needs the sampler {' or '.join(wanted)}, and data.sampler is {kinds[0]}: set data.sampler to "
+            f"{wanted[0]} ({SAMPLER_HINT})."
+        )
+    strides = objective.needs_strides
+    if strides and set(strides) != set(sampler.strides):
+        raise VidsslError(
+            f"{name} needs clips of the strides {_listed(strides)}, and data.sampler ({kinds[0]}) draws "
+            f"{_listed(sampler.strides)}: set its strides, or choose another sampler ({SAMPLER_HINT})."
+        )
+
+
+def check_extras(objective: Objective, batch: ClipBatch) -> None:
+    """Compare the extras of a batch with the examples that a method gives.
+
+    Raises:
+        VidsslError: another shape or dtype; the message names the key.
+    """
+    for name, example in objective.needs_extras.items():
+        found: Tensor | None = batch.extras.get(name)
+        if found is None or found.shape[1:] != example.shape or found.dtype != example.dtype:
+            got = "nothing" if found is None else f"{found.dtype} of shape {tuple(found.shape[1:])}"
+            raise VidsslError(
+                f"{type(objective).__name__} needs {example.dtype} of shape {tuple(example.shape)} for each video "
+                f"from data.extras.{name}, which gave {got}."
+            )
+
+
+def _listed(values: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(values)))

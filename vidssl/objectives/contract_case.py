@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from jsonargparse import ArgumentError, ArgumentParser  # builds an objective from settings, as vidssl fit does
+from torch import Tensor
 
 from vidssl.errors import VidsslError
 from vidssl.objectives import OBJECTIVES
@@ -86,7 +87,7 @@ class Case:
         return parser.instantiate_classes(config).objective
 
     def batch(self, objective: Objective, number: int = 0) -> ClipBatch:
-        """Return the batch with this number: the views and the motion that `objective` asks for, random."""
+        """Return the batch with this number: what `objective` asks for, random; labels are 0, 1, 2, ..."""
         clips, generator = self.clips, torch.Generator().manual_seed(number)
         shape = (clips.num_videos, 3, clips.num_frames, clips.size, clips.size)
         views = [torch.randint(0, 256, shape, generator=generator).to(torch.uint8) for _ in range(objective.num_views)]
@@ -95,4 +96,14 @@ class Case:
         motion_shape = (clips.num_videos, *views_with_motion, clips.num_frames, clips.motion_size, clips.motion_size)
         motion = torch.rand(motion_shape, generator=generator) if objective.needs_motion else None
         starts = torch.arange(clips.num_videos * len(views)).view(clips.num_videos, -1)
-        return ClipBatch(views, label=rows, index=rows, motion=motion, starts=starts)
+        choices = torch.tensor(list(objective.needs_strides) or [1])
+        strides = choices[torch.randint(len(choices), starts.shape, generator=generator)]
+        extras = {name: self._extra(example, generator) for name, example in objective.needs_extras.items()}
+        return ClipBatch(views, rows, rows, motion=motion, starts=starts, strides=strides, extras=extras)
+
+    def _extra(self, example: Tensor, generator: torch.Generator) -> Tensor:
+        """Return random numbers where the example has such, else the example, for every video."""
+        shape = (self.clips.num_videos, *example.shape)
+        if not example.is_floating_point():
+            return example.expand(shape).clone()
+        return torch.rand(shape, generator=generator, dtype=example.dtype)

@@ -15,14 +15,13 @@ from __future__ import annotations
 import inspect
 import io
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vidssl.errors import VidsslError
+from vidssl.contract_checks import CheckResult, ContractError, NotClaimed, run_check
 from vidssl.objectives.base import Objective
 from vidssl.objectives.contract import fault_of, is_count
 from vidssl.objectives.contract_case import Case, ClipShape
@@ -34,7 +33,6 @@ from vidssl.objectives.contract_runs import (
     train,
     train_killed_and_continued,
 )
-from vidssl.registry import failure_text, place_in_users_files
 
 # A layer whose output is multiplied by a weight that begins with 0 learns from the second step on.
 STEPS_UNTIL_ALL_LEARN = 3
@@ -42,32 +40,6 @@ LEARNING_RATE = 0.01
 # Sums in another order differ in float32: share of a gradient's norm, or of the largest's where it is next to nothing.
 RELATIVE_TOLERANCE = 1e-3
 WORKERS = (0, 2)
-
-
-class ContractError(VidsslError):
-    """An objective does not do what the contract asks; the message says what and where."""
-
-
-class _NotClaimed(Exception):
-    """A check that this objective does not claim to pass."""
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What came of a check.
-
-    Attributes:
-        check: its name, one of `CHECKS`.
-        outcome: ``passed``, ``failed`` or ``not claimed``.
-        detail: what was found, or what is wrong.
-    """
-
-    check: str
-    outcome: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.outcome:<12}{self.check:<15}{self.detail}"
 
 
 class Contract:
@@ -101,15 +73,8 @@ class Contract:
             KeyError: no check has this name.
         """
         function = CHECKS[check]
-        try:
-            with torch.random.fork_rng(devices=[]):
-                return CheckResult(check, "passed", function(self))
-        except _NotClaimed as reason:
-            return CheckResult(check, "not claimed", str(reason))
-        except VidsslError as error:
-            return CheckResult(check, "failed", f"{error}{place_in_users_files(error)}")
-        except Exception as error:  # of the objective, in any form
-            return CheckResult(check, "failed", failure_text(error))
+        with torch.random.fork_rng(devices=[]):
+            return run_check(check, lambda: function(self))
 
     def results(self, checks: Iterable[str] | None = None) -> list[CheckResult]:
         """Run several checks, all without a choice."""
@@ -141,13 +106,20 @@ def check_class(contract: Contract) -> str:
         raise ContractError(f"arguments without a type cannot be set in a configuration: {', '.join(bare)}")
     if not is_count(objective.num_views):
         raise ContractError(f"num_views must be the number of clips of each video, got {objective.num_views!r}")
-    motion = ", with motion" if objective.needs_motion else ""
-    return f"{objective.num_views} views per video{motion}; settings: {', '.join(p.name for p in parameters)}"
+    needs = [*(["motion"] if objective.needs_motion else []), *(["labels"] if objective.needs_labels else [])]
+    needs += [f"strides {', '.join(map(str, objective.needs_strides))}"] if objective.needs_strides else []
+    needs += [*objective.needs_extras, *objective.needs_sampler]
+    told = f", with {', '.join(needs)}" if needs else ""
+    return f"{objective.num_views} views per video{told}; settings: {', '.join(p.name for p in parameters)}"
 
 
 def check_loss(contract: Contract) -> str:
     """The loss is a finite scalar with a gradient."""
     objective = contract.case.build()
+    if not objective.automatic_optimization:
+        losses = contract.trained.losses
+        told = f"{losses[0]:.4f} in a first step; " if losses else ""
+        return f"{told}the method steps its optimisers itself (automatic_optimization is False)"
     loss = step(objective, contract.case.batch(objective))
     if not isinstance(loss, Tensor) or loss.shape != () or not loss.requires_grad:
         shape = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
@@ -162,6 +134,8 @@ def check_gradients(contract: Contract) -> str:
     """A gradient reaches every trainable parameter; DDP waits in vain for one that gets none."""
     objective = contract.case.build()
     parameters = {name: p for name, p in objective.named_parameters() if p.requires_grad}
+    if not objective.automatic_optimization:
+        return _check_all_learn(contract, parameters)
     optimizer = torch.optim.SGD(parameters.values(), lr=LEARNING_RATE)
     waiting = set(parameters)
     for number in range(STEPS_UNTIL_ALL_LEARN):
@@ -185,10 +159,27 @@ def check_gradients(contract: Contract) -> str:
     return f"reach all {len(parameters)} trainable parameters ({count:,} numbers)"
 
 
+def _check_all_learn(contract: Contract, parameters: Mapping[str, Tensor]) -> str:
+    """Every parameter of a method that steps its optimisers itself has changed after a short training."""
+    still = [name for name, before in parameters.items() if torch.equal(before, contract.trained.state[name])]
+    if still:
+        raise ContractError(
+            f"no optimiser changes {_listed(still, parameters)}: give them to one, step it, or set requires_grad to "
+            "False"
+        )
+    count = sum(p.numel() for p in parameters.values())
+    return f"{len(contract.trained.optimizers)} optimisers change all {len(parameters)} parameters ({count:,} numbers)"
+
+
 def check_processes(contract: Contract) -> str:
     """Two processes with half of the videos each have the loss and the gradients of one, where that is claimed."""
-    if not contract.case.build().exact_across_processes:
-        raise _NotClaimed("exact_across_processes is False: two processes may learn otherwise than one")
+    objective = contract.case.build()
+    if not objective.exact_across_processes:
+        raise NotClaimed("exact_across_processes is False: two processes may learn otherwise than one")
+    if not objective.automatic_optimization:
+        raise ContractError(
+            "exact_across_processes cannot be verified where a method steps its optimisers itself: leave it False"
+        )
     expected, found = gradients_of_a_step(contract.case), contract.on_two_processes
     largest = max(value.norm() for name, value in expected.items() if name != "loss")
     wrong = {}
@@ -208,6 +199,8 @@ def check_processes(contract: Contract) -> str:
 
 def check_state(contract: Contract) -> str:
     """The state dict holds what a step depends on, in plain tensors."""
+    if not contract.case.build().automatic_optimization:
+        raise NotClaimed("the method steps its optimisers itself: the check `resuming` shows what the state lacks")
     first, second = contract.case.build(), contract.case.build(seed=1)
     step(first, contract.case.batch(first, 0))  # moves queues, counters, running statistics
     file = io.BytesIO()
@@ -235,7 +228,10 @@ def check_training(contract: Contract) -> str:
     before = contract.case.build().state_dict()
     if all(torch.equal(before[name], value) for name, value in run.state.items() if name.startswith("backbone.")):
         raise ContractError("the backbone is as it was before training")
-    return f"{len(run.losses)} steps on the CPU, loss {run.losses[0]:.4f} to {run.losses[-1]:.4f}"
+    told = (
+        f"{len(run.losses)} steps, loss {run.losses[0]:.4f} to {run.losses[-1]:.4f}" if run.losses else "no loss told"
+    )
+    return f"{told}, on the CPU"
 
 
 def check_resuming(contract: Contract) -> str:
@@ -250,7 +246,7 @@ def check_resuming(contract: Contract) -> str:
                 f"{run} {_listed(different, whole.state)}: what a step depends on must be in the state dict, draws "
                 "must come from torch's global generator"
             )
-        if _differences({"": whole.optimizer}, {"": continued.optimizer}):
+        if not _equal(whole.optimizers, continued.optimizers):
             raise ContractError(f"{run} state of the optimiser")
     return "a run that was killed and continued ends with the same weights, bit by bit, with 0 and 2 loader workers"
 

@@ -14,13 +14,13 @@ from typing import Any, cast
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import spawn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vidssl.jobs.loader_workers import prepare_worker, worker_context
 from vidssl.nn.sync_batch_norm import synchronised
+from vidssl.nn.training_steps import steps_done
 from vidssl.objectives.base import Objective
 from vidssl.objectives.contract_case import Case
 from vidssl.types import ClipBatch
@@ -28,6 +28,7 @@ from vidssl.types import ClipBatch
 EPOCHS = 2
 STEPS_PER_EPOCH = 3
 STEPS_BEFORE_KILL = 4  # in mid-epoch, and not in the first
+NEWEST = "newest.ckpt"
 SEED = 7
 WORLD_SIZE = 2
 PROCESS_TIMEOUT = timedelta(minutes=5)
@@ -43,12 +44,13 @@ class TrainedRun:
 
     Attributes:
         state: the state dict at its end.
-        optimizer: the state dict of the optimiser.
-        losses: one per step of this process, without those before a resumption.
+        optimizers: the state dict of each optimiser.
+        losses: one per step of this process, without those before a resumption; none of a method that steps its
+            optimisers itself and returns no loss.
     """
 
     state: dict[str, Any]
-    optimizer: dict[str, Any]
+    optimizers: list[dict[str, Any]]
     losses: list[float]
 
 
@@ -57,22 +59,30 @@ class _Killed(Exception):
 
 
 class _Watch(Callback):
-    """Keeps the losses, and kills the run before a step."""
+    """Keeps the losses, and kills the run before a step, after it has written a checkpoint.
 
-    def __init__(self, kill_before: int | None) -> None:
-        self.kill_before = kill_before
+    Args:
+        kill_before: the step, or None.
+        checkpoint: the file.
+    """
+
+    def __init__(self, kill_before: int | None, checkpoint: Path) -> None:
+        self.kill_before, self.checkpoint = kill_before, checkpoint
         self.losses: list[float] = []
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: ClipBatch, batch_idx: int
     ) -> None:
-        if trainer.global_step == self.kill_before:
+        if steps_done(trainer) == self.kill_before:
             raise _Killed
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: ClipBatch, batch_idx: int
     ) -> None:
-        self.losses.append(float(outputs["loss"]))
+        if outputs is not None and "loss" in outputs:
+            self.losses.append(float(outputs["loss"]))
+        if steps_done(trainer) == self.kill_before:
+            trainer.save_checkpoint(self.checkpoint)
 
 
 class _Numbers(Sampler[int]):
@@ -123,7 +133,7 @@ def train_killed_and_continued(case: Case, num_workers: int = 0) -> TrainedRun:
             _fit(case, folder, case.build(), num_workers, kill_before=STEPS_BEFORE_KILL)
         # other weights than the first began with: what is not in the checkpoint is not right by chance
         objective = case.build(seed=1)
-        newest = Path(folder) / "newest.ckpt"
+        newest = Path(folder) / NEWEST
         return _fit(case, folder, objective, num_workers, resume_from=newest, first=STEPS_BEFORE_KILL)
 
 
@@ -137,13 +147,7 @@ def _fit(
     resume_from: Path | None = None,
     first: int = 0,
 ) -> TrainedRun:
-    watch = _Watch(kill_before)
-    callbacks: list[Callback] = [watch]
-    if kill_before is not None:
-        keep = ModelCheckpoint(
-            folder, filename="newest", every_n_train_steps=STEPS_BEFORE_KILL, enable_version_counter=False
-        )
-        callbacks.append(keep)
+    watch = _Watch(kill_before, Path(folder) / NEWEST)
     batches = [case.batch(objective, number) for number in range(EPOCHS * STEPS_PER_EPOCH)]
     with _quiet():
         torch.manual_seed(SEED)
@@ -153,8 +157,8 @@ def _fit(
             max_epochs=EPOCHS,
             default_root_dir=folder,
             logger=False,
-            callbacks=callbacks,
-            enable_checkpointing=kill_before is not None,
+            callbacks=[watch],
+            enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -168,8 +172,8 @@ def _fit(
             ckpt_path=resume_from,
             weights_only=True,
         )
-    optimizer = trainer.optimizers[0].state_dict()
-    return TrainedRun(objective.state_dict(), optimizer, watch.losses)
+    optimizers = [optimizer.state_dict() for optimizer in trainer.optimizers]
+    return TrainedRun(objective.state_dict(), optimizers, watch.losses)
 
 
 @contextmanager
@@ -215,17 +219,10 @@ def gradients_of_a_step(case: Case, share: slice = slice(None)) -> dict[str, Ten
     for module in objective.modules():
         if isinstance(module, BATCH_NORMS) and not case.synchronised:
             module.eval()
-    loss = step(objective, _part(case.batch(objective), share))
+    loss = step(objective, case.batch(objective).part(share))
     loss.backward()
     named = {f"gradient of {name}": p.grad for name, p in objective.named_parameters() if p.grad is not None}
     return {"loss": loss.detach(), **named}
-
-
-def _part(batch: ClipBatch, share: slice) -> ClipBatch:
-    motion = None if batch.motion is None else batch.motion[share]
-    views = [view[share] for view in batch.views]
-    starts = None if batch.starts is None else batch.starts[share]
-    return ClipBatch(views, batch.label[share], batch.index[share], motion, starts)
 
 
 def gradients_on_two_processes(cases: Sequence[Case]) -> list[dict[str, Tensor]]:

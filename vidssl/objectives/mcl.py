@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import add
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -32,6 +33,21 @@ TASKS = ("inter", "intra", "order")
 
 PAPER_BACKBONE = BackboneSpec(name="p3d_a_r50", pixel_mean=(0.485, 0.456, 0.406), pixel_std=(0.229, 0.224, 0.225))
 DEFAULT_ALIGNMENT = MotionAlignment()
+VIEW = {
+    "crop_size": 224,
+    "crop_area": [0.2, 1.0],
+    "crop_aspect": [3 / 4, 4 / 3],
+    "flip_probability": 0.5,
+    "jitter_probability": 0.8,
+    "brightness": 0.4,
+    "contrast": 0.4,
+    "saturation": 0.4,
+    "hue": 0.1,
+    "grey_probability": 0.2,
+    "blur_probability": 0.5,
+    "motion_crop": {},
+}
+"""Augmentation of every view (section 3.2, released code): `vidssl.data.augmentation.MCL_VIEW` in plain values."""
 
 
 class MCL(Objective):
@@ -55,6 +71,9 @@ class MCL(Objective):
     """
 
     num_views = 4
+    defaults = MappingProxyType(
+        {"data": {"sampler": {"class_path": "MotionSampler"}, "motion": {}, "augmentations": [VIEW]}}
+    )
 
     def __init__(
         self,

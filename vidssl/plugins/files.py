@@ -1,4 +1,4 @@
-"""Plug-in files: Python files of the user's with objectives and backbones, named by the key ``plugin``.
+"""Plug-in files: Python files of the user's with parts of their own (`kinds.KINDS`), named by the key ``plugin``.
 
 The file is imported by its own name, with its folder at the end of the import path. Processes that start later
 (loader workers, the other processes of DDP) are given the same path or repeat the command, so they find it too.
@@ -16,9 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-from vidssl.backbones import BACKBONES
 from vidssl.errors import VidsslError
-from vidssl.objectives import OBJECTIVES
+from vidssl.plugins.kinds import KINDS
 from vidssl.registry import PLUGINS_SWITCH, failure_text, plugins_are_on
 
 KEPT_FOLDER = "plugins"
@@ -26,7 +25,7 @@ KEPT_FOLDER = "plugins"
 
 
 def load_plugin_files(files: Iterable[str]) -> None:
-    """Load each file once and register the objectives and backbones that it defines.
+    """Load each file once and register what it defines.
 
     Raises:
         VidsslError: see `load_plugin_file`.
@@ -38,8 +37,8 @@ def load_plugin_files(files: Iterable[str]) -> None:
 def load_plugin_file(file: str) -> ModuleType:
     """Load a Python file and register what it defines, under the names of the classes.
 
-    Subclasses of `Objective` and `Backbone` whose names do not begin with an underscore are registered, abstract ones
-    aside. A file that was loaded before is not loaded again.
+    Classes below the bases of `KINDS` (`Objective`, `Backbone`, `ClipSampler`, ...) whose names do not begin with an
+    underscore are registered, abstract ones aside. A file that was loaded before is not loaded again.
 
     Raises:
         VidsslError: plug-ins are switched off, or the file is missing, has a name that cannot be imported or is taken,
@@ -106,29 +105,27 @@ def _check_module_name(file: str, path: Path) -> None:
 
 def _registered() -> int:
     """Return how many entries there are, those included that the code of a file makes by itself."""
-    return OBJECTIVES.count() + BACKBONES.count()
+    return sum(kind.registry.count() for kind in KINDS)
 
 
 def _register_classes(module: ModuleType, file: str) -> None:
-    from vidssl.backbones.contract import Backbone
-    from vidssl.objectives.base import Objective
-
-    bases = {Objective: OBJECTIVES, Backbone: BACKBONES}
-    for name, kind in inspect.getmembers(module, inspect.isclass):
-        base = next((base for base in bases if issubclass(kind, base)), None)
+    bases = {kind.base(): kind.registry for kind in KINDS}
+    for name, found in inspect.getmembers(module, inspect.isclass):
+        base = next((base for base in bases if issubclass(found, base)), None)
         # without training_step alone a method is unfinished, which is said where it is asked for
-        is_abstract = bool(getattr(kind, "__abstractmethods__", frozenset()) - {"training_step"})
-        if base is None or kind.__module__ != module.__name__ or name.startswith("_") or is_abstract:
+        is_abstract = bool(getattr(found, "__abstractmethods__", frozenset()) - {"training_step"})
+        if base is None or found.__module__ != module.__name__ or name.startswith("_") or is_abstract:
             continue
-        bases[base].announce(name, kind, f"file {file}")
+        bases[base].announce(name, found, f"file {file}")
 
 
 def _what_it_defines(module: ModuleType) -> str:
-    wanted = "no class below vidssl.objectives.base.Objective or vidssl.backbones.contract.Backbone"
-    classes = [kind for _, kind in inspect.getmembers(module, inspect.isclass) if kind.__module__ == module.__name__]
+    *bases, last = [kind.base_path for kind in KINDS]
+    wanted = f"no class below {', '.join(bases)} or {last}"
+    classes = [found for _, found in inspect.getmembers(module, inspect.isclass) if found.__module__ == module.__name__]
     if not classes:
         return f"defines {wanted}"
-    told = ", ".join(f"{kind.__name__} (below {_path_of(kind.__bases__[0])})" for kind in classes)
+    told = ", ".join(f"{found.__name__} (below {_path_of(found.__bases__[0])})" for found in classes)
     return f"defines {told}, {wanted}"
 
 

@@ -17,6 +17,7 @@ from vidssl.evaluation.attention.clips import LookedAt
 from vidssl.evaluation.callbacks import data_of
 from vidssl.evaluation.features.encoder import FrozenEncoder
 from vidssl.motion.settings import MotionSettings
+from vidssl.nn.training_steps import steps_done
 from vidssl.objectives.base import Objective
 from vidssl.reporting.attention_pictures import attention_page, attention_sheet
 from vidssl.reporting.callbacks import log_picture, pictures_folder
@@ -56,7 +57,7 @@ class MotionAttention(Callback):
         with isolate_rng(), torch.inference_mode(False):
             metrics = self._measure(trainer, pl_module)
         for run_logger in trainer.loggers:
-            run_logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=trainer.global_step)
+            run_logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=steps_done(trainer))
 
     def _measure(self, trainer: Trainer, objective: Objective) -> dict[str, float]:
         if self._looked_at is None:

@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.evaluation.callbacks import data_of
+from vidssl.nn.training_steps import steps_done
 from vidssl.reporting.console.summary import print_summary
 from vidssl.reporting.figures import learning_curves, views_sheet
 from vidssl.runs.ending import how_it_ended
@@ -60,7 +61,7 @@ class StepTimer(Callback):
         self._num_videos += len(batch) * trainer.world_size
         self._num_steps += 1
         log_every = trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning does not declare it
-        if trainer.global_step % log_every:
+        if steps_done(trainer) % log_every:
             return
         total = self._data_seconds + self._step_seconds
         pl_module.log_dict(

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from vidssl.backbones.checkpoints import read_checkpoint
 from vidssl.jobs.signals import SHELL_CODE
+from vidssl.nn.training_steps import is_after, steps_done
 from vidssl.runs.run_file import COMPLETED, FAILED, STOPPED, read_run
 
 
@@ -45,7 +46,7 @@ def is_complete(run_dir: Path, trainer: Trainer, checkpoint: str | None) -> bool
     limits = (trainer.max_epochs, trainer.max_steps)
     if run.get("ended") != COMPLETED or (run.get("max_epochs"), run.get("max_steps")) != limits:
         return False
-    return checkpoint is None or read_checkpoint(checkpoint).values.get("global_step") == run.get("steps")
+    return checkpoint is None or is_after(read_checkpoint(checkpoint).values, run.get("steps", -1))
 
 
 def _reached_its_end(trainer: Trainer) -> bool:
@@ -76,7 +77,7 @@ def _signal_name(exception: KeyboardInterrupt | SystemExit) -> str:
 
 def _where(trainer: Trainer) -> str:
     total = _total_steps(trainer)
-    return f"at step {trainer.global_step}" + (f" of {total}" if total else "")
+    return f"at step {steps_done(trainer)}" + (f" of {total}" if total else "")
 
 
 def _total_steps(trainer: Trainer) -> int | None:

@@ -19,6 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from vidssl.jobs.notices import Notices
 from vidssl.jobs.signals import ENDING_SIGNALS, SHELL_CODE
+from vidssl.nn.training_steps import steps_done
 from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT
 
 NOTHING, REQUEUE, END = range(3)
@@ -195,7 +196,7 @@ class Interruption(Checkpoint):
 
     def _report(self, name: str) -> str:
         config, last = self._run_dir / CONFIG_FILE, self._run_dir / LAST_CHECKPOINT
-        steps = 0 if self._trainer is None else self._trainer.global_step
+        steps = 0 if self._trainer is None else steps_done(self._trainer)
         ended = f"{name} ended the run after {steps} steps."
         if not last.exists():
             return f"{ended} It has no {LAST_CHECKPOINT} to continue from."

@@ -11,6 +11,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vidssl.jobs.lost_hosts import remember_hosts
+from vidssl.nn.training_steps import steps_done
 from vidssl.runs.ending import how_it_broke_off, how_it_ended
 from vidssl.runs.provenance import catalog_facts, code_version
 from vidssl.runs.run_file import COMPLETED, read_run, write_run
@@ -103,7 +104,7 @@ class RunRecord(Callback):
     def _write(self, trainer: Trainer) -> None:
         self._written = time.perf_counter()
         values = self._values
-        values["steps"] = trainer.global_step or values["steps"]  # 0 while a checkpoint is still being restored
+        values["steps"] = steps_done(trainer) or values["steps"]  # 0 while a checkpoint is still being restored
         wall_seconds = self._earlier_seconds + self._written - self._started
         values["wall_seconds"] = wall_seconds
         values["device_hours"] = wall_seconds * values["devices"] * values["num_nodes"] / SECONDS_PER_HOUR

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from vidssl.errors import VidsslError
 from vidssl.jobs.notices import Notices
 from vidssl.nn.gather import gather, rank, world_size
+from vidssl.nn.training_steps import steps_done
 from vidssl.types import ClipBatch
 
 logger = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class StepWatch(Callback):
             computed = torch.cuda.Event()
             computed.record()
         terms = getattr(pl_module, "logged_terms", {})
-        self._unread = _Step(trainer.global_step, trainer.current_epoch, findings, loss, terms, self._rows, computed)
+        self._unread = _Step(steps_done(trainer), trainer.current_epoch, findings, loss, terms, self._rows, computed)
         if computed is None:
             self._read(trainer)
 

@@ -57,6 +57,7 @@ class FineTuning(Objective):
 
     num_views = 1
     min_videos = 1
+    needs_labels = True
 
     def __init__(
         self,
@@ -145,12 +146,6 @@ class FineTuning(Objective):
         if classes != self.head.out_features:
             raise VidsslError(
                 f"model.num_classes is {self.head.out_features}, but {data.catalog.file} has {classes} classes."
-            )
-        unlabelled = int((data.catalog.labels[data.train_rows] < 0).sum())
-        if unlabelled:
-            raise VidsslError(
-                f"{unlabelled} of the {len(data.train_rows)} videos of data.train_split {data.train_split!r} have no "
-                "label; fine-tuning needs a split whose videos all have one."
             )
         wanted = _recipe_of(self.protocol).labelled_fraction
         if data.labelled.fraction != wanted:

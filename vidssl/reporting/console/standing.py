@@ -14,6 +14,7 @@ from pytorch_lightning import Trainer
 
 from vidssl.evaluation.protocols.records import RECORDS_FILE, read_records
 from vidssl.jobs.progress import duration_text
+from vidssl.nn.training_steps import steps_done
 from vidssl.reporting.percent import percent
 
 LOSS = "train/loss"
@@ -88,7 +89,7 @@ class Meter:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
-        self._started, self._first_step = time.monotonic(), trainer.global_step
+        self._started, self._first_step = time.monotonic(), steps_done(trainer)
         self._epoch, self._steps = trainer.current_epoch + 1, _finite(trainer.estimated_stepping_batches)
         self._mark: float | None = None
         self._paces: deque[tuple[int, float]] = deque(maxlen=STEPS_OF_SPEED)
@@ -113,7 +114,7 @@ class Meter:
     def standing(self) -> Standing:
         """Return how far the run has got."""
         trainer, steps = self._trainer, self._steps
-        logged, step = _logged(trainer), trainer.global_step
+        logged, step = _logged(trainer), steps_done(trainer)
         done, seconds = step - self._first_step, sum(seconds for _, seconds in self._paces)
         passed = time.monotonic() - self._started
         accuracies = [(told, float(logged[name])) for name, told in ACCURACIES.items() if name in logged]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
@@ -113,9 +115,18 @@ def tiled(clip: np.ndarray, room: tuple[float, float]) -> np.ndarray:
 def told_plan(plan: FramePlan) -> str:
     """Return what happens to a frame beside the crop, in words."""
     told = ["flipped"] if plan.flip else []
-    told += [f"{name} {factor:+.2f}" if name == "hue" else f"{name} x{factor:.2f}" for name, factor in plan.jitter]
-    told += ["grey"] if plan.grey else []
-    told += [f"blur {plan.blur_sigma:.1f}"] if plan.blur_sigma is not None else []
-    told += ["solarised"] if plan.solarise_threshold is not None else []
+    for name, drawn in plan.drawn().items():
+        told += _told_operation(name, drawn)
     lines = [", ".join(told[first : first + 3]) for first in range(0, len(told), 3)]
     return ",\n".join(lines) or "no change but the crop"
+
+
+def _told_operation(name: str, drawn: dict[str, Any]) -> list[str]:
+    if name == "Jitter":
+        return [f"{what} {factor:+.2f}" if what == "hue" else f"{what} x{factor:.2f}" for what, factor in drawn.items()]
+    if name == "Blur":
+        return [f"blur {drawn['sigma']:.1f}"]
+    if name in ("Grey", "Solarise"):
+        return ["grey" if name == "Grey" else "solarised"]
+    values = (f"{what} {value:.2f}" if isinstance(value, float) else f"{what} {value}" for what, value in drawn.items())
+    return [" ".join([name, *values])]

@@ -1,0 +1,1 @@
+"""What samplers and augmentation operations must be and do, as checks for plug-ins."""

@@ -1,0 +1,102 @@
+"""What happens to the pixels of a view once it is cropped and flipped: operations, drawn first and applied second."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from vidssl.errors import VidsslError
+from vidssl.registry import Registry
+
+OPERATIONS = Registry(
+    "augmentation operation",
+    "vidssl.operations",
+    check="vidssl.data.contracts.operation:fault_of",
+    is_named_by_class=True,
+)
+"""Name -> class below `Operation`; ``operations`` of a recipe takes these names."""
+_SHIPPED = "vidssl.data.operations.shipped"
+OPERATIONS.register("Jitter", f"{_SHIPPED}:Jitter", summary="brightness, contrast, saturation, hue, in any order")
+OPERATIONS.register("Grey", f"{_SHIPPED}:Grey", summary="the luma in all three channels")
+OPERATIONS.register("Blur", f"{_SHIPPED}:Blur", summary="a Gaussian blur of a drawn width")
+OPERATIONS.register("Solarise", f"{_SHIPPED}:Solarise", summary="values from a threshold on are inverted")
+
+Drawn = tuple[str, tuple[tuple[str, Any], ...]]
+"""``package.module:Class`` of an operation, and the names and values that it drew: plain data, part of a plan."""
+
+
+class Operation(ABC):
+    """Changes the pixels of a view: drawn once for a clip (for a frame, if the recipe is not temporally consistent).
+
+    What `draw` returns is part of the plan, so that a clip can be logged and replayed; `apply` needs nothing else.
+
+    Attributes:
+        probability: of happening, from 0 to 1.
+    """
+
+    probability: float
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, size: int) -> dict[str, Any]:
+        """Draw what `apply` is called with.
+
+        Args:
+            rng: the only source of randomness.
+            size: side of the square view, pixels.
+
+        Returns:
+            name -> number, text or list of them; JSON must be able to hold it.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def apply(frames: np.ndarray, **drawn: Any) -> None:
+        """Change frames in place; every frame by itself, since a clip comes in parts.
+
+        Args:
+            frames: uint8 RGB, F x S x S x 3, contiguous: any number of the frames of a clip.
+            drawn: what `draw` returned.
+        """
+
+
+def draw_operation(operation: Operation, rng: np.random.Generator, size: int) -> Drawn | None:
+    """Return what an operation does to a view of `size` pixels, or None where it does not happen."""
+    if rng.random() >= operation.probability:
+        return None
+    kind = type(operation)
+    drawn = operation.draw(rng, size)
+    return f"{kind.__module__}:{kind.__qualname__}", tuple((name, _unchanging(value)) for name, value in drawn.items())
+
+
+def _unchanging(value: Any) -> Any:
+    """Return a value with tuples in the place of lists: plans are compared and counted."""
+    return tuple(map(_unchanging, value)) if isinstance(value, list) else value
+
+
+def apply_operation(frames: np.ndarray, drawn: Drawn) -> None:
+    """Do to frames, uint8 F x S x S x 3, what was drawn, in place."""
+    path, values = drawn
+    class_of_operation(path).apply(frames, **dict(values))
+
+
+@cache
+def class_of_operation(path: str) -> type[Operation]:
+    """Return the class at ``package.module:Class``.
+
+    Raises:
+        VidsslError: there is none, or it is no operation.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise VidsslError(f"There is no augmentation operation {path!r}: {error}.") from error
+    if not (isinstance(found, type) and issubclass(found, Operation)):
+        raise VidsslError(f"{path!r} is no class below {Operation.__module__}.{Operation.__qualname__}.")
+    return found
