@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vidssl.backbones.contract import Backbone as Backbone
     from vidssl.backbones.export import export_backbone as export_backbone
     from vidssl.backbones.export import load_exported as load_exported
+    from vidssl.backbones.pretrained import load as load
     from vidssl.backbones.weights import LoadReport as LoadReport
     from vidssl.backbones.weights import load_weights as load_weights
 
@@ -110,5 +111,6 @@ offer(
     __name__,
     contract=["Backbone"],
     export=["export_backbone", "load_exported"],
+    pretrained=["load"],
     weights=["LoadReport", "load_weights"],
 )

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from vidssl.backbones.pretrained import described, weights_file
 from vidssl.errors import VidsslError
 
 # Where training codes put the weights: Lightning, PyTorchVideo and SlowFast, MCL and MoCo forks, and others.
@@ -45,11 +46,16 @@ class Checkpoint:
 def read_checkpoint(source: str | Path) -> Checkpoint:
     """Read a Lightning checkpoint, a bare state dict (``.pt``, ``.pth``) or a safetensors file.
 
+    Args:
+        source: the file, or the name of a network that comes with vidssl (``vidssl list pretrained``).
+
     Raises:
         VidsslError: the file is missing, a folder, damaged or not a checkpoint, holds no tensors, or would have to be
             unpickled.
     """
     path = Path(source)
+    if not path.exists() and str(source) in described():
+        path = weights_file(str(source))
     if path.is_dir():
         raise VidsslError(f"{path} is a folder, not a checkpoint file; name a file inside it.")
     if not path.is_file():

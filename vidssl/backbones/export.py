@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ _PREFIX = "backbone."
 _OPTIONAL_VALUES = ("objective", "pixel_mean", "pixel_std", "catalog_digest", "train_split")
 
 
-def export_backbone(checkpoint: str | Path, output: str | Path) -> dict[str, str]:
+def export_backbone(
+    checkpoint: str | Path,
+    output: str | Path,
+    *,
+    kernel_dtype: torch.dtype = torch.float32,
+    notes: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Write the backbone of a vidssl checkpoint, without heads and optimiser, and its provenance.
 
     The file appears complete or not at all.
@@ -34,6 +41,8 @@ def export_backbone(checkpoint: str | Path, output: str | Path) -> dict[str, str
     Args:
         checkpoint: a checkpoint written by ``vidssl fit``.
         output: the file to write, ``*.safetensors``; an older one is replaced.
+        kernel_dtype: of tensors with more than one dimension; float16 halves the file. The others stay as they are.
+        notes: more for the header, such as the configuration.
 
     Returns:
         The provenance written into the header, text to text: ``backbone``, ``backbone_options`` (JSON),
@@ -55,7 +64,8 @@ def export_backbone(checkpoint: str | Path, output: str | Path) -> dict[str, str
         raise VidsslError(f"The checkpoint does not hold a complete {name} with the options {options}:\n{report}")
     found = {key: content.tensors.get(_PREFIX + key, initial) for key, initial in own.items()}
     tensors = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in found.items()}
-    provenance = _provenance(content, name, options)
+    tensors = {key: t.to(kernel_dtype) if t.ndim > 1 else t for key, t in tensors.items()}
+    provenance = {**_provenance(content, name, options), **(notes or {})}
     provenance[CHECKSUM] = checksum_of(tensors, provenance)
     _write(tensors, provenance, output)
     return provenance

@@ -24,13 +24,8 @@ from vidssl.errors import VidsslError, nearest
 from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import Objective
 
-CLASS_KEYS = {
-    "model": Objective,
-    "data.sampler": ClipSampler,
-    "sampler": ClipSampler,
-    "operation": Operation,
-    "trainer.callbacks": Callback,
-}
+_PARTS = {"sampler": ClipSampler, "operation": Operation}  # of vidssl check
+CLASS_KEYS = {"model": Objective, "data.sampler": ClipSampler, "trainer.callbacks": Callback, **_PARTS}
 
 
 def check_groups(config: Namespace, parser: ArgumentParser) -> None:
@@ -114,9 +109,6 @@ def _explain(message: str, parser: ArgumentParser, verb: str) -> str:
     return message
 
 
-# --- keys ---
-
-
 def _keys(parser: ArgumentParser) -> list[str]:
     """Every key, those of the objectives included."""
     keys = [str(key) for key in parser.get_defaults(skip_validation=True).keys(branches=True)]
@@ -152,9 +144,6 @@ def suggest(wrong: str, keys: Sequence[str]) -> str:
         return ""
     same_word = [key for key in keys if key.split(".")[-1] == wrong.split(".")[-1]]
     return f" Did you mean '{min(same_word, key=len)}'?" if same_word else nearest(wrong, keys)
-
-
-# --- where it is ---
 
 
 def _class_in(message: str) -> type | None:

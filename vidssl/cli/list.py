@@ -20,6 +20,7 @@ _REGISTRIES = {
     "protocols": "vidssl.evaluation.protocols.named:PROTOCOLS",
 }
 _LAYERS = "layers"
+_PRETRAINED = "pretrained"
 
 
 def run_list(args: Sequence[str]) -> int:
@@ -29,7 +30,8 @@ def run_list(args: Sequence[str]) -> int:
         VidsslError: a backbone that is unknown, or a clip that is too small for it.
     """
     parser = VerbParser(prog="vidssl list", description="List the names that a configuration may use.")
-    parser.add_argument("kind", choices=[*_REGISTRIES, _LAYERS], help="what to list; layers: for model.alignment.layer")
+    kinds = [*_REGISTRIES, _LAYERS, _PRETRAINED]
+    parser.add_argument("kind", choices=kinds, help="what to list; layers: for model.alignment.layer")
     parser.add_argument("--backbone", metavar="NAME", help="with layers: the backbone")
     parser.add_argument(
         "--clip", nargs=3, type=int, metavar=("T", "H", "W"), help="with layers: frames, height, width (16 112 112)"
@@ -41,13 +43,21 @@ def run_list(args: Sequence[str]) -> int:
         return _list_layers(options)
     if options.backbone is not None or options.clip is not None:
         parser.error(f"--backbone and --clip go with layers, not with {options.kind}")
-    module, _, name = _REGISTRIES[options.kind].partition(":")
-    registry: Registry = getattr(importlib.import_module(module), name)
-    summaries = registry.summaries() | {name: f"BROKEN: {fault}" for name, fault in registry.faults().items()}
+    summaries = _summaries(options.kind)
     width = max(map(len, summaries), default=0)
     for name, summary in summaries.items():
         print(f"{name:<{width}}  {summary}".rstrip())
     return 0
+
+
+def _summaries(kind: str) -> dict[str, str]:
+    if kind == _PRETRAINED:
+        from vidssl.backbones.pretrained import summaries
+
+        return summaries()
+    module, _, name = _REGISTRIES[kind].partition(":")
+    registry: Registry = getattr(importlib.import_module(module), name)
+    return registry.summaries() | {name: f"BROKEN: {fault}" for name, fault in registry.faults().items()}
 
 
 def _list_layers(options: argparse.Namespace) -> int:

@@ -160,8 +160,6 @@ class Objective(LightningModule, ABC):
     def log_training(self, *, embeddings: Tensor | None = None, **metrics: Tensor | float) -> None:
         """Log scalars as ``train/<name>``, and the learning rate, in steps that are read (`vidssl.nn.training_log`).
 
-        Of several optimisers the second one's is ``train/learning_rate_2``, and so on.
-
         Args:
             embeddings: float (B, D), what the loss compares, one row per clip: how far they spread is logged too.
             metrics: name and value: a tensor is averaged over the processes, a number is the same on all of them.

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from vidssl.backbones.pretrained import weights_file
 from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
 
@@ -27,6 +28,7 @@ the evaluation of the checkpoint's run. Every number is stored with its protocol
       --protocol all --allow-seen-videos             a table of methods, with mean and spread over their runs
   vidssl evaluate --checkpoint k400.pyth --backbone slow_r50 --data data/hmdb51.catalog --protocol knn \\
       --set num_frames=8 stride=8                    weights that vidssl did not write
+  vidssl evaluate --pretrained cvrl_small_synthetic --data data/synthetic/synthetic.catalog --protocol knn linear
   vidssl evaluate --backbone r3d_18 --data data/ucf101.catalog --protocol knn      an untrained network
   torchrun --nproc_per_node 8 -m vidssl.cli.main evaluate --devices 8 ...              several processes"""
 
@@ -48,7 +50,10 @@ def add_network_arguments(add: Any) -> None:
         "checkpoints of vidssl fit, folders of its runs (for their last checkpoint), files of vidssl export, or other "
         "weights (with --backbone); several files make one table"
     )
-    add("--checkpoint", nargs="+", type=Path, default=[], metavar="FILE", help=told)
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "dest": "checkpoint", "default": []}
+    add("--checkpoint", type=Path, metavar="FILE", help=told, **several)
+    told = "networks that come with vidssl, by name (vidssl list pretrained)"
+    add("--pretrained", type=weights_file, metavar="NAME", help=told, **several)
     told = "names of the networks, in their order; networks with the same name are one method"
     add("--label", nargs="+", default=[], metavar="NAME", help=told)
     add("--backbone", metavar="NAME", help="the network, if the file does not name it (vidssl list backbones)")

@@ -13,6 +13,8 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vidssl.backbones.pretrained import FOLDER as PRETRAINED
+from vidssl.backbones.pretrained import brought_along
 from vidssl.data.settings import EvaluationClips, Loading
 from vidssl.errors import VidsslError
 from vidssl.evaluation.features.encoder import LoadedEncoder, OutsideWeights, load_encoder
@@ -43,17 +45,15 @@ class RunConfig:
 
     @classmethod
     def of(cls, checkpoint: Path) -> RunConfig:
-        """Read the configuration of the run that a checkpoint belongs to.
+        """Read the configuration of the run that a checkpoint belongs to, or that a file of weights contains.
 
         Raises:
             VidsslError: it is there and cannot be read.
         """
         run_dir = run_around(checkpoint)
-        if run_dir is None:
-            return cls()
-        file = run_dir / CONFIG_FILE
+        file = None if run_dir is None else run_dir / CONFIG_FILE
         try:
-            content = yaml.safe_load(file.read_text())
+            content = brought_along(checkpoint) if file is None else yaml.safe_load(file.read_text())
             model, data, trainer = (_resolved(content, key) for key in ("model", "data", "trainer"))
             return cls(file, model, data, trainer, _whole_number(content.get("seed_everything")))
         except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, OmegaConfBaseException) as error:
@@ -162,7 +162,7 @@ def _folder(options: argparse.Namespace, file: Path | None = None, config: RunCo
         return options.output
     if config.file is not None:
         return config.file.parent
-    return Path() if file is None else file.parent
+    return Path() if file is None or file.parent == PRETRAINED else file.parent  # nobody writes among the code
 
 
 def _run_names(files: Sequence[Path]) -> list[str]:
