@@ -123,16 +123,8 @@ class VideoDataModule(LightningDataModule):
 
     def train_dataset(self) -> ClipDataset:
         """Build the training clips, asked for by (epoch, position)."""
-        return ClipDataset(
-            self.catalog,
-            self.train_rows,
-            self.sampler,
-            self.augmentations,
-            seed=self.seed,
-            decoder=self.loading.decoder,
-            motion=self.motion,
-            extras=self.extras,
-        )
+        wanted: dict[str, Any] = {"motion": self.motion, "extras": self.extras, "decoder": self.loading.decoder}
+        return ClipDataset(self.catalog, self.train_rows, self.sampler, self.augmentations, seed=self.seed, **wanted)
 
     def train_dataloader(self) -> DataLoader[ClipSample]:
         """Build the loader of this process's share of every global batch."""

@@ -123,7 +123,5 @@ def _next_commands(run_dir: Path) -> dict[str, str]:
     commands["compare it with other runs"] = f"vidssl compare {run_dir} OTHER_RUN --html {page}"
     if last.exists():
         commands["train on, or resume after a crash"] = f"vidssl fit --config {config} --ckpt_path {last}"
-        commands["export the backbone"] = (
-            f"vidssl export --checkpoint {last} --output {run_dir}/backbone.safetensors"
-        )
+        commands["export the backbone"] = f"vidssl export --checkpoint {last} --output {run_dir}/backbone.safetensors"
     return commands
