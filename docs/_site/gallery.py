@@ -1,8 +1,8 @@
 """Two directives for the pages of the methods: their settings, from the code, and their result, from a file.
 
 ``{settings} CVRL`` lists what the constructor takes: keys of the configuration, defaults, lines of the docstring.
-``{result} CVRL`` reads docs/results/embedded.json: for each metric the mean and the standard deviation in %, null where
-there is one seed.
+``{result} CVRL`` reads docs/results/embedded.json, which tools/small_results.py writes: for each metric the mean and the
+standard deviation in % before and after training, null where there is one seed.
 """
 
 from __future__ import annotations
@@ -69,14 +69,15 @@ def _in_cell(meaning: str) -> str:
 def result_table(name: str) -> str:
     """Return the result as a table in Markdown."""
     content = json.loads(RESULTS.read_text())
-    own, untrained = content["methods"].get(name), content["untrained"]
+    own = content["methods"].get(name)
     if own is None:
         return f"{name} has not been measured on these videos."
     rows = [
-        f"| {label} | {_accuracy(untrained[metric])} | {_accuracy(own[metric])} |"
+        f"| {label} | {_accuracy(own[metric]['untrained'])} | {_accuracy(own[metric]['trained'])} |"
         for metric, label in content["metrics"].items()
     ]
-    seeds = "one seed" if own["seeds"] == 1 else f"{own['seeds']} seeds, mean and standard deviation"
+    count = len(own["seeds"])
+    seeds = "one seed" if count == 1 else f"{count} seeds, mean and standard deviation"
     return "\n".join(
         (
             f"Top-1 accuracy in % of frozen features on the {content['data']}, after {own['epochs']} epochs; {seeds}.",

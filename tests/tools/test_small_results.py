@@ -1,5 +1,6 @@
 import argparse
 import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,17 @@ def test_runs_that_do_not_belong_together_are_refused(tool, of_neighbours, tmp_p
 def test_a_metric_that_was_not_measured_is_named(tool, tmp_path):
     with pytest.raises(VidsslError, match="complete has no linear/top1 before and after training"):
         measured(tool, [write_run(tmp_path / "complete")])
+
+
+def test_the_documentation_shows_what_the_site_shows(tool):
+    content = json.loads((ROOT / "docs" / "results" / "embedded.json").read_text())
+    page = (ROOT / "docs" / "measurements.md").read_text()
+    assert "\n".join(tool.table(content)) in page, "put the table that tools/small_results.py prints there"
+
+
+def test_every_small_configuration_learns_in_the_mean_of_three_seeds(tool):
+    methods = json.loads((ROOT / "docs" / "results" / "embedded.json").read_text())["methods"]
+    assert len(methods) == len(list((ROOT / "configs" / "small").glob("*.yaml")))
+    for name, of_method in methods.items():
+        assert of_method["seeds"] == [0, 1, 2], name
+        assert of_method["linear"]["gain"][0] >= 10, name
