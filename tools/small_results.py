@@ -23,6 +23,7 @@ from benchmark import parser, report
 from vidssl.errors import VidsslError
 from vidssl.reporting.compare.methods import Method, group_runs
 from vidssl.reporting.compare.runs import Run, read_runs
+from vidssl.reporting.percent import percent
 
 METRICS = {"linear": "linear classifier", "knn": "k-NN, 20 neighbours"}
 SHOWN = "linear"
@@ -68,7 +69,7 @@ def figures(method: Method) -> dict[str, Any]:
 
 
 def accuracies(run: Run, protocol: str) -> tuple[float, float]:
-    """Return top-1 accuracy in % before and after training.
+    """Return top-1 accuracy before and after training, in [0, 1].
 
     Raises:
         VidsslError: the run did not measure one of them.
@@ -76,7 +77,7 @@ def accuracies(run: Run, protocol: str) -> tuple[float, float]:
     for column in run.values:
         before, after = run.untrained(column), run.final(column)
         if (column.protocol, column.metric) == (protocol, "top1") and before is not None and after is not None:
-            return 100 * before, 100 * after
+            return before, after
     raise VidsslError(
         f"{run.folder} has no {protocol}/top1 before and after training; see trainer.num_sanity_val_steps."
     )
@@ -88,14 +89,14 @@ def summary(of_seeds: list[tuple[float, float]]) -> dict[str, Any]:
     gains = [end - start for start, end in of_seeds]
     return {
         **{name: spread(values) for name, values in (("untrained", before), ("trained", after), ("gain", gains))},
-        "gains": [round(gain, 1) for gain in gains],
+        "gains": [float(percent(gain)) for gain in gains],
     }
 
 
 def spread(values: Any) -> list[float | None]:
-    """Return mean and standard deviation, to a tenth."""
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return [round(statistics.fmean(values), 1), None if deviation is None else round(deviation, 1)]
+    """Return mean and standard deviation of shares in %, to a tenth."""
+    deviation = float(percent(statistics.stdev(values))) if len(values) > 1 else None
+    return [float(percent(statistics.fmean(values))), deviation]
 
 
 def print_table(content: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from vidssl.errors import VidsslError
 from vidssl.evaluation.temporal.changes import time_metrics
 from vidssl.reporting.compare.methods import group_runs
 from vidssl.reporting.compare.runs import Column, Run, read_runs
+from vidssl.reporting.percent import percent
 
 PROTOCOLS = ("temporal/queries", "temporal/both")
 SUFFIX = "_linear"
@@ -52,9 +53,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def summary(runs: Any, protocol: str, metric: str) -> list[float | None]:
     """Return mean and deviation over the runs; of one run, the interval over videos, too."""
     columns = [column_of(run, protocol, metric) for run in runs]
-    values = [100 * run.values[column][-1][1] for run, column in zip(runs, columns, strict=True)]
+    values = [run.values[column][-1][1] for run, column in zip(runs, columns, strict=True)]
     low, high = runs[0].intervals[columns[0]] if len(runs) == 1 else (None, None)
-    ends = (None, None) if low is None or high is None else (round(100 * low, 1), round(100 * high, 1))
+    ends = (None, None) if low is None or high is None else (float(percent(low)), float(percent(high)))
     return [*spread(values), *ends]
 
 

@@ -1,8 +1,8 @@
 """Two directives for the pages of the methods: their settings, from the code, and their result, from a file.
 
 ``{settings} CVRL`` lists what the constructor takes: keys of the configuration, defaults, lines of the docstring.
-``{result} CVRL`` reads docs/results/embedded.json, which tools/small_results.py writes: for each metric the mean and the
-standard deviation in % before and after training, null where there is one seed.
+``{result} CVRL`` reads docs/results/embedded.json, which tools/small_results.py writes: for each metric the mean and
+standard deviation in % before and after training; the deviation is null where there is one seed.
 """
 
 from __future__ import annotations
