@@ -209,8 +209,8 @@ def test_a_network_that_diverged_is_told_with_its_name(catalog, tmp_path, capsys
             ["--protocol", "knn", "--set", "num_frame=8"],
             "--set num_frame: none of the protocols has it. Did you mean 'num_frames'?",
         ),
-        (["--protocol", "knn", "--set", "num_frames=eight"], "--set num_frames=eight: it is a whole number."),
-        (["--protocol", "knn", "--set", "k=many"], "--set k=many: it is of another kind than 20"),
+        (["--protocol", "knn", "--set", "num_frames=eight"], "--set num_frames=eight: expected a whole number."),
+        (["--protocol", "knn", "--set", "k=many"], "--set k=many: expected a value of the type of the present one, 20"),
         (["--protocol", "knn", "--set", "k=3", "k=4"], "--set k: it is set twice"),
         (["--protocol", "knn", "--splits", "4"], "has no split 'train4'"),
         (["--protocol", "knn", "--splits", "1", "--query-split", "test1"], "--splits names both splits"),
@@ -328,7 +328,7 @@ def test_what_will_be_measured_is_said_first_and_each_result_as_it_comes(catalog
     told = capsys.readouterr().err
     assert told.startswith("1 network, 2 measurements, the cheapest first:\n")
     assert "  knn             train1 and test1: 19 videos x 10 clips of 4 x 64 x 64, 11 videos x 10 clips of" in told
-    assert "clips of 64 x 64 pixels, and half of the videos are 48 or less on their shorter side" in told
+    assert "clips have 64 x 64 pixels, but half of the videos have 48 or less on their shorter side" in told
     results = [line for line in told.splitlines() if ", %: " in line]
     assert [line.split(" on ")[0].split(", ")[-1].rstrip("*") for line in results] == ["knn", "linear-svm/mcl"]
     assert told.index("encoded ") < told.index(results[0]) < told.index(results[1])

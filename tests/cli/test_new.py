@@ -42,7 +42,7 @@ def test_class_and_package_get_the_names_that_python_expects(given, objective, p
         ("CVRL", "There is an objective 'CVRL' already"),
         ("Torch", "The package would be called 'torch', which Python knows already"),
         ("Class", "The package would be called 'class'"),
-        ("A" * 33, "has 33 letters; 32 are the most"),
+        ("A" * 33, "has 33 letters; at most 32 are allowed"),
     ],
 )
 def test_names_that_cannot_be_used_are_refused(name, told):

@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_used_is_told(write, name, text, told):
         (
             "Flow",
             f"needs_flow = True; {STEP}",
-            r"Flow asks for needs_flow, which no data module delivers: num_views, needs_motion,",
+            r"Flow asks for needs_flow, which no data module provides: a method can ask for num_views, needs_motion,",
         ),
         (
             "Named",

@@ -45,7 +45,7 @@ BROKEN = {
             needs_flow = True
             def training_step(self, batch, batch_idx): pass
         """,
-        r"used: AsksForFlow asks for needs_flow, which no data module delivers",
+        r"used: AsksForFlow asks for needs_flow, which no data module provides",
     ),
     # as MoCo, which exists
     "MoCo": (

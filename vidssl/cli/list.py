@@ -39,7 +39,7 @@ def run_list(args: Sequence[str]) -> int:
     options = parser.parse_args(args)
     if options.kind == _LAYERS:
         if options.backbone is None:
-            parser.error("layers are those of a backbone: add --backbone NAME (vidssl list backbones)")
+            parser.error("layers need a backbone: add --backbone NAME (vidssl list backbones)")
         return _list_layers(options)
     if options.backbone is not None or options.clip is not None:
         parser.error(f"--backbone and --clip go with layers, not with {options.kind}")

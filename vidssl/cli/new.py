@@ -99,7 +99,7 @@ def choose_names(name: str) -> Names:
     package = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
     package = re.sub(r"_+", "_", package).strip("_")
     if len(name) > MOST_LETTERS:
-        raise VidsslError(f"{name!r} has {len(name)} letters; {MOST_LETTERS} are the most.")
+        raise VidsslError(f"{name!r} has {len(name)} letters; at most {MOST_LETTERS} are allowed.")
     if objective in OBJECTIVES.names():
         raise VidsslError(f"There is an objective {objective!r} already (vidssl list objectives): choose another name.")
     if keyword.iskeyword(package) or importlib.util.find_spec(package) is not None:

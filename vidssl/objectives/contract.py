@@ -41,14 +41,14 @@ def _fault_of_requests(objective: type[Objective]) -> str | None:
     asked = [name for name in dir(objective) if name.startswith(REQUEST_PREFIXES) and name not in REQUESTS]
     if asked:
         return (
-            f"{objective.__qualname__} asks for {', '.join(asked)}, which no data module delivers: "
-            f"{', '.join(REQUESTS[:-1])} and {REQUESTS[-1]} are what can be asked for"
+            f"{objective.__qualname__} asks for {', '.join(asked)}, which no data module provides: "
+            f"a method can ask for {', '.join(REQUESTS[:-1])} and {REQUESTS[-1]}"
         )
     views = objective.num_views
     if not isinstance(views, (property, cached_property)) and not is_count(views):
         return (
             f"{objective.__qualname__}.num_views must be the number of clips of each video, 1 or more, got {views!r}: "
-            "which clips they are is said by data.sampler"
+            "data.sampler chooses the clips"
         )
     for name in ("needs_motion", "needs_labels"):
         value = getattr(objective, name)

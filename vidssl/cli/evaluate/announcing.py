@@ -78,8 +78,8 @@ def announce(steps: Sequence[Step], accelerator: str) -> None:
     print("\n".join([*lines, *_warnings(steps)]), file=sys.stderr, flush=True)
     seconds = _seconds(steps, accelerator)
     if seconds >= SHORTEST_TOLD_SECONDS:
-        told_time = f"about {duration_text(seconds)} for the networks on one device, beside reading the videos"
-        print(f"  {told_time}; what was computed before is not computed again", file=sys.stderr, flush=True)
+        told_time = f"about {duration_text(seconds)} for the networks on one device, plus the time to read the videos"
+        print(f"  {told_time}; stored features are used again", file=sys.stderr, flush=True)
 
 
 def _warnings(steps: Sequence[Step]) -> list[str]:
@@ -93,9 +93,9 @@ def _warnings(steps: Sequence[Step]) -> list[str]:
             if request.clips.resize > side and request.clips.crop_size > side:
                 found.setdefault((request.clips.crop_size, side), set()).add(step.task.named.name)
     return [
-        f"vidssl: warning: {', '.join(sorted(names))}: clips of {size} x {size} pixels, and half of the videos are "
-        f"{side} or less on their shorter side: they are enlarged, as the protocol says, at "
-        f"{(size / side) ** 2:.0f} times the cost. --set resize={side} crop_size={side} does not enlarge them."
+        f"vidssl: warning: {', '.join(sorted(names))}: clips have {size} x {size} pixels, but half of the videos have "
+        f"{side} or less on their shorter side. The protocol enlarges them, at {(size / side) ** 2:.0f} times the cost."
+        f" To keep their size: --set resize={side} crop_size={side}"
         for (size, side), names in found.items()
     ]
 

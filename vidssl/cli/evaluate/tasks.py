@@ -186,7 +186,7 @@ def changed(protocol: Protocol, settings: Mapping[str, Any]) -> tuple[Protocol, 
     known = {key: value for key, value in settings.items() if key in CLIP_KEYS}
     for key, value in known.items():
         if not _is_number(value) or not isinstance(value, int):
-            raise VidsslError(f"--set {key}={value}: it is a whole number.")
+            raise VidsslError(f"--set {key}={value}: expected a whole number.")
     clips = replace(protocol.clips or ProtocolClips(), **known) if known else protocol.clips
     training = None if protocol.training_clips is None else replace(protocol.training_clips, **known)
     measure, measure_keys = _changed(protocol.measure, settings)
@@ -220,7 +220,7 @@ def _as(key: str, value: Any, before: Any) -> Any:
         return float(value)
     if before is None or type(value) is type(before):
         return value
-    raise VidsslError(f"--set {key}={value}: it is of another kind than {before!r}, the setting that it would replace.")
+    raise VidsslError(f"--set {key}={value}: expected a value of the type of the present one, {before!r}.")
 
 
 def _is_number(value: Any) -> bool:

@@ -81,7 +81,7 @@ class FineTuning(Objective):
         self.pretrained: dict[str, Any] | None = None
         self.pretrained_on: tuple[TrainedSplit, ...] | None = ()
         if self.backbone_spec.weights is None:
-            rank_zero_only(print)("Fine-tuning starts from nothing: model.backbone.weights is null.")
+            rank_zero_only(print)("Fine-tuning starts from an untrained network: model.backbone.weights is null.")
         else:
             content = read_checkpoint(self.backbone_spec.weights)
             self.pretrained = _provenance(content.path.name, content.values)
@@ -214,8 +214,8 @@ def _described_by_weights(spec: BackboneSpec) -> BackboneSpec:
         return spec
     if spec.weights is None:
         raise VidsslError(
-            "model.backbone.weights: name the checkpoint to start from. To learn from nothing, or for weights of "
-            "others, name the network in model.backbone.name (vidssl list backbones)."
+            "model.backbone.weights: name the checkpoint to start from. To train from scratch, or for weights from "
+            "elsewhere, name the network in model.backbone.name (vidssl list backbones)."
         )
     told = load_encoder(spec.weights).provenance
     return replace(
