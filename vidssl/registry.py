@@ -58,7 +58,7 @@ class Registry:
             ``vidssl.backbones``. ``VIDSSL_PLUGINS=0`` in the environment switches plug-ins off.
         check: ``"package.module:function"`` of a function from a plug-in's factory to what is wrong with it, in words,
             or None; imported when the first plug-in is.
-        is_named_by_class: whether an entry must be called like its class: a configuration finds it by that name.
+        is_named_by_class: whether an entry must have the name of its class: a configuration finds it by that name.
     """
 
     def __init__(

@@ -165,7 +165,7 @@ def test_extras_are_compared_with_the_examples():
         ("needs_labels", 1, "needs_labels must be True, False or a property"),
         ("needs_extras", {"audio": 3}, "needs_extras must map a name to an example"),
         ("defaults", {"model": {}}, "defaults must map groups of a configuration"),
-        ("needs_boxes", True, "asks for needs_boxes, which no data module delivers"),
+        ("needs_boxes", True, "asks for needs_boxes, which no data module provides"),
     ],
 )
 def test_what_cannot_be_asked_for_is_told(name, value, told):

@@ -21,7 +21,7 @@ from vidssl.errors import UnknownNameError
 from vidssl.plugins.kinds import import_named_classes
 
 DATA_REGISTRIES = (SAMPLERS, OPERATIONS, EXTRAS)
-"""Of the names that stand below ``data``."""
+"""Registries of the names below ``data``."""
 _GROUPS = ("model", "data", "trainer", "wandb", "optimizer", "lr_scheduler")
 _KEYS = ("objective", "run_dir", "ckpt_path", "plugin", "seed_everything")
 

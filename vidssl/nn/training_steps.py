@@ -13,7 +13,7 @@ def steps_done(trainer: Trainer) -> int:
     """Return the steps of a training so far: batches, or groups of accumulated ones, after which weights changed.
 
     That is ``trainer.global_step``, which counts the steps of each optimiser, where there is one of them. A method that
-    steps several by itself (``automatic_optimization = False``) takes one step a batch.
+    steps several by itself (``automatic_optimization = False``) takes one step per batch.
     """
     module = trainer.lightning_module
     if module is None or module.automatic_optimization:

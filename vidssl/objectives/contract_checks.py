@@ -229,7 +229,7 @@ def check_training(contract: Contract) -> str:
     if all(torch.equal(before[name], value) for name, value in run.state.items() if name.startswith("backbone.")):
         raise ContractError("the backbone is as it was before training")
     told = (
-        f"{len(run.losses)} steps, loss {run.losses[0]:.4f} to {run.losses[-1]:.4f}" if run.losses else "no loss told"
+        f"{len(run.losses)} steps, loss {run.losses[0]:.4f} to {run.losses[-1]:.4f}" if run.losses else "no loss logged"
     )
     return f"{told}, on the CPU"
 

@@ -90,7 +90,7 @@ def check_sizes(sampler: ClipSampler) -> str:
         if not isinstance(told, str) or num_frames < 1:
             raise ContractError(f"shortcomings must return (frames, text), got ({num_frames!r}, {told!r})")
     strides = ", ".join(map(str, sampler.strides))
-    motion = ", goes by motion" if sampler.uses_motion else ""
+    motion = ", uses motion" if sampler.uses_motion else ""
     return f"{sampler.num_clips} clips of {sampler.num_frames} frames, stride {strides}{motion}"
 
 

@@ -27,7 +27,7 @@ def fault_of(extra: Any) -> str | None:
     """Return what keeps `extra` from being used as a reader of extra tensors, in words for its author, or None."""
     if isinstance(extra, type) and issubclass(extra, ExtraTensors):
         return None
-    return f"{getattr(extra, '__qualname__', extra)!r} is no class below {ExtraTensors.__module__}.ExtraTensors"
+    return f"{getattr(extra, '__qualname__', extra)!r} is not a subclass of {ExtraTensors.__module__}.ExtraTensors"
 
 
 class ExtraTensors(ABC):
@@ -55,7 +55,7 @@ class ArrayFiles(ExtraTensors):
     """One NumPy file for each video: ``FOLDER/run/clip_01.npy`` for the video ``run/clip_01.mp4`` of the catalog.
 
     Args:
-        folder: of the files; below it they are called like the videos below theirs.
+        folder: folder of the files, which have the names of the videos below the videos' folder.
 
     Raises:
         VidsslError: there is no such folder.

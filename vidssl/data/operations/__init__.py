@@ -88,7 +88,7 @@ def class_of_operation(path: str) -> type[Operation]:
     """Return the class at ``package.module:Class``.
 
     Raises:
-        VidsslError: there is none, or it is no operation.
+        VidsslError: there is none, or it is not an operation.
     """
     module, _, name = path.partition(":")
     try:
@@ -98,5 +98,5 @@ def class_of_operation(path: str) -> type[Operation]:
     except (ImportError, AttributeError, ValueError) as error:
         raise VidsslError(f"There is no augmentation operation {path!r}: {error}.") from error
     if not (isinstance(found, type) and issubclass(found, Operation)):
-        raise VidsslError(f"{path!r} is no class below {Operation.__module__}.{Operation.__qualname__}.")
+        raise VidsslError(f"{path!r} is not a subclass of {Operation.__module__}.{Operation.__qualname__}.")
     return found

@@ -141,7 +141,7 @@ def blur_kernel_size(crop_size: int) -> int:
 
 
 def check_probability(operation: Operation) -> None:
-    """Refuse a probability that is none.
+    """Refuse a number that is not a probability.
 
     Raises:
         VidsslError: it is not from 0 to 1; the message names the class.
