@@ -95,7 +95,7 @@ def _docstring(file: Path, node: ast.Constant) -> Iterator[Passage]:
 
 
 def _string(file: Path, node: ast.expr, text: str) -> Iterator[Passage]:
-    if len(text.split()) >= FEWEST_WORDS:
+    if len(text.split()) >= FEWEST_WORDS and ".*" not in text:  # a pattern quotes another program
         yield _collapsed(file, node.lineno, text)
 
 
