@@ -46,6 +46,7 @@ nitpick_ignore = [
             "vidssl.evaluation.classifiers.linear_problem.Rows",
             "vidssl.evaluation.classifiers.sgd_heads.SGD",
             "vidssl.evaluation.features.files.FeatureFile",
+            "vidssl.video.remote.UrlFolder",
         )
     ),
 ]
