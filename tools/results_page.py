@@ -143,9 +143,9 @@ def data_section(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def before_training(rows: Sequence[Row], protocol: str) -> list[float]:
-    """Return the main metric of the untrained network for each seed: methods begin with the same network."""
-    found = {seed: points[0][1] for row in rows for seed in row.runs if (points := row.points(seed, protocol))}
-    return [found[seed] for seed in sorted(found)]
+    """Return the main metric before the first step, once for methods that begin with the same network."""
+    points = {(seed, row.points(seed, protocol)[0]) for row in rows for seed in row.runs if row.points(seed, protocol)}
+    return [value for _, (_, value) in sorted(points)]
 
 
 def join(rows: Sequence[Row], *keys: str) -> str:
