@@ -28,6 +28,8 @@ _CHECKED_FROM = 8
 ABOUT_ROW = -1
 """Row number of the record that says what a shard is for."""
 SUFFIX = ".records"
+MOST_BYTES = 2**32 - 1
+"""That a record holds."""
 
 
 def pack_record(row: int, info: Mapping[str, Any], contents: bytes = b"") -> bytes:

@@ -285,6 +285,13 @@ def test_a_changed_or_miscounted_video_is_left_out(sources, tmp_path, here):
     assert reasons[2] == "no such file"
 
 
+def test_a_video_that_is_too_large_for_a_record_is_left_out(sources, tmp_path, here, monkeypatch):
+    monkeypatch.setattr("vidssl.catalogs.packing.units.MOST_BYTES", int(sources.num_bytes.min()))
+    packed = pack_all(job_of(sources, tmp_path / "p", shard_bytes=10**6))
+    assert "are too many for a shard; pack into a folder" in packed.bad[-1][1]
+    assert len(packed) + len(packed.bad) == 6
+
+
 def test_nothing_that_can_be_packed_is_an_error(sources, tmp_path, here):
     job = job_of(sources, tmp_path / "p")
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from vidssl.catalogs.packing.job import PackJob
 from vidssl.catalogs.packing.tar_files import count_samples, write_tar
 from vidssl.errors import VidsslError
-from vidssl.jobs.shards import ABOUT_ROW, Record, check_about, pack_record, read_records
+from vidssl.jobs.shards import ABOUT_ROW, MOST_BYTES, Record, check_about, pack_record, read_records
 from vidssl.storage.container import cannot_write, write_atomically
 
 
@@ -23,7 +23,8 @@ def kept_outcome(job: PackJob, row: int, outcome: tuple[dict[str, Any], bytes] |
         return {"reason": outcome}, b""
     info, contents = outcome
     if job.shard_bytes is not None:
-        return info, contents
+        too_large = f"{len(contents):,} bytes are too many for a shard; pack into a folder, or with another preset"
+        return (info, contents) if len(contents) <= MOST_BYTES else ({"reason": too_large}, b"")
     file = job.output / job.paths[row]
     write_atomically(file, contents)
     return {**info, "changed_ns": file.stat().st_mtime_ns}, b""
