@@ -120,7 +120,7 @@ class AugmentationRecipe:
 
     @cached_property
     def pixel_operations(self) -> tuple[Operation, ...]:
-        """Everything that happens to the pixels after crop and flip, in order: what the keys say, then `operations`."""
+        """All operations on pixels in their order, after crop and flip; those of the keys come before `operations`."""
         strengths = {name: getattr(self, name) for name in ("brightness", "contrast", "saturation", "hue")}
         return (
             Jitter(self.jitter_probability, **strengths),
