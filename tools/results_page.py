@@ -19,6 +19,7 @@ from typing import Any
 
 from vidssl.evaluation.protocols.records import RECORDS_FILE, read_records
 from vidssl.reporting.method_colours import UNTRAINED_ON_LIGHT, colour_on_light
+from vidssl.reporting.percent import percent
 from vidssl.runs.run_file import COMPLETED, read_run
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -115,20 +116,19 @@ def data_section(rows: Sequence[Row]) -> Iterator[str]:
     yield ""
     yield f"## {'Embedded videos' if data == 'synthetic' else data}"
     yield ""
-    yield f"| method | seeds | steps | {' | '.join(TITLES.values())} | configuration | weights |"
-    yield f"|---|---|---|{'---|' * len(TITLES)}---|---|"
+    yield f"| method | seeds | steps | {' | '.join(TITLES.values())} | weights |"
+    yield f"|---|---|---|{'---|' * len(TITLES)}---|"
     starts = [before_training(rows, name) for name in METRICS]
-    yield f"| untrained network | | 0 | {' | '.join(map(spread, starts))} | | |"
+    yield f"| untrained network | | 0 | {' | '.join(map(spread, starts))} | |"
     for row in rows:
         cells = " | ".join(spread(row.values(protocol, place=-1)) for protocol in METRICS)
         name = row.method.lower()
         steps = ", ".join(map(str, row.facts("steps")))
-        config = f"`configs/small/{name}.yaml`" if data == "synthetic" else ""
         weights = f"`{name}_small_{data}`" if data == "synthetic" else ""
-        yield f"| [{row.method}](gallery/{name}.md) | {len(row.runs)} | {steps} | {cells} | {config} | {weights} |"
+        yield f"| [{row.method}](gallery/{name}.md) | {len(row.runs)} | {steps} | {cells} | {weights} |"
     yield ""
-    yield "`vidssl.backbones.load(NAME)` returns the network of the column *weights*, that of seed 0"
-    yield "([more](backbones.md#networks-that-come-with-vidssl))."
+    yield "Configurations: `configs/small/METHOD.yaml`. `vidssl.backbones.load(NAME)` returns the network of the column"
+    yield "*weights*, that of seed 0 ([more](backbones.md#networks-that-come-with-vidssl))."
     yield ""
     yield "![Accuracy of a linear classifier over the steps of training, a line per method](results/curves.svg)"
     yield ""
@@ -178,11 +178,13 @@ def paper_section(papers: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return mean and standard deviation in %."""
+    """Return mean and standard deviation in %, in one piece that is not broken into lines."""
     if not values:
         return ""
-    mean = f"{100 * statistics.mean(values):.1f}"
-    return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+    mean = percent(statistics.fmean(values))
+    return (
+        mean if len(values) == 1 else f"{mean}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{percent(statistics.stdev(values))}"
+    )
 
 
 # --- the curves ---
