@@ -50,7 +50,7 @@ def stored_motion(synthetic_catalog, tmp_path_factory):
 def computed_motion(synthetic_catalog, monkeypatch):
     """An estimator in place of the real one, for the training process; returns the paths it was asked for."""
     catalog = Catalog.open(synthetic_catalog)
-    rows = {catalog.root / catalog.path(row): row for row in range(len(catalog))}
+    rows = {catalog[row].place(catalog.root): row for row in range(len(catalog))}
     asked = []
 
     def video_motion(path, settings, kept=None):

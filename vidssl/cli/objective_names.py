@@ -140,6 +140,9 @@ def _write_out(args: Sequence[str], configs: dict[int, tuple[str, dict[str, Any]
                 told += ["--model", model]
         elif flag == "--objective" or flag in MODEL_FLAGS:
             value = value if equals else next(words, (0, ""))[1]
+            if value == "null":  # what this function adds
+                told.append(word)
+                continue
             model = _named_class(flag, value)
             word = f"{'--model' if flag == '--objective' else flag}={model}"
         told.append(word)

@@ -24,6 +24,7 @@ class FakeTrainer(SimpleNamespace):
     def __init__(self, folder, **changes):
         values = {"default_root_dir": str(folder), "global_step": 0, "current_epoch": 0, "max_epochs": 2}
         values |= {"estimated_stepping_batches": 10, "world_size": 2, "callback_metrics": {}}
+        values |= {"lightning_module": SimpleNamespace(automatic_optimization=True)}
         super().__init__(**values | {"sanity_checking": False} | changes)
 
 
