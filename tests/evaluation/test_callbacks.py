@@ -50,8 +50,7 @@ def one_thread():
 
 
 def trainer_of(folder, *callbacks, **settings):
-    quiet = BARE
-    quiet = quiet | {"use_distributed_sampler": False, "num_sanity_val_steps": 0, "default_root_dir": str(folder)}
+    quiet = BARE | {"use_distributed_sampler": False, "num_sanity_val_steps": 0, "default_root_dir": str(folder)}
     return Trainer(**{**quiet, **settings}, callbacks=list(callbacks))
 
 
