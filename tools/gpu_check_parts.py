@@ -182,7 +182,7 @@ def trainer_seconds(sizes: Sizes, batch: ClipBatch, log_every_n_steps: int) -> f
         objective.setup = lambda stage: None  # it checks the video data module, which is not here
         trainer.fit(objective, datamodule=ClipsInMemory(batch, sizes.num_steps + 2))
         wait(sizes.device)
-    return (time.perf_counter() - clock.ends[1]) / sizes.num_steps
+    return (time.perf_counter() - clock.wall[1]) / sizes.num_steps
 
 
 def step_time(sizes: Sizes) -> Found:
