@@ -1,10 +1,13 @@
 """One rounding for every accuracy that is printed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from vidssl.cli.evaluate.summary import Cell
+from vidssl.reporting import pages
 from vidssl.reporting.compare.wording import number
 from vidssl.reporting.percent import percent, signed_percent
 
@@ -40,3 +43,9 @@ def test_a_single_value_has_its_interval_where_there_is_one_and_several_have_the
 
 def test_a_difference_has_its_sign():
     assert [signed_percent(value) for value in (0.0225, -0.0225, 0.0)] == ["+2.3", "-2.3", "+0.0"]
+
+
+def test_templates_round_as_everything_else():
+    assert pages._TEMPLATES.from_string("{{ 0.4625 | percent }}").render() == "46.3"
+    folder = Path(pages.__file__).parent / "templates"
+    assert [file.name for file in folder.rglob("*.html") if '"%.1f" | format(100' in file.read_text()] == []

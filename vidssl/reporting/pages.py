@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import vidssl
 from vidssl.reporting.method_colours import VARIABLES
+from vidssl.reporting.percent import percent
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def _environment() -> Environment:
     )
     # methods stay in their order, and what JavaScript cannot read is refused
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters["percent"] = percent
     return environment
 
 
