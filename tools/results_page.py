@@ -50,7 +50,11 @@ class Row:
     def points(self, seed: int, protocol: str) -> list[tuple[int, float]]:
         """Return step and main metric of every evaluation of a run, in the order of steps."""
         records = [record for record in self.runs[seed][1] if record["protocol"]["name"] == protocol]
-        return sorted((int(record["step"]), float(record["metrics"][METRICS[protocol]])) for record in records)
+        return sorted(
+            (int(record["step"]), float(record["metrics"][METRICS[protocol]]))
+            for record in records
+            if record["step"] is not None
+        )
 
     def facts(self, *keys: str) -> list[Any]:
         """Return what the runs say under a key of run.json, each value once."""
@@ -127,8 +131,8 @@ def data_section(rows: Sequence[Row]) -> Iterator[str]:
         weights = f"`{name}_small_{data}`" if data == "synthetic" else ""
         yield f"| [{row.method}](gallery/{name}.md) | {len(row.runs)} | {steps} | {cells} | {weights} |"
     yield ""
-    yield "Configurations: `configs/small/METHOD.yaml`. `vidssl.backbones.load(NAME)` returns the network of the column"
-    yield "*weights*, that of seed 0 ([more](backbones.md#networks-that-come-with-vidssl))."
+    yield "`configs/small` has a configuration for each method. `vidssl.backbones.load(NAME)` returns the network of"
+    yield "the column *weights*, that of seed 0 ([more](backbones.md#networks-that-come-with-vidssl))."
     yield ""
     yield "![Accuracy of a linear classifier over the steps of training, a line per method](results/curves.svg)"
     yield ""
