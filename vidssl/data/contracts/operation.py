@@ -9,16 +9,15 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from vidssl.contract_checks import CheckResult, ContractError, run_check
+from vidssl.contract_checks import ContractError
 from vidssl.data.contracts.global_generators import other_global_state
+from vidssl.data.contracts.part import PartContract, fault_of_class
 from vidssl.data.operations import Operation, apply_operation, draw_operation
 
-BASE = f"{Operation.__module__}.{Operation.__qualname__}"
 SIZES = (16, 56, 112)
 """Sides of the views that an operation is checked with, pixels."""
 SEEDS = range(5)
@@ -31,39 +30,10 @@ def fault_of(operation: Any) -> str | None:
     Args:
         operation: anything that a plug-in offers as an augmentation operation.
     """
-    if not inspect.isclass(operation):
-        return f"it is of type {type(operation).__name__}, not a class below {BASE}"
-    if not issubclass(operation, Operation):
-        return f"{operation.__qualname__} is not a class below {BASE}"
-    if inspect.isabstract(operation):
-        return f"{operation.__qualname__} lacks {', '.join(sorted(operation.__abstractmethods__))}"
-    if not isinstance(inspect.getattr_static(operation, "apply"), staticmethod):
-        return f"{operation.__qualname__}.apply must be a @staticmethod: a plan replays it from what was drawn alone"
-    return None
-
-
-class OperationContract:
-    """The checks of one operation.
-
-    Args:
-        operation: with its settings.
-    """
-
-    def __init__(self, operation: Operation) -> None:
-        self.operation = operation
-
-    def run(self, check: str) -> CheckResult:
-        """Run one of `CHECKS`.
-
-        Raises:
-            KeyError: no check has this name.
-        """
-        function = CHECKS[check]
-        return run_check(check, lambda: function(self.operation))
-
-    def results(self) -> list[CheckResult]:
-        """Run all checks."""
-        return [self.run(check) for check in CHECKS]
+    fault = fault_of_class(operation, Operation)
+    if fault is None and not isinstance(inspect.getattr_static(operation, "apply"), staticmethod):
+        fault = f"{operation.__qualname__}.apply must be a @staticmethod: a plan replays it from what was drawn alone"
+    return fault
 
 
 def _frames(size: int) -> np.ndarray:
@@ -162,12 +132,14 @@ def check_workers(operation: Operation) -> str:
     return "a copy in another process does the same"
 
 
-CHECKS: dict[str, Callable[[Operation], str]] = {
-    "settings": check_settings,
-    "plan": check_plan,
-    "draws": check_draws,
-    "pixels": check_pixels,
-    "frames": check_frames,
-    "workers": check_workers,
-}
-"""Name -> check, in the order in which they are run; each returns what it found or raises."""
+class OperationContract(PartContract[Operation]):
+    """The checks of one operation."""
+
+    checks = {
+        "settings": check_settings,
+        "plan": check_plan,
+        "draws": check_draws,
+        "pixels": check_pixels,
+        "frames": check_frames,
+        "workers": check_workers,
+    }

@@ -6,19 +6,17 @@ assert [result for result in contract.results() if result.outcome == "failed"] =
 
 from __future__ import annotations
 
-import inspect
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from vidssl.contract_checks import CheckResult, ContractError, run_check
+from vidssl.contract_checks import ContractError
 from vidssl.data.contracts.global_generators import other_global_state
+from vidssl.data.contracts.part import PartContract, fault_of_class
 from vidssl.data.sampling import ClipSampler
 from vidssl.motion.maps import VideoMotion
 
-BASE = f"{ClipSampler.__module__}.{ClipSampler.__qualname__}"
 VIDEO_LENGTHS = (1, 2, 7, 30, 48, 301)
 """Frames of the videos that a sampler is checked with: the shortest ones must be looped."""
 SEEDS = range(5)
@@ -31,37 +29,7 @@ def fault_of(sampler: Any) -> str | None:
     Args:
         sampler: anything that a plug-in offers as a sampler.
     """
-    if not inspect.isclass(sampler):
-        return f"it is of type {type(sampler).__name__}, not a class below {BASE}"
-    if not issubclass(sampler, ClipSampler):
-        return f"{sampler.__qualname__} is not a class below {BASE}"
-    if inspect.isabstract(sampler):
-        return f"{sampler.__qualname__} lacks {', '.join(sorted(sampler.__abstractmethods__))}"
-    return None
-
-
-class SamplerContract:
-    """The checks of one sampler.
-
-    Args:
-        sampler: with its settings.
-    """
-
-    def __init__(self, sampler: ClipSampler) -> None:
-        self.sampler = sampler
-
-    def run(self, check: str) -> CheckResult:
-        """Run one of `CHECKS`.
-
-        Raises:
-            KeyError: no check has this name.
-        """
-        function = CHECKS[check]
-        return run_check(check, lambda: function(self.sampler))
-
-    def results(self) -> list[CheckResult]:
-        """Run all checks."""
-        return [self.run(check) for check in CHECKS]
+    return fault_of_class(sampler, ClipSampler)
 
 
 def moving_video(num_frames: int) -> VideoMotion:
@@ -164,12 +132,14 @@ def check_workers(sampler: ClipSampler) -> str:
     return "a copy in another process draws the same"
 
 
-CHECKS: dict[str, Callable[[ClipSampler], str]] = {
-    "sizes": check_sizes,
-    "clips": check_clips,
-    "range": check_range,
-    "strides": check_strides,
-    "draws": check_draws,
-    "workers": check_workers,
-}
-"""Name -> check, in the order in which they are run; each returns what it found or raises."""
+class SamplerContract(PartContract[ClipSampler]):
+    """The checks of one sampler."""
+
+    checks = {
+        "sizes": check_sizes,
+        "clips": check_clips,
+        "range": check_range,
+        "strides": check_strides,
+        "draws": check_draws,
+        "workers": check_workers,
+    }
