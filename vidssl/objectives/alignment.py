@@ -149,14 +149,14 @@ class MotionAligner:
         others, everybodys = None, targets.transpose(0, 1)  # videos come first
         if trains_others or compares_others:
             everybodys = gather(everybodys)
-        if (trains_others or compares_others) and len(everybodys) > 1:
-            first = rank() * targets.shape[1]
-            others = everybodys.roll(1, dims=0)[first : first + targets.shape[1]].transpose(0, 1)
-        elif trains_others:
-            raise VidsslError(
-                "model.alignment.target 'other' aligns a video with the motion of another one, and the batch has one "
-                "video: set data.batch_size to 2 or more."
-            )
+            if len(everybodys) > 1:
+                first = rank() * targets.shape[1]
+                others = everybodys.roll(1, dims=0)[first : first + targets.shape[1]].transpose(0, 1)
+            elif trains_others:
+                raise VidsslError(
+                    "model.alignment.target 'other' aligns a video with the motion of another one, and the batch has "
+                    "one video: set data.batch_size to 2 or more."
+                )
         compared = {"own": self._terms(prediction, targets, is_trained=not trains_others)}
         metrics = {f"alignment_{term}": value.detach() for term, value in compared["own"].items()}
         if others is not None:
