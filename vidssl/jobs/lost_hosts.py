@@ -19,7 +19,7 @@ class _Peers:
     group: dist.ProcessGroup
 
 
-_peers: list[_Peers] = []  # of the newest run, at the end
+_peers: list[_Peers] = []  # of the newest run, or none
 
 
 def remember_hosts() -> None:
@@ -28,14 +28,14 @@ def remember_hosts() -> None:
     group: dist.ProcessGroup = dist.new_group(backend="gloo", timeout=ROLL_CALL)  # type: ignore[assignment]
     hosts = [""] * dist.get_world_size()
     dist.all_gather_object(hosts, socket.gethostname(), group=group)
-    _peers.append(_Peers(hosts, group))
+    _peers[:] = [_Peers(hosts, group)]
 
 
 def who_is_lost() -> str:
     """Call the roll, and name the processes that do not answer; only the first process hears all others."""
     if not _peers:
         return "Another process of this run"
-    peers = _peers[-1]
+    peers = _peers[0]
     try:
         dist.monitored_barrier(peers.group, timeout=ROLL_CALL, wait_all_ranks=True)
     except RuntimeError as error:
