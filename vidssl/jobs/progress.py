@@ -41,6 +41,33 @@ def show_progress(total: int, doing: str = "probing", done: str = "probed") -> I
         yield lambda done, bad: progress.update(task, completed=done, bad=bad)
 
 
+def run_with_progress(
+    work: Callable[[Callable[[int, int], None]], None], total: int, *, doing: str, done: str, finished: str
+) -> bool:
+    """Do work that can be continued, showing how far it has got, and print how long it took.
+
+    Args:
+        work: gets what `show_progress` yields.
+        total: number of videos.
+        doing: what is being done, beside the bar.
+        done: what has been done, at the beginning of a line.
+        finished: the same, before the time that it took.
+
+    Returns:
+        False if Ctrl-C interrupted it, which is reported.
+    """
+    started = time.monotonic()
+    try:
+        with show_progress(total, doing, done) as watch:
+            work(watch)
+    except KeyboardInterrupt:
+        print("Interrupted. Give the same command again to continue.", file=sys.stderr)
+        return False
+    seconds = time.monotonic() - started
+    print(f"{finished} in {duration_text(seconds) if seconds > 90 else f'{seconds:.0f} s'}", flush=True)
+    return True
+
+
 class _Lines:
     def __init__(self, total: int, done: str) -> None:
         self._total = total

@@ -7,9 +7,7 @@ import dataclasses
 import inspect
 import os
 import re
-import sys
 import textwrap
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from vidssl.cli import VerbParser
 from vidssl.cli.motion.comparison import compare_estimators, settings_of_each
 from vidssl.errors import VidsslError
 from vidssl.jobs.disk import free_bytes, size_text
-from vidssl.jobs.progress import duration_text, show_progress
+from vidssl.jobs.progress import run_with_progress
 from vidssl.jobs.shares import Share
 from vidssl.jobs.signals import INTERRUPTED
 from vidssl.jobs.video_processes import Processes, default_workers
@@ -136,15 +134,15 @@ def run_motion(args: Sequence[str]) -> int:
     processes = _processes(options)
     print(_announcement(job, share, processes), flush=True)
     check_disk(job)
-    started = time.monotonic()
-    try:
-        with show_progress(len(share.rows(len(job.catalog))), "computing motion", "motion of") as watch:
-            compute_share(job, share, processes, watch=watch)
-    except KeyboardInterrupt:
-        print("Interrupted. Give the same command again to continue.", file=sys.stderr)
+    went_through = run_with_progress(
+        lambda watch: compute_share(job, share, processes, watch=watch),
+        len(share.rows(len(job.catalog))),
+        doing="computing motion",
+        done="motion of",
+        finished="computed",
+    )
+    if not went_through:
         return INTERRUPTED
-    seconds = time.monotonic() - started
-    print(f"computed in {duration_text(seconds) if seconds > 90 else f'{seconds:.0f} s'}", flush=True)
     return _finish(job, share)
 
 

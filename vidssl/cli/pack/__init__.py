@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from vidssl.cli import VerbParser
 from vidssl.cli.prepare.next_steps import next_command
 from vidssl.errors import VidsslError
 from vidssl.jobs.disk import free_bytes, size_text
-from vidssl.jobs.progress import duration_text, show_progress
+from vidssl.jobs.progress import duration_text, run_with_progress
 from vidssl.jobs.shares import Share
 from vidssl.jobs.signals import INTERRUPTED
 from vidssl.jobs.video_processes import Processes, default_workers
@@ -94,15 +92,15 @@ def run_pack(args: Sequence[str]) -> int:
     processes = Processes(default_workers() if options.workers is None else options.workers, options.timeout)
     print(_announcement(job, share, processes), flush=True)
     _check_disk(job)
-    started = time.monotonic()
-    try:
-        with show_progress(job.num_videos(share), "packing", "packed") as watch:
-            pack_share(job, share, processes, watch=watch)
-    except KeyboardInterrupt:
-        print("Interrupted. Give the same command again to continue.", file=sys.stderr)
+    went_through = run_with_progress(
+        lambda watch: pack_share(job, share, processes, watch=watch),
+        job.num_videos(share),
+        doing="packing",
+        done="packed",
+        finished="packed",
+    )
+    if not went_through:
         return INTERRUPTED
-    seconds = time.monotonic() - started
-    print(f"packed in {duration_text(seconds) if seconds > 90 else f'{seconds:.0f} s'}", flush=True)
     return _finish(job, share)
 
 
