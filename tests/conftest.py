@@ -85,7 +85,7 @@ trainer:
   callbacks:
     - {{class_path: FrozenFeatureEvaluation, init_args: {{protocols: [knn, retrieval/mean]}}}}
     - class_path: ModelCheckpoint
-      init_args: {{save_last: true, every_n_train_steps: 1, filename: newest, enable_version_counter: false}}
+      init_args: {{save_last: link, every_n_train_steps: 1, filename: newest, enable_version_counter: false}}
     - {{class_path: StepTimer}}
     - {{class_path: ViewsPicture}}
     - {{class_path: RunSummary}}

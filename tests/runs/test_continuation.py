@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.data.dataset import ClipSample
 from vidssl.data.settings import Loading
-from vidssl.runs.checkpoint_io import AtomicCheckpointIO
+from vidssl.runs.background_checkpoints import BackgroundCheckpointIO
 from vidssl.runs.continuation import Continuation
 from vidssl.runs.metrics_csv import MetricsCSV
 from vidssl.runs.metrics_file import METRICS_FILE, read_metrics
@@ -78,14 +78,16 @@ class EpochEnd(ModelCheckpoint):
     """Of another name: Lightning takes callbacks that differ only in when they save for one and the same."""
 
 
-class Moments(AtomicCheckpointIO):
+class Moments(BackgroundCheckpointIO):
     """Keeps the folder as a kill right after each checkpoint would leave it."""
 
     def __init__(self, folder):
+        super().__init__()
         self.folder, self.number = folder, 0
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):
         super().save_checkpoint(checkpoint, path, storage_options)
+        self.wait()
         moment = self.folder / f"moment-{self.number}"
         moment.mkdir()
         shutil.copy(path, moment / "last.ckpt")

@@ -48,7 +48,7 @@ from vidssl.reporting.console.progress import TrainingProgress
 from vidssl.reporting.console.summary import print_metrics
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
 from vidssl.reporting.wandb_records import WandbRecords
-from vidssl.runs.checkpoint_io import AtomicCheckpointIO
+from vidssl.runs.background_checkpoints import BackgroundCheckpointIO, follow_writer
 from vidssl.runs.continuation import Continuation
 from vidssl.runs.ending import is_complete
 from vidssl.runs.interruption import Interrupted, Interruption
@@ -197,14 +197,16 @@ class VidsslCLI(LightningCLI):
         plugins = self.config_init.trainer.get("plugins") or []
         kwargs["plugins"] = list(plugins) if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in kwargs["plugins"]):
-            kwargs["plugins"].append(AtomicCheckpointIO())
+            kwargs["plugins"].append(BackgroundCheckpointIO())
         if self.config_init.trainer.get("sync_batchnorm"):
             kwargs["plugins"].append(LayerSync())
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
         # how Lightning's Trainer tells of values it cannot use
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise VidsslError(f"trainer: {error}") from error
+        follow_writer(trainer)
+        return trainer
 
     def _progress(self, callbacks: list[Any]) -> list[ProgressBar]:
         """Our progress bar, unless the configuration has one or wants none."""

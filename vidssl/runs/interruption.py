@@ -20,6 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from vidssl.jobs.notices import Notices
 from vidssl.jobs.signals import ENDING_SIGNALS, SHELL_CODE
 from vidssl.nn.training_steps import steps_done
+from vidssl.runs.background_checkpoints import wait_for_writer, written_at_once
 from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT
 
 NOTHING, REQUEUE, END = range(3)
@@ -76,8 +77,10 @@ class Interruption(Checkpoint):
         before = {number: signal.signal(number, self._receive) for number in ENDING_SIGNALS}
         try:
             yield
-        except Exception:
-            if self._wish == END:  # loader workers got the signal too, and their absence was noticed first
+        except Exception as error:
+            if self._wish == END and not _is_of_disk(
+                error
+            ):  # loader workers got the signal too, and their absence was noticed first
                 self._end()
             raise
         finally:
@@ -131,7 +134,8 @@ class Interruption(Checkpoint):
             self._saved = True
         elif wish == REQUEUE:
             self._wish = NOTHING
-            self._requeue(signal.SIGUSR1, None)
+            with written_at_once(trainer):
+                self._requeue(signal.SIGUSR1, None)
 
     def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
         """End the run after a step whose numbers are logged."""
@@ -191,6 +195,8 @@ class Interruption(Checkpoint):
 
     def _end(self) -> None:
         self._ended = True
+        if self._trainer is not None:
+            wait_for_writer(self._trainer)
         number = self._number or signal.SIGTERM  # another process's
         raise Interrupted(number, self._report(signal.Signals(number).name))
 
@@ -206,6 +212,11 @@ class Interruption(Checkpoint):
 
 def _nothing() -> None:
     pass
+
+
+def _is_of_disk(error: Exception) -> bool:
+    """Whether an error says that a checkpoint could not be written; lost connections are loader workers'."""
+    return isinstance(error, OSError) and not isinstance(error, ConnectionError)
 
 
 def _is_evaluated(trainer: Trainer, num_batches: int) -> bool:

@@ -222,7 +222,8 @@ def run_around(checkpoint: str | Path) -> Path | None:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return [file for pattern in CHECKPOINTS for file in folder.glob(pattern)]
+    found = [file for pattern in CHECKPOINTS for file in folder.glob(pattern)]
+    return [file for file in found if file.is_file()]  # not a link whose file was removed
 
 
 def _modified(file: Path) -> int:

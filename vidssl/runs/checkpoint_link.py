@@ -1,0 +1,35 @@
+"""A checkpoint under a second name, without a second copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from vidssl.storage.files import replacing
+
+
+def write_link(link: Path, file: Path) -> None:
+    """Let a link lead to a file; it takes the place of what is there in one step.
+
+    It is relative, so that a folder with both can be moved. On a disk without symbolic links it is a copy.
+
+    Args:
+        link: the link; its folder exists.
+        file: where it leads; on the same disk as a rule.
+
+    Raises:
+        OSError: neither a link nor a copy can be written.
+    """
+    target = os.path.relpath(file, link.parent)
+    if link.is_symlink() and os.readlink(link) == target:
+        return
+    passing = link.with_name(f"{link.name}.link")
+    passing.unlink(missing_ok=True)
+    try:
+        os.symlink(target, passing)
+    except OSError:
+        with replacing(link) as copy:
+            shutil.copyfile(file, copy)
+    else:
+        os.replace(passing, link)
