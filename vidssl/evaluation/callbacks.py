@@ -7,7 +7,6 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,13 @@ from torch import Tensor
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 from vidssl.evaluation.averaging import measured_weights
+from vidssl.evaluation.background import Background, check_unmonitored
 from vidssl.evaluation.features.collection import FeaturePart, Processes, hold
-from vidssl.evaluation.features.encoder import sha256_of
 from vidssl.evaluation.features.video_features import VideoFeatures
-from vidssl.evaluation.needed_features import Needed, features_for, needed_features
+from vidssl.evaluation.measuring import Measuring, circumstances_of, data_of
+from vidssl.evaluation.needed_features import Needed, needed_features
 from vidssl.evaluation.protocols.named import get_protocol
-from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_new_record
 from vidssl.evaluation.temporal.encoding import features_under_changes
-from vidssl.nn.training_steps import steps_done
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +48,20 @@ class FrozenFeatureEvaluation(Callback):
         protocols: names, see ``vidssl list protocols``.
         every_n_epochs: epochs between two measurements, a multiple of the trainer's `check_val_every_n_epoch`; 1
             measures whenever Lightning validates. It has no effect before training, and in validate and test.
+        in_background: measure in a process of its own while training goes on, for protocols that take minutes. Numbers
+            are logged at the end of an epoch, under the step whose weights they are of; the next measurement and the
+            end of training wait for them. No callback can monitor them. It has no effect in validate and test.
 
     Raises:
         VidsslError: an unknown protocol, or one that trains the network itself; `every_n_epochs` below 1.
     """
 
-    def __init__(self, protocols: Sequence[str] = ("knn", "linear", "retrieval/mean"), every_n_epochs: int = 1) -> None:
+    def __init__(
+        self,
+        protocols: Sequence[str] = ("knn", "linear", "retrieval/mean"),
+        every_n_epochs: int = 1,
+        in_background: bool = False,
+    ) -> None:
         self.protocols = list(protocols)
         for name in self.protocols:
             protocol = get_protocol(name)
@@ -67,6 +73,8 @@ class FrozenFeatureEvaluation(Callback):
         if every_n_epochs < 1:
             raise VidsslError(f"FrozenFeatureEvaluation.every_n_epochs must be at least 1, got {every_n_epochs}.")
         self.every_n_epochs = every_n_epochs
+        self.in_background = in_background
+        self._background = Background()
         self._parts: dict[Needed, FeaturePart] = {}
         self._loaders: list[str] = []
         self._processes: Processes | None = None
@@ -77,7 +85,8 @@ class FrozenFeatureEvaluation(Callback):
 
         Raises:
             VidsslError: gallery and query share videos, so that each would find itself; clips are too short to be
-                changed in time; or Lightning does not validate when the schedule says so.
+                changed in time; Lightning does not validate when the schedule says so; or a callback monitors a number
+                that comes too late for it.
         """
         wanted = trainer.limit_test_batches if stage == "test" else trainer.limit_val_batches
         if stage == "predict" or not wanted:
@@ -88,6 +97,8 @@ class FrozenFeatureEvaluation(Callback):
                 f"FrozenFeatureEvaluation.every_n_epochs ({self.every_n_epochs}) must be a multiple of "
                 f"trainer.check_val_every_n_epoch ({validates_every}), which is when there are features to measure."
             )
+        if stage == "fit" and self.in_background:
+            check_unmonitored(trainer, [f"eval/{data_of(trainer).name}/{name}/" for name in self.protocols])
         check_disjoint(data_of(trainer), self.protocols)
         for of in self._needed(("gallery", "query")):
             if of.changes is not None:
@@ -171,6 +182,12 @@ class FrozenFeatureEvaluation(Callback):
         """Compute and log the metrics."""
         if not self._parts or self._processes is None:
             return
+        if self.in_background and trainer.state.fn == TrainerFn.FITTING:
+            gathered = self._gather_all(trainer, self._processes)
+            self._background.finish(trainer, self._processes)
+            if gathered:  # on the first process
+                self._background.begin(trainer, self._measuring(trainer), gathered)
+            return
         metrics = self._measure(trainer, self._processes)
         if trainer.sanity_checking:
             # Lightning drops what a sanity check logs, and these are the numbers of the untrained network.
@@ -183,6 +200,15 @@ class FrozenFeatureEvaluation(Callback):
         """Leave the generators of random numbers as they were."""
         self._random_state.close()
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log what was measured in the background meanwhile."""
+        self._background.log_if_done(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wait for what is still measured in the background."""
+        if self.in_background and self._processes is not None:
+            self._background.finish(trainer, self._processes)
+
     on_test_start = on_validation_start
     on_test_epoch_start = on_validation_epoch_start
     on_test_batch_end = on_validation_batch_end
@@ -190,19 +216,15 @@ class FrozenFeatureEvaluation(Callback):
     on_test_end = on_validation_end
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give passing files back."""
+        """Give passing files back, and end what is measured in the background."""
         for part in self._parts.values():
             part.close()
         self._parts = {}
+        self._background.give_up()
 
     def _measure(self, trainer: Trainer, processes: Processes) -> dict[str, float]:
         """Return the metrics, on every process; what goes wrong in measuring is an error on every process."""
-        gathered = {}
-        for of, part in self._parts.items():
-            features = _gather(part, processes, trainer)
-            if features is not None:
-                gathered[of] = features
-        self._parts = {}
+        gathered = self._gather_all(trainer, processes)
         told: tuple[dict[str, float], str | None] = ({}, None)
         if gathered:  # on the first process
             try:
@@ -214,22 +236,20 @@ class FrozenFeatureEvaluation(Callback):
             raise VidsslError(mistake)
         return metrics
 
+    def _gather_all(self, trainer: Trainer, processes: Processes) -> dict[Needed, VideoFeatures]:
+        """Return the features of all processes, on the first one; nothing on the others."""
+        gathered = {of: _gather(part, processes, trainer) for of, part in self._parts.items()}
+        self._parts = {}
+        return {of: features for of, features in gathered.items() if features is not None}
+
     def _measure_all(self, trainer: Trainer, gathered: Mapping[Needed, VideoFeatures]) -> dict[str, float]:
         """Measure by every protocol and record it, on the first process."""
+        return self._measuring(trainer).measure(gathered).recorded(trainer.default_root_dir)
+
+    def _measuring(self, trainer: Trainer) -> Measuring:
         data = data_of(trainer)
         circumstances = circumstances_of(trainer, data.evaluation_rows(data.evaluation.query_split))
-        metrics: dict[str, float] = {}
-        for name in self.protocols:
-            protocol = get_protocol(name)
-            gallery, query = features_for(protocol, gathered)
-            outcome = protocol.run(gallery, query)
-            measured = Measured(protocol, data.name, data.catalog, data.evaluation, gallery, query, outcome)
-            record = measured.record(**circumstances)
-            if protocol.training_views is not None:  # the loaders are those of all protocols: nothing is drawn
-                record["modified"]["training_views"] = None
-            append_new_record(Path(trainer.default_root_dir) / RECORDS_FILE, record)
-            metrics.update({f"eval/{data.name}/{name}/{metric}": value for metric, value in outcome.metrics.items()})
-        return metrics
+        return Measuring(tuple(self.protocols), data.name, data.catalog, data.evaluation, circumstances)
 
 
 def _gather(part: FeaturePart, processes: Processes, trainer: Trainer) -> VideoFeatures | None:
@@ -239,28 +259,6 @@ def _gather(part: FeaturePart, processes: Processes, trainer: Trainer) -> VideoF
         return None
     views = hold(*gathered, trainer.default_root_dir)
     return VideoFeatures.of(data_of(trainer).catalog, part.share.all_rows, views, changed=part.keep == "changed")
-
-
-def data_of(trainer: Trainer) -> VideoDataModule:
-    """Return the data module that a trainer works on."""
-    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, and does not declare it
-
-
-def circumstances_of(trainer: Trainer, query_rows: np.ndarray) -> dict[str, Any]:
-    """What a record says about the run, or about the checkpoint that is measured without one."""
-    if trainer.state.fn == TrainerFn.FITTING:
-        seen = int(np.isin(query_rows, data_of(trainer).train_rows).sum())
-        weights = str(measured_weights(trainer))
-        return {
-            "step": steps_done(trainer),
-            "epoch": trainer.current_epoch,
-            "seen_in_training": seen,
-            "weights": weights,
-        }
-    if not trainer.ckpt_path:
-        return {}
-    file = Path(trainer.ckpt_path)
-    return {"checkpoint": {"file": file.name, "sha256": sha256_of(file)}}
 
 
 def check_disjoint(data: VideoDataModule, protocols: Sequence[str]) -> None:

@@ -14,8 +14,8 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 from vidssl.evaluation.attention.clips import LookedAt
-from vidssl.evaluation.callbacks import data_of
 from vidssl.evaluation.features.encoder import FrozenEncoder
+from vidssl.evaluation.measuring import data_of
 from vidssl.motion.settings import MotionSettings
 from vidssl.nn.training_steps import steps_done
 from vidssl.objectives.base import Objective

@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vidssl.data.datamodule import VideoDataModule
-from vidssl.evaluation.callbacks import data_of
+from vidssl.evaluation.measuring import data_of
 from vidssl.nn.training_steps import steps_done
 from vidssl.reporting.console.summary import print_summary
 from vidssl.reporting.figures import learning_curves, views_sheet

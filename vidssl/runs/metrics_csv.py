@@ -6,6 +6,7 @@ import csv
 from argparse import Namespace  # Lightning hands hyper-parameters over as one
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class MetricsCSV(Logger):
         self._run_dir = run_dir
         self._columns: list[str] = []
         self._started = False
+        self._last_step = 0.0
 
     @property
     def name(self) -> str:
@@ -59,11 +61,14 @@ class MetricsCSV(Logger):
         row = {"step": float(step or 0), **{name: float(value) for name, value in metrics.items()}}
         if not self._started:
             self._continue_with(row)
-        if set(row) <= set(self._columns):
+        if row["step"] < self._last_step:  # measured in the background meanwhile
+            self._rewrite(sorted([*read_metrics(self._run_dir), row], key=itemgetter("step")))
+        elif set(row) <= set(self._columns):
             with self._file.open("a", newline="") as lines:
                 csv.DictWriter(lines, self._columns).writerow(row)
         else:
             self._rewrite([*read_metrics(self._run_dir), row])
+        self._last_step = max(row["step"], self._last_step)
 
     def holds(self, step: int, names: Iterable[str]) -> bool:
         """Whether there is a row of a step with all these names."""

@@ -13,8 +13,9 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from vidssl.data.datamodule import VideoDataModule
-from vidssl.evaluation.callbacks import FrozenFeatureEvaluation, circumstances_of, data_of
+from vidssl.evaluation.callbacks import FrozenFeatureEvaluation
 from vidssl.evaluation.features.video_features import VideoFeatures
+from vidssl.evaluation.measuring import circumstances_of, data_of
 from vidssl.evaluation.needed_features import Needed
 from vidssl.evaluation.protocols.leakage import seen_in_training
 from vidssl.evaluation.protocols.named import get_protocol

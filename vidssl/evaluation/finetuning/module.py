@@ -16,10 +16,10 @@ from vidssl.backbones.checkpoints import read_checkpoint
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.data.training_history import TrainedSplit, training_history
 from vidssl.errors import VidsslError
-from vidssl.evaluation.callbacks import data_of
 from vidssl.evaluation.features.encoder import load_encoder
 from vidssl.evaluation.finetuning.evaluation import FineTuningEvaluation
 from vidssl.evaluation.finetuning.recipe import FineTuningRecipe, augmentation_told
+from vidssl.evaluation.measuring import data_of
 from vidssl.evaluation.protocols.leakage import check_unseen
 from vidssl.evaluation.protocols.named import PROTOCOLS, get_protocol
 from vidssl.nn.clip_input import frozen_features
