@@ -26,7 +26,7 @@ class BackgroundCheckpointIO(AtomicCheckpointIO):
     and linking ``last.ckpt``, is done after it is written, in this order, and not at all where it cannot be written. An
     error of the thread is raised by the next save, by `wait` or by `teardown`, whichever comes first, once.
 
-    Lightning's `AsyncCheckpointIO` is no base for this: any number of its checkpoints may wait in memory, on the
+    Lightning's `AsyncCheckpointIO` does not serve here: any number of its checkpoints may wait in memory, on the
     device, those before are removed at once, and a signal or a requeue does not wait for the file.
     """
 
