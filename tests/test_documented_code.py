@@ -57,10 +57,10 @@ def test_parts_by_themselves():
 
 @pytest.fixture
 def loaded(tmp_path, monkeypatch, no_plugins_left):
-    """Save a page's first block of Python as a plug-in file, and load it."""
+    """Save blocks of Python of a page, the first if no other are named, as a plug-in file, and load it."""
 
-    def load(page, name):
-        (tmp_path / name).write_text(blocks(page)[0])
+    def load(page, name, numbers=(0,)):
+        (tmp_path / name).write_text("\n\n".join(blocks(page)[number] for number in numbers))
         return load_plugin_file(str(tmp_path / name))
 
     return load
@@ -80,11 +80,13 @@ def test_a_sampler_of_ones_own(loaded, capsys):
 
 def test_an_operation_of_ones_own(loaded, small_config, tmp_path, capsys):
     page = "guides/own_operation.md"
-    names = {"EraseSquare": loaded(page, "erasing.py").EraseSquare}
+    names = {"EraseSquare": loaded(page, "erasing.py", (0, 2)).EraseSquare}
     exec(blocks(page)[1], names)
     assert names["results"]
     assert main(["check", "operation", "EraseSquare", "--operation.share", "0.5"]) == 0
-    capsys.readouterr()
+    assert re.search(r"not claimed +device +no device_steps", capsys.readouterr().out)
+    assert main(["check", "operation", "EraseSquareAnywhere"]) == 0
+    assert re.search(r"passed +device +0\.00 levels", capsys.readouterr().out)
     yaml_block = re.findall(r"```yaml\n(plugin.*?)```", (DOCS / page).read_text(), re.DOTALL)[0]
     (tmp_path / "page.yaml").write_text(yaml_block.replace("plugin: erasing.py", ""))
     configs = ["--config", str(small_config), "--config", str(tmp_path / "page.yaml")]

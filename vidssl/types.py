@@ -6,10 +6,65 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vidssl.errors import VidsslError
+
+
+@dataclass(frozen=True)
+class PixelStep:
+    """A function on pixels, for many clips of a view at once.
+
+    Attributes:
+        function: called with frames, float32 N x F x 3 x S x S, levels from 0 to 255, which it may overwrite, and by
+            name with tensors of what was drawn; returns the new levels.
+        arguments: name and number of values of each of these tensors, in the order of `PendingColours.values`: float32
+            (N, number), or (N,) where the number is 0.
+        num_rows: how many clips, or frames, it changes: N.
+    """
+
+    function: Callable[..., Tensor]
+    arguments: tuple[tuple[str, int], ...]
+    num_rows: int
+
+
+@dataclass(frozen=True)
+class PendingColours:
+    """What is still to be done to the pixels of a view, on the device, before anybody sees it.
+
+    Attributes:
+        steps: in their order.
+        rows: int64 (M,), numbers of the clips that each step changes, step after step; of the frames, counted through
+            all clips, where every frame has draws of its own.
+        values: float32 (M, P), what was drawn for each of them; P is that of the step that needs most.
+        known_rows: `rows` as a numpy array, which stays on the CPU.
+        rows_per_clip: 1, or the frames of a clip.
+    """
+
+    steps: tuple[PixelStep, ...]
+    rows: Tensor
+    values: Tensor
+    known_rows: np.ndarray
+    rows_per_clip: int
+
+    def map(self, move: Callable[[Tensor], Tensor]) -> PendingColours:
+        """Return the same with other tensors."""
+        return replace(self, rows=move(self.rows), values=move(self.values))
+
+    def part(self, clips: slice, num_clips: int) -> PendingColours:
+        """Return what concerns some of `num_clips` clips, which are then numbered from 0."""
+        chosen = np.full(num_clips, -1)
+        chosen[clips] = np.arange(len(chosen[clips]))
+        clip, frame = np.divmod(self.known_rows, self.rows_per_clip)
+        is_kept = chosen[clip] >= 0
+        known_rows = (chosen[clip] * self.rows_per_clip + frame)[is_kept]
+        counts = [int(kept.sum()) for kept in np.split(is_kept, np.cumsum([step.num_rows for step in self.steps]))]
+        steps = tuple(replace(step, num_rows=count) for step, count in zip(self.steps, counts, strict=False) if count)
+        kept = torch.from_numpy(np.flatnonzero(is_kept)).to(self.values.device)
+        rows = torch.from_numpy(known_rows).to(self.rows.device)
+        return PendingColours(steps, rows, self.values[kept], known_rows, self.rows_per_clip)
 
 
 @dataclass
@@ -28,6 +83,8 @@ class ClipBatch:
         strides: int64 (B, views), distance in frames between two frames of each view, as it was drawn, or None.
         extras: what else each video brings, by name (``data.extras``): tensors B x ..., of any dtype.
         failures: (row number, reason) of the videos that could not be read and were replaced.
+        colours: between the loader and the device, what is still to be done to the pixels of each view
+            (``data.loading.colours: device``); empty everywhere else.
 
     Raises:
         VidsslError: a field has another shape or dtype.
@@ -41,6 +98,7 @@ class ClipBatch:
     failures: tuple[tuple[int, str], ...] = ()
     strides: Tensor | None = None
     extras: dict[str, Tensor] = field(default_factory=dict)
+    colours: tuple[PendingColours, ...] = ()
 
     def __post_init__(self) -> None:
         batch_size = len(self.index)
@@ -90,11 +148,13 @@ class ClipBatch:
             starts=None if self.starts is None else move(self.starts),
             strides=None if self.strides is None else move(self.strides),
             extras={name: move(value) for name, value in self.extras.items()},
+            colours=tuple(colours.map(move) for colours in self.colours),
         )
 
     def part(self, rows: slice) -> ClipBatch:
         """Return some of the videos, with everything that belongs to them; `failures` stay as they are."""
-        return self._map(lambda tensor: tensor[rows])
+        whole = replace(self, colours=())._map(lambda tensor: tensor[rows])
+        return replace(whole, colours=tuple(colours.part(rows, len(self)) for colours in self.colours))
 
     def to(self, *args: Any, **kwargs: Any) -> ClipBatch:
         """Move every tensor, as `torch.Tensor.to` does; pinned ones travel to a GPU while Python goes on."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import torch
 
 from vidssl.data.augmentation import CVRL_VIEW_1, AugmentationRecipe, Plan, apply, draw
 from vidssl.data.contracts.operation import OperationContract, fault_of
@@ -56,6 +57,31 @@ class NotPlain(Erase):
         return {"place": np.int64(3)}
 
 
+def erase(frames, corner, side):
+    places = torch.arange(frames.shape[-1], device=frames.device)
+    is_inside = (places >= corner[..., None]) & (places < (corner + side[:, None])[..., None])  # N x 2 x S
+    square = is_inside[:, 0, :, None] & is_inside[:, 1, None, :]
+    return frames.masked_fill_(square[:, None, None], 0)
+
+
+class OnDevice(Erase):
+    @staticmethod
+    def device_steps(size, **drawn):
+        return [(erase, drawn)]
+
+
+class OtherOnDevice(Erase):
+    @staticmethod
+    def device_steps(size, **drawn):
+        return [(lambda frames, corner, side: erase(frames, corner.flip(1), side), drawn)]
+
+
+class LooksAtValues(Erase):
+    @staticmethod
+    def device_steps(size, **drawn):
+        return [(lambda frames, corner, side: erase(frames, corner, side) * float(side.max() > 0), drawn)]
+
+
 class Idle(Erase):
     @staticmethod
     def apply(frames, **drawn):
@@ -64,9 +90,11 @@ class Idle(Erase):
 
 def test_every_shipped_operation_is_registered_and_keeps_the_contract():
     assert {type(operation).__name__ for operation in SHIPPED} == set(OPERATIONS.names())
-    for operation in [*SHIPPED, Erase()]:
+    for operation in [*SHIPPED, OnDevice()]:
         results = OperationContract(operation).results()
         assert [str(result) for result in results if result.outcome != "passed"] == [], operation
+    in_loader = [result for result in OperationContract(Erase()).results() if result.outcome != "passed"]
+    assert [(result.check, result.outcome) for result in in_loader] == [("device", "not claimed")]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +104,8 @@ def test_every_shipped_operation_is_registered_and_keeps_the_contract():
         (Idle(), "pixels", "apply changed nothing in 15 draws"),
         (DrawsLate(), "draws", "whatever is random belongs to draw"),
         (OverTime(), "frames", "change every frame by itself"),
+        (OtherOnDevice(), "device", "levels from the loader's on average.*must do what apply does"),
+        (LooksAtValues(), "device", "must not look at values"),
         (NotPlain(), "plan", "draw must return what JSON can hold"),
         (Erase(probability=2), "settings", "probability must be a number from 0 to 1, got 2"),
     ],

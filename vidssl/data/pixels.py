@@ -147,7 +147,7 @@ def blur(frames: np.ndarray, sigma: float, kernel_size: int) -> np.ndarray:
         raise VidsslError(
             f"A {height} x {width} frame is too small for a blur of {kernel_size} x {kernel_size} pixels."
         )
-    kernel = _blur_kernel(sigma, kernel_size)
+    kernel = blur_kernel(sigma, kernel_size)
     if len(kernel) > 1:
         for frame in _single(frames):
             cv2.sepFilter2D(frame, -1, kernel, kernel, frame, borderType=cv2.BORDER_REFLECT_101)
@@ -155,7 +155,7 @@ def blur(frames: np.ndarray, sigma: float, kernel_size: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _blur_kernel(sigma: float, kernel_size: int) -> np.ndarray:
+def blur_kernel(sigma: float, kernel_size: int) -> np.ndarray:
     """Return the sampled Gaussian in whole 1/256, which sum to exactly 1, without the taps that weigh nothing."""
     offsets = np.arange(kernel_size) - kernel_size // 2
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)

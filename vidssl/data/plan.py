@@ -227,6 +227,10 @@ class Plan:
                 f"A plan for {self.num_frames} frames holds {len(self.frames)} frame plans; give one, or one per frame."
             )
 
+    def geometry(self) -> Plan:
+        """Return the plan without its operations on pixels: crop, size and flip."""
+        return replace(self, frames=tuple(replace(frame_plan, operations=()) for frame_plan in self.frames))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it (numbers, strings, lists)."""
         return asdict(self)

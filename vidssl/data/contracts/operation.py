@@ -13,15 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from vidssl.contract_checks import ContractError
+from vidssl.contract_checks import ContractError, NotClaimed
 from vidssl.data.contracts.global_generators import other_global_state
 from vidssl.data.contracts.part import PartContract, fault_of_class
-from vidssl.data.operations import Operation, apply_operation, draw_operation
+from vidssl.data.operations import Drawn, Operation, apply_operation, draw_operation, runs_on_device
 
 SIZES = (16, 56, 112)
 """Sides of the views that an operation is checked with, pixels."""
 SEEDS = range(5)
 NUM_FRAMES = 4
+DEVICE_MEAN_LEVELS, DEVICE_FAR_LEVELS, DEVICE_FAR_SHARE = 0.5, 3, 0.01
+"""How far the device may be from the loader: on average, and more than so many levels for this share of the values."""
 
 
 def fault_of(operation: Any) -> str | None:
@@ -132,6 +134,48 @@ def check_workers(operation: Operation) -> str:
     return "a copy in another process does the same"
 
 
+def check_device(operation: Operation) -> str:
+    """The device does the same to whole batches of clips, within rounding."""
+    kind = type(operation)
+    if not runs_on_device(kind):
+        raise NotClaimed("no device_steps: runs in the loader only")
+    path, differences = f"{kind.__module__}:{kind.__qualname__}", []
+    for size in SIZES:
+        draws = [_drawn(operation, size, seed) for seed in SEEDS]
+        clips = np.stack([_frames(size) for _ in draws])
+        on_device = _done_on_device(clips, [(path, tuple(drawn.items())) for drawn in draws])
+        for clip, drawn in zip(clips, draws, strict=True):
+            operation.apply(clip, **drawn)
+        differences.append(np.abs(on_device.astype(np.int16) - clips).ravel())
+    levels = np.concatenate(differences)
+    mean, far = float(levels.mean()), float(np.mean(levels > DEVICE_FAR_LEVELS))
+    told = (
+        f"{mean:.2f} levels from the loader's on average, over {DEVICE_FAR_LEVELS} levels for {far:.2%} of the values"
+    )
+    if mean > DEVICE_MEAN_LEVELS or far > DEVICE_FAR_SHARE:
+        raise ContractError(f"the device's frames are {told}: device_steps must do what apply does")
+    return told
+
+
+def _done_on_device(clips: np.ndarray, drawn: list[Drawn]) -> np.ndarray:
+    """Return what device_steps make of the clips of a batch, on the CPU; refuse what needs values on the host."""
+    import torch
+
+    from vidssl.data.operations.colours import finish_view, pending_colours
+
+    colours = pending_colours([[[told]] for told in drawn], clips.shape[2])
+    view = torch.from_numpy(clips.copy()).permute(0, 4, 1, 2, 3)
+    with torch.no_grad():
+        finish_view(view, colours)
+        try:
+            finish_view(view.to("meta"), colours.map(lambda tensor: tensor.to("meta")))
+        except (NotImplementedError, RuntimeError) as error:
+            raise ContractError(
+                f"device_steps' functions must not look at values, which a GPU would be waited for: {error}"
+            ) from error
+    return view.permute(0, 2, 3, 4, 1).numpy()
+
+
 class OperationContract(PartContract[Operation]):
     """The checks of one operation."""
 
@@ -142,4 +186,5 @@ class OperationContract(PartContract[Operation]):
         "pixels": check_pixels,
         "frames": check_frames,
         "workers": check_workers,
+        "device": check_device,
     }

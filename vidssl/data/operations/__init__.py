@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vidssl.errors import VidsslError
 from vidssl.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OPERATIONS = Registry(
     "augmentation operation",
@@ -27,6 +31,9 @@ OPERATIONS.register("Solarise", f"{_SHIPPED}:Solarise", summary="values from a t
 
 Drawn = tuple[str, tuple[tuple[str, Any], ...]]
 """``package.module:Class`` of an operation, and the names and values that it drew: plain data, part of a plan."""
+
+DeviceStep = tuple["Callable[..., Tensor]", Mapping[str, Any]]
+"""A function on many clips at once, and the numbers, or lists of numbers, that it is called with, by name."""
 
 
 class Operation(ABC):
@@ -61,6 +68,25 @@ class Operation(ABC):
             frames: uint8 RGB, F x S x S x 3, contiguous: any number of the frames of a clip.
             drawn: what `draw` returned.
         """
+
+    @staticmethod
+    def device_steps(size: int, **drawn: Any) -> list[DeviceStep]:
+        """Return what the device does instead of `apply`; an operation without this one runs in the loader only.
+
+        A function is called once for many clips: with frames, float32 N x F x 3 x S x S, levels from 0 to 255, and by
+        name with a tensor of what is paired with it here, float32 (N,) for a number and (N, n) for a list. It returns
+        the new levels, and may overwrite the old ones; they are clamped to 0-255 and truncated to whole levels.
+
+        Args:
+            size: side S of the square view, pixels.
+            drawn: what `draw` returned.
+        """
+        raise NotImplementedError
+
+
+def runs_on_device(kind: type[Operation]) -> bool:
+    """Return whether an operation has a version for whole batches on the device."""
+    return kind.device_steps is not Operation.device_steps
 
 
 def draw_operation(operation: Operation, rng: np.random.Generator, size: int) -> Drawn | None:

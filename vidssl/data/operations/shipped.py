@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vidssl.data import pixels
-from vidssl.data.operations import Operation
+from vidssl.data.operations import DeviceStep, Operation
 from vidssl.errors import VidsslError
 
 # SimCLR and CVRL: the blur's kernel is about a tenth of the picture wide.
@@ -57,6 +57,13 @@ class Jitter(Operation):
         for name, factor in drawn.items():
             pixels.COLOUR_OPERATIONS[name](frames, factor)
 
+    @staticmethod
+    def device_steps(size: int, **drawn: Any) -> list[DeviceStep]:
+        """One step for each factor."""
+        from vidssl.data.operations import on_device
+
+        return [(on_device.COLOUR_OPERATIONS[name], {"factor": factor}) for name, factor in drawn.items()]
+
 
 @dataclass(frozen=True)
 class Grey(Operation):
@@ -79,6 +86,13 @@ class Grey(Operation):
     def apply(frames: np.ndarray, **drawn: Any) -> None:
         """Leave only the luma."""
         pixels.to_grey(frames)
+
+    @staticmethod
+    def device_steps(size: int, **drawn: Any) -> list[DeviceStep]:
+        """One step without values."""
+        from vidssl.data.operations import on_device
+
+        return [(on_device.to_grey, {})]
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,19 @@ class Blur(Operation):
         """Blur every frame."""
         pixels.blur(frames, drawn["sigma"], blur_kernel_size(frames.shape[1]))
 
+    @staticmethod
+    def device_steps(size: int, **drawn: Any) -> list[DeviceStep]:
+        """One step with the taps of the kernel from its centre on, none where it is one pixel wide."""
+        from vidssl.data.operations import on_device
+
+        kernel_size = blur_kernel_size(size)
+        kernel = pixels.blur_kernel(drawn["sigma"], kernel_size)
+        if len(kernel) == 1:
+            return []
+        taps = np.zeros(kernel_size // 2 + 1)  # as many for every sigma: all clips are blurred together
+        taps[: len(kernel) // 2 + 1] = kernel[len(kernel) // 2 :]
+        return [(on_device.blur, {"taps": taps.tolist()})]
+
 
 @dataclass(frozen=True)
 class Solarise(Operation):
@@ -133,6 +160,13 @@ class Solarise(Operation):
     def apply(frames: np.ndarray, **drawn: Any) -> None:
         """Invert."""
         pixels.solarise(frames, drawn["threshold"])
+
+    @staticmethod
+    def device_steps(size: int, **drawn: Any) -> list[DeviceStep]:
+        """One step with the threshold."""
+        from vidssl.data.operations import on_device
+
+        return [(on_device.solarise, {"threshold": drawn["threshold"]})]
 
 
 def blur_kernel_size(crop_size: int) -> int:
