@@ -1,9 +1,11 @@
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning import LightningModule, Trainer
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import CVRL_VIEW_1, AugmentationRecipe
@@ -235,3 +237,49 @@ def test_collate_keeps_failures(synthetic_catalog):
     sample = dataset[0, 0]
     sample.failures = ((7, "empty file"),)
     assert collate([sample, dataset[0, 1]]).failures == ((7, "empty file"),)
+
+
+class OnCPU:
+    """Of a trainer, what the data module asks it for."""
+
+    global_rank, world_size, num_devices, limit_train_batches = 0, 1, 1, 1.0
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+
+
+class SeesBatches(LightningModule):
+    """Keeps the batch that a training step gets."""
+
+    def training_step(self, batch, batch_idx):
+        self.batch = batch
+
+    def configure_optimizers(self):
+        return None
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_colours_on_the_device_are_those_of_the_loader(synthetic_catalog, num_workers):
+    recipes = [replace(CVRL_VIEW_1, crop_size=40), replace(CVRL_VIEW_1, crop_size=32, temporally_consistent=False)]
+    module = data_module(synthetic_catalog, augmentations=recipes)
+    by_loader = next(iter(module.train_dataloader()))
+    module.loading = Loading(num_workers=num_workers, colours="device")
+    assert next(iter(module.train_dataloader())).colours == ()  # nobody would finish it
+    module.trainer = OnCPU()
+    batch = next(iter(module.train_dataloader()))
+    assert len(batch.colours) == 2
+    unfinished = [view.clone() for view in batch.views]
+    finished = module.transfer_batch_to_device(batch, torch.device("cpu"), 0)
+    assert finished.colours == ()
+    for view, wanted, before in zip(finished.views, by_loader.views, unfinished, strict=True):
+        assert view.stride() == wanted.stride()
+        difference = (view.short() - wanted.short()).abs().float()
+        assert difference.mean() < 0.3
+        assert (before.short() - wanted.short()).abs().float().mean() > 5
+    assert torch.equal(finished.index, by_loader.index)
+    seen = SeesBatches()
+    module.trainer = None
+    Trainer(max_steps=1, limit_val_batches=0, accelerator="cpu", barebones=True).fit(seen, module)
+    assert all(map(torch.equal, seen.batch.views, finished.views))
+    module.trainer = OnCPU()
+    module.loading = Loading(num_workers=num_workers)  # auto: a CPU is no faster than the loader
+    again = next(iter(module.train_dataloader()))
+    assert all(map(torch.equal, again.views, by_loader.views))

@@ -22,6 +22,7 @@ from vidssl.data.extras import ExtraTensors
 from vidssl.data.labelled import LabelledSubset
 from vidssl.data.motion_sampling import MotionSampler  # noqa: F401  (a configuration may name it)
 from vidssl.data.motion_source import MotionData
+from vidssl.data.operations.colours import finish_colours, place_of_colours
 from vidssl.data.order import GlobalBatchSampler, OrderKey, whole_batches
 from vidssl.data.sampling import ClipSampler, IntervalSampler
 from vidssl.data.settings import AugmentedViews, EvaluationClips, Loading
@@ -123,7 +124,9 @@ class VideoDataModule(LightningDataModule):
 
     def train_dataset(self) -> ClipDataset:
         """Build the training clips, asked for by (epoch, position)."""
+        device = self.trainer.strategy.root_device.type if self.trainer else None
         wanted: dict[str, Any] = {"motion": self.motion, "extras": self.extras, "decoder": self.loading.decoder}
+        wanted["colours"] = place_of_colours(self.loading.colours, self.augmentations, device)
         return ClipDataset(self.catalog, self.train_rows, self.sampler, self.augmentations, seed=self.seed, **wanted)
 
     def train_dataloader(self) -> DataLoader[ClipSample]:
@@ -236,10 +239,10 @@ class VideoDataModule(LightningDataModule):
         return batch
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Copy a batch to the device, to a GPU while it computes the step before."""
-        if device.type == "cuda" and isinstance(batch, ClipBatch):
-            return self._side_stream.transfer(batch, device)
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        """Copy a batch to the device, to a GPU while it computes the step before, and finish its colours there."""
+        if not isinstance(batch, ClipBatch):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return finish_colours(self._side_stream.transfer(batch, device))
 
     def count_failures(self, failures: tuple[tuple[int, str], ...]) -> None:
         """Remember unreadable videos, log each once.

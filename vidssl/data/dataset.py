@@ -13,6 +13,8 @@ from vidssl.catalogs.catalog import Catalog
 from vidssl.data.augmentation import AugmentationRecipe, Plan, apply, draw, transform_motion
 from vidssl.data.extras import ExtraTensors
 from vidssl.data.motion_source import MotionData, MotionSource
+from vidssl.data.operations import Drawn
+from vidssl.data.operations.colours import pending_colours
 from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
@@ -38,6 +40,7 @@ class ClipSample:
         failures: (row number, reason) of the videos that were tried before and could not be read.
         strides: distance in frames between two frames of each clip, in training.
         extras: what else the video brings, by name.
+        colours: what the device is to do to each clip: the operations of each frame plan; empty where nothing is left.
     """
 
     clips: list[np.ndarray]
@@ -48,6 +51,7 @@ class ClipSample:
     failures: tuple[tuple[int, str], ...] = ()
     strides: tuple[int, ...] | None = None
     extras: dict[str, np.ndarray] = field(default_factory=dict)
+    colours: tuple[tuple[tuple[Drawn, ...], ...], ...] = ()
 
 
 @dataclass
@@ -83,6 +87,7 @@ class ClipDataset(Dataset[ClipSample]):
         decoder: name of the decoder.
         motion: where the motion of the videos comes from; None for sampling, crops and batches without motion.
         extras: name in the batch -> what reads it.
+        colours: ``loader`` does the operations on pixels here, ``device`` leaves them to `finish_colours`.
 
     Raises:
         VidsslError: recipes and clips differ in number, there is no motion and something needs it, or its stored file
@@ -100,6 +105,7 @@ class ClipDataset(Dataset[ClipSample]):
         decoder: str = "auto",
         motion: MotionData | None = None,
         extras: Mapping[str, ExtraTensors] | None = None,
+        colours: str = "loader",
     ) -> None:
         if len(recipes) != sampler.num_clips:
             raise VidsslError(
@@ -121,6 +127,7 @@ class ClipDataset(Dataset[ClipSample]):
         self.seed = seed
         self.decoder = decoder
         self.extras = dict(extras or {})
+        self.colours = colours
         self.target_shape = None if motion is None else motion.target_shape
         self.motion_of_all_views = motion is not None and motion.views == "all"
         # computing motion costs as much as decoding: only where something asks for it
@@ -168,12 +175,16 @@ class ClipDataset(Dataset[ClipSample]):
         self, epoch: int, row: int, places: Sequence[np.ndarray | None], failures: tuple[tuple[int, str], ...]
     ) -> ClipSample:
         views = self.draw_views(epoch, row)
-        clips = [apply(*drawn) for drawn in zip(views.frames, views.plans, places, strict=True)]
+        is_all_done_here = self.colours == "loader"
+        plans = views.plans if is_all_done_here else [plan.geometry() for plan in views.plans]
+        left = [] if is_all_done_here else views.plans
+        colours = tuple(tuple(step.operations for step in plan.frames) for plan in left)
+        clips = [apply(*drawn) for drawn in zip(views.frames, plans, places, strict=True)]
         starts = tuple(int(indices[0]) for indices in views.indices)
         num_frames = self.catalog[row].num_frames
         strides = tuple(self.sampler.stride_of(indices, num_frames) for indices in views.indices)
         label, motion, extras = int(self.catalog.labels[row]), self._target(views), self._extras(row, views)
-        return ClipSample(clips, label, row, starts, motion, failures, strides, extras)
+        return ClipSample(clips, label, row, starts, motion, failures, strides, extras, colours)
 
     def _extras(self, row: int, views: DrawnViews) -> dict[str, np.ndarray]:
         video = self.catalog[row]
@@ -241,6 +252,10 @@ def _batch(views: list[torch.Tensor], samples: Sequence[ClipSample]) -> ClipBatc
         strides=None if samples[0].strides is None else torch.tensor([sample.strides for sample in samples]),
         extras={name: _stacked(name, samples) for name in samples[0].extras},
         failures=tuple(failure for sample in samples for failure in sample.failures),
+        colours=tuple(
+            pending_colours([sample.colours[number] for sample in samples], view.shape[2])
+            for number, view in enumerate(views[: len(samples[0].colours)])
+        ),
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from vidssl.data.plan import AugmentationRecipe
 from vidssl.errors import UnknownNameError, VidsslError, nearest
 from vidssl.video.decoding import DECODERS
+
+COLOURS = ("auto", "loader", "device")
 
 
 @dataclass(frozen=True)
@@ -108,24 +111,33 @@ class Loading:
     Attributes:
         num_workers: worker processes of each training process; 0 loads in the training process itself.
         decoder: ``auto``, ``decord``, ``pyav``, ``opencv`` or ``torchcodec``.
+        colours: what changes the colours of training clips (jitter, grey, blur, solarise, operations of a recipe): the
+            workers of the ``loader``, clip by clip, or the ``device``, whole batches, once they are there. Draws are
+            the same, results differ by rounding. ``auto`` takes the device where it is a GPU and every operation has a
+            version for it.
         max_bad_fraction: share of the training videos that may turn out unreadable before the run stops.
         timeout_seconds: how long a worker may take for a batch before the run stops; 0 waits forever.
 
     Raises:
-        VidsslError: an unknown decoder, or a number out of its range; the message names the key.
+        VidsslError: an unknown decoder or place, or a number out of its range; the message names the key.
     """
 
     num_workers: int = 2
     decoder: str = "auto"
+    colours: str = "auto"
     max_bad_fraction: float = 0.01
     timeout_seconds: float = 600.0
 
     def __post_init__(self) -> None:
-        known = ["auto", *DECODERS.names()]
-        if self.decoder not in known:
-            hint = f"{nearest(self.decoder, known)} Known: {', '.join(known)}."
-            raise UnknownNameError(f"data.loading.decoder: unknown decoder {self.decoder!r}.{hint}")
+        _require_known("decoder", "decoder", self.decoder, ["auto", *DECODERS.names()])
+        _require_known("colours", "place", self.colours, COLOURS)
         if self.num_workers < 0 or self.timeout_seconds < 0:
             raise VidsslError("data.loading: num_workers and timeout_seconds must be 0 or more.")
         if not 0 <= self.max_bad_fraction <= 1:
             raise VidsslError(f"data.loading.max_bad_fraction is a share in [0, 1], got {self.max_bad_fraction}.")
+
+
+def _require_known(key: str, kind: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        hint = f"{nearest(str(name), known)} Known: {', '.join(known)}."
+        raise UnknownNameError(f"data.loading.{key}: unknown {kind} {name!r}.{hint}")

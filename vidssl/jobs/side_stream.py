@@ -19,7 +19,9 @@ class SideStream:
         self._stream: torch.cuda.Stream | None = None
 
     def transfer(self, batch: ClipBatch, device: torch.device) -> ClipBatch:
-        """Return the batch on a CUDA device."""
+        """Return the batch on a device."""
+        if device.type != "cuda":
+            return batch.to(device)
         if self._stream is None:
             self._stream = torch.cuda.Stream(device)
         computing = torch.cuda.current_stream(device)
