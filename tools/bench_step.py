@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+import vidssl
 from vidssl.objectives.base import BackboneSpec, OptimizerSpec
 from vidssl.objectives.cvrl import CVRL, CVRLHead
 from vidssl.reporting.callbacks import StepTimer
@@ -143,10 +143,13 @@ def trainer_steps(batch: ClipBatch, options: argparse.Namespace, folder: Path) -
 
 
 def _of_this_version(module: str, name: str) -> Any:
-    """Return what a checkout has of this name, where it has it; None without."""
-    for room in ("vidssl.runs", "vidssl.reporting", "vidssl.jobs"):
-        if find_spec(room) is not None and find_spec(f"{room}.{module}") is not None:
-            return getattr(importlib.import_module(f"{room}.{module}"), name)
+    """Return what the checkout in use has of this name, where it has it; None without.
+
+    Asked of its folder: an installed checkout answers for the modules that another one lacks.
+    """
+    for room in ("runs", "reporting", "jobs"):
+        if (Path(vidssl.__file__).parent / room / f"{module}.py").is_file():
+            return getattr(importlib.import_module(f"vidssl.{room}.{module}"), name)
     return None
 
 

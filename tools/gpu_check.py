@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from benchmark import Figures, parser
+from gpu_check_measuring import measuring
 from gpu_check_parts import Found, LeftOut, Sizes, agreement, layouts, memory, step_time, synchronisation, transfer
 from gpu_check_runs import killed, loaders, nccl
 
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[Sizes], Found]] = {
     "layouts": layouts,
     "memory": memory,
     "transfer": transfer,
+    "measuring": measuring,
     "loaders": loaders,
     "killed": killed,
     "nccl": nccl,
@@ -39,9 +41,10 @@ LIMITS_SECONDS = {
     "agreement": 90,
     "step time": 90,
     "synchronisation": 40,
-    "layouts": 110,
-    "memory": 70,
+    "layouts": 100,
+    "memory": 60,
     "transfer": 20,
+    "measuring": 20,
     "loaders": 80,
     "killed": 70,
     "nccl": 30,

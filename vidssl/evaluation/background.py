@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import torch
 from pytorch_lightning import Trainer
-from threadpoolctl import threadpool_limits
 
 from vidssl.errors import VidsslError
 from vidssl.evaluation.features.collection import Processes
@@ -21,7 +19,7 @@ from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.measuring import Measuring, Numbers
 from vidssl.evaluation.needed_features import Needed
 from vidssl.jobs.parent import end_with_parent
-from vidssl.jobs.video_processes import default_workers
+from vidssl.jobs.threads import a_thread_per_core
 from vidssl.storage.container import map_arrays, write_arrays
 
 COLUMNS = ("views", "labels", "groups", "index")
@@ -182,8 +180,7 @@ def _measure(connection: Connection, measuring: Measuring, files: Mapping[Needed
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the run decides what it means
     os.nice(NICENESS)
-    torch.set_num_threads(default_workers())
-    with threadpool_limits(default_workers()):
+    with a_thread_per_core():
         answer: Numbers | str
         try:
             answer = measuring.measure({needed: _read(file, needed) for needed, file in files.items()})

@@ -19,12 +19,14 @@ from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 from vidssl.evaluation.averaging import measured_weights
 from vidssl.evaluation.background import Background, check_unmonitored
+from vidssl.evaluation.device import measuring_on
 from vidssl.evaluation.features.collection import FeaturePart, Processes, hold
 from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.measuring import Measuring, circumstances_of, data_of
 from vidssl.evaluation.needed_features import Needed, needed_features
 from vidssl.evaluation.protocols.named import get_protocol
 from vidssl.evaluation.temporal.encoding import features_under_changes
+from vidssl.jobs.threads import not_starved
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,9 @@ class FrozenFeatureEvaluation(Callback):
         in_background: measure in a process of its own while training goes on, for protocols that take minutes. Numbers
             are logged at the end of an epoch, under the step whose weights they are of; the next measurement and the
             end of training wait for them. No callback can monitor them. It has no effect in validate and test.
+
+    Where the run trains on GPUs, that of the first process searches neighbours, with the CPU's result to the last bit,
+    and trains layers by SGD; a background process measures on the CPU.
 
     Raises:
         VidsslError: an unknown protocol, or one that trains the network itself; `every_n_epochs` below 1.
@@ -244,7 +249,8 @@ class FrozenFeatureEvaluation(Callback):
 
     def _measure_all(self, trainer: Trainer, gathered: Mapping[Needed, VideoFeatures]) -> dict[str, float]:
         """Measure by every protocol and record it, on the first process."""
-        return self._measuring(trainer).measure(gathered).recorded(trainer.default_root_dir)
+        with measuring_on(trainer.strategy.root_device), not_starved():
+            return self._measuring(trainer).measure(gathered).recorded(trainer.default_root_dir)
 
     def _measuring(self, trainer: Trainer) -> Measuring:
         data = data_of(trainer)

@@ -1,12 +1,15 @@
 import importlib
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from vidssl.errors import VidsslError
-from vidssl.evaluation.neighbours import candidates, search
+from vidssl.evaluation import device
+from vidssl.evaluation.neighbours import candidates, scores, search
 from vidssl.evaluation.neighbours.copies import spare_copies
 from vidssl.evaluation.neighbours.feature_rows import feature_rows, mean_row, sum_rows
 from vidssl.evaluation.neighbours.search import exact_neighbours
@@ -49,6 +52,19 @@ FEATURES = {
 }
 
 
+@pytest.fixture
+def by_torch():
+    """The code for GPUs, on the CPU, which `measuring_on` leaves to NumPy."""
+
+    @contextmanager
+    def measuring():
+        token = device._device.set(torch.device("cpu"))
+        yield
+        device._device.reset(token)
+
+    return measuring
+
+
 def find(gallery, queries, k, distance):
     scaling = SCALINGS[distance]
     return exact_neighbours(feature_rows(gallery, "gallery", scaling), feature_rows(queries, "q", scaling), k, distance)
@@ -81,16 +97,40 @@ def test_it_is_a_stable_sort_of_all_pairs(kind, distance):
 
 
 @pytest.mark.parametrize("distance", SCALINGS)
+@pytest.mark.parametrize("kind", FEATURES)
+def test_the_code_for_gpus_finds_the_same_neighbours_to_the_last_bit(kind, distance, by_torch, monkeypatch):
+    gallery, queries = FEATURES[kind](700, 1).astype(np.float32), FEATURES[kind](60, 2).astype(np.float32)
+    monkeypatch.setattr(scores, "COLUMNS_AT_ONCE", 64)
+    numpy = find(gallery, queries, 20, distance)
+    with by_torch():
+        found = find(gallery, queries, 20, distance)
+    np.testing.assert_array_equal(found.places, numpy.places)
+    np.testing.assert_array_equal(found.distances, numpy.distances)
+
+
+def test_where_the_memory_of_a_device_does_not_suffice_the_cpu_searches(by_torch, monkeypatch, caplog):
+    def full(*arguments):
+        raise torch.OutOfMemoryError("full")
+
+    gallery, queries = normal(100, 1), normal(9, 2)
+    expected = find(gallery, queries, 3, "cosine")
+    monkeypatch.setattr(scores.Block, "_on_device", full)
+    with by_torch():
+        np.testing.assert_array_equal(find(gallery, queries, 3, "cosine").places, expected.places)
+    assert "does not suffice" in caplog.text
+
+
+@pytest.mark.parametrize("distance", SCALINGS)
 @pytest.mark.parametrize("kind", ["normal", "integers", "two clusters", "half zero"])
 def test_neither_blocks_nor_threads_change_a_bit(kind, distance, monkeypatch):
     gallery, queries = FEATURES[kind](500, 1), FEATURES[kind](45, 2)
     whole = find(gallery, queries, 7, distance)
     monkeypatch.setattr(search, "GALLERY_BYTES_AT_ONCE", 4 * 19 * 60)
     monkeypatch.setattr(search, "QUERY_BYTES_AT_ONCE", 4 * 19 * 31)
-    monkeypatch.setattr(search, "COLUMNS_AT_ONCE", 13)
+    monkeypatch.setattr(scores, "COLUMNS_AT_ONCE", 13)
     monkeypatch.setattr(search, "QUERIES_AT_ONCE", 11)
     monkeypatch.setattr(search, "PRECISE_NUMBERS_AT_ONCE", 50)
-    monkeypatch.setattr(candidates, "SCORES_AT_ONCE", 40)
+    monkeypatch.setattr(scores, "SCORES_AT_ONCE", 40)
     monkeypatch.setattr(candidates, "MOST_EXTRA", 0)
     monkeypatch.setattr(candidates, "PENDING_EXTRA", 0)
     for threads in (1, 2, 5):

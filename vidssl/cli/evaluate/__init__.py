@@ -89,7 +89,7 @@ def _measured(
     extracted = ((step, extract(step, options)) for step in steps)
     for step, features in list(extracted) if has_several_processes(options) else extracted:
         if features is not None:
-            result, measured = measure(step, features)
+            result, measured = measure(step, features, options)
             tell_result(result)
             yield step.place, (result, measured, step.work.subject)
 

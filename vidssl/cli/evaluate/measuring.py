@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from vidssl.cli.evaluate.announcing import Watch, amount
 from vidssl.cli.evaluate.arguments import settings_of, trainer_settings
@@ -15,12 +18,14 @@ from vidssl.cli.evaluate.tasks import Task, WantedSplits, check_splits, make_tas
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.data.settings import EvaluationClips
 from vidssl.errors import VidsslError
+from vidssl.evaluation.device import CPU, measuring_on
 from vidssl.evaluation.features.extraction import FeatureRequest, extract_all
 from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.contract import Protocol
 from vidssl.evaluation.protocols.leakage import check_unseen, seen_in_training
 from vidssl.evaluation.protocols.records import RECORDS_FILE, Measured, append_record
 from vidssl.jobs.progress import show_progress
+from vidssl.jobs.threads import not_starved
 
 FEATURES_FOLDER = "features"
 
@@ -144,12 +149,13 @@ def extract(step: Step, options: argparse.Namespace) -> list[VideoFeatures] | No
         return extract_all(subject.loaded, data, requests, settings, folder)
 
 
-def measure(step: Step, features: Sequence[VideoFeatures]) -> tuple[Result, Measured]:
+def measure(step: Step, features: Sequence[VideoFeatures], options: argparse.Namespace) -> tuple[Result, Measured]:
     """Carry out a measurement and keep its record.
 
     Args:
         step: what is to be measured.
         features: of the gallery and of the queries.
+        options: of the command line, which say where to compute.
 
     Raises:
         VidsslError: what a measure has to say, with the names of network and protocol before it.
@@ -157,7 +163,8 @@ def measure(step: Step, features: Sequence[VideoFeatures]) -> tuple[Result, Meas
     subject, catalog, task = step.work.subject, step.work.data.catalog, step.task
     gallery, query = features
     try:
-        outcome = task.protocol.run(gallery, query)
+        with measuring_on(_device_of(options)), not_starved():
+            outcome = task.protocol.run(gallery, query)
     except VidsslError as error:
         raise VidsslError(f"{subject.name}, {task.named.name} on {task.pair}: {error}") from error
     measured = Measured(task.protocol, step.work.data.name, catalog, task.clips, gallery, query, outcome, task.named)
@@ -168,3 +175,8 @@ def measure(step: Step, features: Sequence[VideoFeatures]) -> tuple[Result, Meas
     )
     append_record(subject.folder / RECORDS_FILE, record)
     return Result(subject.name, subject.method, task.pair.query, record), measured
+
+
+def _device_of(options: argparse.Namespace) -> torch.device:
+    is_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if is_gpu else CPU

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidssl.evaluation.device import CPU, on_measuring_device
 from vidssl.evaluation.features.checks import check_positive
 from vidssl.evaluation.features.normalisation import Normaliser, fit_normaliser
 from vidssl.evaluation.protocols.scores import true_ranks
@@ -117,12 +118,16 @@ def train_heads(data: TrainingViews, heads: Heads, settings: SGD) -> Tensor:
     Returns:
         float32 (H, D + 1, K), the last row of each being the bias. Those of a head that diverged are not finite.
     """
+    return on_measuring_device(lambda device: _train_heads(data, heads, settings, device or CPU))
+
+
+def _train_heads(data: TrainingViews, heads: Heads, settings: SGD, device: torch.device) -> Tensor:
     rng = np.random.default_rng(settings.seed)
     num_videos, (_, num_views, width) = len(data), data.views.shape
     batch_size = min(settings.batch_size, num_videos)
     steps = num_videos // batch_size
     first_view = rng.integers(num_views, size=num_videos)
-    descent = _Descent(heads, width, data.num_classes, settings)
+    descent = _Descent(heads, width, data.num_classes, settings, device)
     for epoch in range(settings.epochs):
         order = rng.permutation(num_videos)
         for step in range(steps):
@@ -134,27 +139,27 @@ def train_heads(data: TrainingViews, heads: Heads, settings: SGD) -> Tensor:
                 total_steps=settings.epochs * steps,
             )
             features, columns = data.batch(videos, (first_view[videos] + epoch) % num_views)
-            descent.step(features, columns, factor * batch_size / settings.reference_batch_size)
-    return descent.weights.view(width + 1, len(heads), data.num_classes).permute(1, 0, 2).contiguous()
+            descent.step(features.to(device), columns.to(device), factor * batch_size / settings.reference_batch_size)
+    return descent.weights.view(width + 1, len(heads), data.num_classes).permute(1, 0, 2).contiguous().cpu()
 
 
 class _Descent:
     """Weights (D + 1, H * K) of all heads, and their momentum."""
 
-    def __init__(self, heads: Heads, width: int, num_classes: int, settings: SGD) -> None:
+    def __init__(self, heads: Heads, width: int, num_classes: int, settings: SGD, device: torch.device) -> None:
         self.shape = (len(heads), num_classes)
         self.momentum = settings.momentum
-        self.weights = torch.zeros(width + 1, len(heads) * num_classes)
+        self.weights = torch.zeros(width + 1, len(heads) * num_classes, device=device)
         self.velocity = torch.zeros_like(self.weights)
         self.gradient = torch.empty_like(self.weights)
-        self.rates = heads.learning_rates.repeat_interleave(num_classes)
-        self.decays = heads.weight_decays.repeat_interleave(num_classes)
+        self.rates = heads.learning_rates.repeat_interleave(num_classes).to(device)
+        self.decays = heads.weight_decays.repeat_interleave(num_classes).to(device)
 
     def step(self, features: Tensor, columns: Tensor, factor: float) -> None:
         """Take one step; `factor` multiplies the learning rates."""
         size = len(features)
         errors = torch.addmm(self.weights[-1], features, self.weights[:-1]).view(size, *self.shape).softmax(dim=-1)
-        errors[torch.arange(size), :, columns] -= 1
+        errors[torch.arange(size, device=errors.device), :, columns] -= 1
         errors = errors.view(size, -1).div_(size)
         torch.mm(features.T, errors, out=self.gradient[:-1])
         self.gradient[:-1].addcmul_(self.weights[:-1], self.decays)
@@ -173,10 +178,15 @@ def count_hits(data: TrainingViews, weights: Tensor) -> Tensor:
     Returns:
         int64 (H,), how many videos each head classifies rightly.
     """
+    return on_measuring_device(lambda device: _count_hits(data, weights.to(device or CPU)).cpu())
+
+
+def _count_hits(data: TrainingViews, weights: Tensor) -> Tensor:
     num_heads, _, num_classes = weights.shape
     flat = weights.permute(1, 0, 2).flatten(1)
-    hits = torch.zeros(num_heads, dtype=torch.int64)
-    for views, columns in data.chunks(num_heads * num_classes):
+    hits = torch.zeros(num_heads, dtype=torch.int64, device=weights.device)
+    for chunk in data.chunks(num_heads * num_classes):
+        views, columns = (part.to(weights.device) for part in chunk)
         scores = (views @ flat[:-1] + flat[-1]).unflatten(-1, (num_heads, num_classes)).softmax(dim=-1).mean(dim=1)
         hits += (true_ranks(scores, columns[:, None].expand(-1, num_heads)) == 0).sum(dim=0)
     return hits.where(weights.isfinite().all(dim=-1).all(dim=-1), 0)

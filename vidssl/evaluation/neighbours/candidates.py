@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vidssl.evaluation.neighbours.scores import Scores
+
 MOST_PER_NEIGHBOUR, MOST_EXTRA = 4, 256  # candidates a query may hold: 4 k + 256
 PENDING_EXTRA = 64  # new candidates of a query, beyond k, that are worth a sort of all
-SCORES_AT_ONCE = 2**16  # 256 KB, which stay near the processor while they are compared
 SMALLEST_STEP = 2.0**-100  # far below any difference that matters, and no denormal number, which may count as zero
 
 
@@ -56,23 +57,18 @@ class Candidates:
         self._new: list[_Found] = []
         self._num_new = 0
 
-    def offer(self, products: np.ndarray, offsets: np.ndarray, rows: np.ndarray, error: np.ndarray) -> None:
+    def offer(self, scores: Scores, part: slice, rows: np.ndarray, error: np.ndarray) -> None:
         """Keep what may be near enough.
 
         Args:
-            products: float32 (m, n).
-            offsets: float32 (n,), which added to the products give the scores.
-            rows: int64 (n,), rising, and above all rows offered before.
+            scores: (m', n).
+            part: which m' of the queries they are of.
+            rows: int64 (n,), rising, and above all rows offered before to these queries.
             error: float64 (m,), what any score so far, including these, may be off by.
         """
-        at_once = max(1, SCORES_AT_ONCE // len(rows))
-        scratch = np.empty((min(at_once, self.num_queries), len(rows)), np.float32)
-        for start in range(0, self.num_queries, at_once):
-            part = slice(start, min(start + at_once, self.num_queries))
-            scores = np.add(products[part], offsets, out=scratch[: part.stop - start])
-            query, column = np.divmod(self._passing(scores, part, error[part]), len(rows))
-            self._new.append(_Found((query + start).astype(np.int32), rows[column], scores[query, column]))
-            self._num_new += len(query)
+        query, column, score = self._passing(scores, part, error[part])
+        self._new.append(_Found((query + part.start).astype(np.int32), rows[column], score))
+        self._num_new += len(query)
         if self._num_new > self.num_queries * (self.k + PENDING_EXTRA):
             self._merge(error)
 
@@ -82,30 +78,29 @@ class Candidates:
         best = [self._best(query, self._held.row[places]) for query, places in self._places_by_query()]
         return np.stack([rows for rows, _ in best]), np.stack([keys for _, keys in best])
 
-    def _passing(self, scores: np.ndarray, part: slice, error: np.ndarray) -> np.ndarray:
-        """Return the places, in the flattened scores of some queries, that may be near enough."""
+    def _passing(self, scores: Scores, part: slice, error: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return queries, columns and scores, of some queries, that may be near enough."""
         if np.isinf(self._floor[part]).any():
             self._raise_floor(scores, part, error)
-        places = self._above_floor(scores, part, error)
-        if len(places) > len(scores) * (self.k + PENDING_EXTRA):
+        found = scores.above(self._thresholds(part, error))
+        if len(found[0]) > scores.shape[0] * (self.k + PENDING_EXTRA):
             self._raise_floor(scores, part, error)
-            places = self._above_floor(scores, part, error)
-        return places
+            found = scores.above(self._thresholds(part, error))
+        return found
 
-    def _above_floor(self, scores: np.ndarray, part: slice, error: np.ndarray) -> np.ndarray:
+    def _thresholds(self, part: slice, error: np.ndarray) -> np.ndarray:
+        """What only equals the k-th so far comes after it in the gallery, so that it has lost the tie."""
         least = self._floor[part] - error
         threshold = least.astype(np.float32)
         too_high = threshold > least
         threshold[too_high] = np.nextafter(threshold[too_high], np.float32(-np.inf))
-        # what only equals the k-th so far comes after it in the gallery, so that it has lost the tie
-        return np.flatnonzero(scores > threshold[:, None])
+        return threshold
 
-    def _raise_floor(self, scores: np.ndarray, part: slice, error: np.ndarray) -> None:
+    def _raise_floor(self, scores: Scores, part: slice, error: np.ndarray) -> None:
         """Let k rows of this very block set the floor, a little lower: among themselves ties are not decided."""
-        position = scores.shape[1] - self.k
-        if position < 0:
+        if scores.shape[1] < self.k:
             return
-        kth = np.partition(scores, position, axis=1)[:, position].astype(np.float64)
+        kth = scores.kth_highest(self.k).astype(np.float64)
         below = np.abs(kth) * 2.0**-50 + SMALLEST_STEP
         self._floor[part] = np.maximum(self._floor[part], kth - error - below)
 

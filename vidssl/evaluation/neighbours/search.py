@@ -13,17 +13,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from threadpoolctl import ThreadpoolController
 
 from vidssl.errors import VidsslError, nearest
+from vidssl.evaluation.device import on_measuring_device
 from vidssl.evaluation.neighbours.candidates import Candidates
 from vidssl.evaluation.neighbours.copies import spare_copies
 from vidssl.evaluation.neighbours.feature_rows import FeatureRows, sum_rows
+from vidssl.evaluation.neighbours.scores import Block
 from vidssl.evaluation.protocols.outcome import Neighbours
 
 GALLERY_BYTES_AT_ONCE = 2**26  # a block, of which two exist: one searched, one prepared
 QUERY_BYTES_AT_ONCE = 2**29  # queries searched in one pass over the gallery
-COLUMNS_AT_ONCE, QUERIES_AT_ONCE = 1024, 4096  # of a product; others were slower, up to 5 %
+QUERIES_AT_ONCE = 4096  # of a product; others were slower, up to 5 %
 PRECISE_NUMBERS_AT_ONCE = 2**15  # in float64: 256 KB, which stay near the processor
 ORIGIN_ROWS = 1024  # any origin will do, one amid the features is best
 ROUNDING = 2.0**-24  # of float32, to nearest
@@ -81,7 +84,8 @@ def exact_neighbours(gallery: FeatureRows, queries: FeatureRows, k: int, distanc
     Memory beside the two memory maps, whatever their lengths: at most 512 MB of queries (as many as fit are searched in
     one pass over the gallery; a pass prepares them twice), four blocks of 64 MB of the gallery, about 40 MB for each
     thread, and for every query of a pass at most ``16 (5 k + 320)`` bytes of candidates. The result takes 12 k bytes a
-    query. It uses as many threads as BLAS would (``OMP_NUM_THREADS`` says how many).
+    query. It uses as many threads as BLAS would (``OMP_NUM_THREADS`` says how many). Where a GPU measures
+    (`vidssl.evaluation.device`), that computes the products; the result is the same to the last bit.
 
     Args:
         gallery: N rows; of length one for "cosine".
@@ -101,9 +105,15 @@ def exact_neighbours(gallery: FeatureRows, queries: FeatureRows, k: int, distanc
         )
     if k < 1:
         raise VidsslError(f"k is {k}; it must be at least 1.")
+    return on_measuring_device(lambda device: _search(gallery, queries, min(k, len(gallery)), distance, device))
+
+
+def _search(
+    gallery: FeatureRows, queries: FeatureRows, k: int, distance: str, device: torch.device | None
+) -> Neighbours:
     blas = ThreadpoolController().select(user_api="blas")
     num_threads = max((library["num_threads"] for library in blas.info()), default=1)
-    search = _Search.of(gallery, queries, min(k, len(gallery)), distance)
+    search = _Search.of(gallery, queries, k, distance, device)
     # BLAS gets one thread and every thread of ours queries of its own: nothing waits, and selection is parallel too
     with blas.limit(limits=1), ThreadPoolExecutor(num_threads) as pool:
         parts = [part for bounds in _passes(queries, num_threads) for part in search.one_pass(pool, bounds)]
@@ -119,16 +129,6 @@ def _passes(queries: FeatureRows, num_threads: int) -> Iterator[list[tuple[int, 
         num_blocks = -(-(last - first) // (QUERIES_AT_ONCE * num_threads)) * num_threads  # as many for every thread
         size = -(-(last - first) // num_blocks)
         yield [(start, min(start + size, last)) for start in range(first, last, size)]
-
-
-@dataclass(frozen=True)
-class _Block:
-    """A block of the gallery."""
-
-    shifted: np.ndarray  # float32 (n, D)
-    rows: np.ndarray  # int64 (n,), places in the gallery
-    offsets: np.ndarray  # float32 (n,), of scores
-    longest: float  # no shifted row is longer
 
 
 def _wait_for(search: Future[None] | None) -> None:
@@ -148,16 +148,12 @@ class _QueryBlock:
         self.candidates = Candidates(stop - start, search.k, self._exact_keys)
         self.error = np.zeros(stop - start)
 
-    def see(self, block: _Block, longest: float, before: Future[None] | None) -> None:
+    def see(self, block: Block, longest: float, before: Future[None] | None) -> None:
         """Score a block of the gallery once the one before it is done; `longest` is the greatest length up to it."""
         _wait_for(before)
         self.error = self.search.error(self.lengths, longest)
-        scratch = np.empty((len(self.shifted), min(COLUMNS_AT_ONCE, len(block.rows))), np.float32)
-        for start in range(0, len(block.rows), COLUMNS_AT_ONCE):
-            columns = slice(start, start + COLUMNS_AT_ONCE)
-            products = scratch[:, : len(block.rows) - start]
-            np.matmul(self.shifted, block.shifted[columns].T, out=products)
-            self.candidates.offer(products, block.offsets[columns], block.rows[columns], self.error)
+        for queries, columns, scores in block.scores(self.shifted):
+            self.candidates.offer(scores, queries, block.rows[columns], self.error)
 
     def nearest(self, before: Future[None] | None) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and keys of the nearest, see `Candidates.nearest`, once the last block is done."""
@@ -189,9 +185,12 @@ class _Search:
     origin: np.ndarray
     scale: np.float32
     searched: np.ndarray  # the rows of the gallery that can be among the nearest
+    device: torch.device | None  # that computes products; None for the CPU
 
     @classmethod
-    def of(cls, gallery: FeatureRows, queries: FeatureRows, k: int, distance: str) -> _Search:
+    def of(
+        cls, gallery: FeatureRows, queries: FeatureRows, k: int, distance: str, device: torch.device | None
+    ) -> _Search:
         sample = np.unique(np.linspace(0, len(gallery) - 1, ORIGIN_ROWS).astype(np.int64))
         origin = gallery.take(sample).mean(axis=0, dtype=np.float64).astype(np.float32)
         scale = np.float32(1)
@@ -199,7 +198,7 @@ class _Search:
             longest = np.sqrt(max(gallery.squares.max(), queries.squares.max()))
             scale = np.float32(2.0 ** -np.clip(np.ceil(np.log2(max(longest, 1e-30))), -100, 100))
         searched = np.setdiff1d(np.arange(len(gallery)), spare_copies(gallery, k), assume_unique=True)
-        return cls(gallery, queries, k, DISTANCES[distance], origin, scale, searched)
+        return cls(gallery, queries, k, DISTANCES[distance], origin, scale, searched, device)
 
     def shifted(self, rows: np.ndarray) -> np.ndarray:
         """Move rows, float32 (n, D), about the origin, in place."""
@@ -229,7 +228,7 @@ class _Search:
             before = [*now]
         return list(pool.map(_QueryBlock.nearest, queries, before))
 
-    def _blocks(self, pool: ThreadPoolExecutor) -> Iterator[_Block]:
+    def _blocks(self, pool: ThreadPoolExecutor) -> Iterator[Block]:
         """Yield the blocks of the gallery; while one is searched, the next is prepared."""
         size = max(1, GALLERY_BYTES_AT_ONCE // (4 * self.gallery.width))
         blocks = [self.searched[start : start + size] for start in range(0, len(self.searched), size)]
@@ -239,7 +238,7 @@ class _Search:
             yield block
         yield coming.result()
 
-    def _block(self, rows: np.ndarray) -> _Block:
+    def _block(self, rows: np.ndarray) -> Block:
         shifted = np.empty((len(rows), self.gallery.width), np.float32)
         offsets, longest = np.empty(len(rows), np.float32), 0.0
         at_once, origin = max(1, PRECISE_NUMBERS_AT_ONCE // self.gallery.width), self.origin.astype(np.float64)
@@ -248,4 +247,4 @@ class _Search:
             shifted[part] = self.shifted(self.gallery.take(rows[part]))
             longest = max(longest, float(np.einsum("ij,ij->i", shifted[part], shifted[part]).max()))
             offsets[part] = self.distance.offsets(shifted[part], origin)
-        return _Block(shifted, rows, offsets, LENGTH_MARGIN * float(np.sqrt(longest)))
+        return Block(shifted, rows, offsets, LENGTH_MARGIN * float(np.sqrt(longest)), self.device)
