@@ -85,17 +85,18 @@ def print_protocols(records: Sequence[Mapping[str, Any]], console: Console) -> N
         console.print(escape(text), soft_wrap=True)
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
-    """Print metrics in %.
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], console: Console, *, corner: str = "%") -> None:
+    """Print metrics.
 
     Args:
         headings: of the columns after the first.
         rows: the name of a metric and its values.
         console: where to print.
+        corner: heading of the first column, such as a unit that all rows share.
     """
     console.print()
     table = Table(box=None, pad_edge=False)
-    table.add_column("%", no_wrap=True)
+    table.add_column(corner, no_wrap=True)
     for heading in headings:
         table.add_column(escape(heading), justify="right", overflow="fold")
     for row in rows:

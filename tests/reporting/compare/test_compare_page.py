@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 from headless_browser import visit
+from page_layout import PHONE, SCREEN, layout_faults
 from PIL import Image
 from run_folders import write_run
 
@@ -62,6 +63,11 @@ def test_a_browser_shows_table_and_curves_without_errors_or_requests(page, size,
     assert len(re.findall(r'<figure(?: class="wide")?>', body)) == len(METHODS)
     colours = Image.open(tmp_path / "page.png").convert("L").resize((1, 1)).getpixel((0, 0))
     assert (colours < 90) == dark
+
+
+@pytest.mark.parametrize("size", [SCREEN, PHONE], ids=["screen", "phone"])
+def test_the_page_fits_the_screen(page, size):
+    assert layout_faults(page, size) == []
 
 
 def test_a_browser_says_what_is_wrong_with_a_page_that_is(page, tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from headless_browser import visit
+from page_layout import PHONE, SCREEN, layout_faults
 from PIL import Image
 
 from vidssl.catalogs.catalog import Catalog
@@ -63,13 +64,20 @@ def test_title_and_index_say_method_run_and_checkpoint(catalog, tmp_path):
     network = MeasuredNetwork("warm/checkpoints/last.ckpt", "CVRL", "warm", "last.ckpt")
     measured = [(network, measure(catalog)), (called("small untrained, seed 0"), measure(catalog, "retrieval/mean"))]
     index = write_pages(measured, tmp_path).read_text()
-    assert re.findall(r'<td class="text">([^<]*)</td>', index)[:2] == ["warm", "last.ckpt"]
+    assert re.findall(r"<small>([^<]*)</small>", index) == ["warm, last.ckpt"]
     (file,) = tmp_path.glob("*knn*.html")
     text = file.read_text()
     assert "<title>CVRL, run warm, last.ckpt: knn on drawn</title>" in text
     assert "<b>CVRL</b> run <b>warm</b> checkpoint <b>last.ckpt</b>" in text
     assert 'style="background:var(--m0)"' in text
     assert re.search(r"<details><summary>How it was measured</summary><pre>knn ", text)
+
+
+@pytest.mark.parametrize("size", [SCREEN, PHONE], ids=["screen", "phone"])
+def test_pages_fit_the_screen(catalog, tmp_path, size):
+    index = write_pages([(called("CVRL"), measure(catalog, name)) for name in ("knn", "retrieval/mean")], tmp_path)
+    (page,) = tmp_path.glob("*knn*.html")
+    assert layout_faults(index, size) == layout_faults(page, size) == []
 
 
 @pytest.mark.parametrize("name", ["knn", "retrieval/mean"])

@@ -14,15 +14,19 @@ from vidssl.errors import VidsslError
 if TYPE_CHECKING:
     from vidssl.data.datamodule import VideoDataModule
     from vidssl.data.dataset import ClipDataset
+    from vidssl.reporting.contact_sheet import Page
+
+PAGE_FILE = "views.html"
 
 _USAGE = """vidssl show --config FILE [--config FILE ...] [--data.KEY VALUE ...] [options]
 
-Draw a page for each of a few training videos. It shows exactly what training with this configuration and seed draws:
+Draw a few training videos, as one page (views.html) and as a picture per video. They show exactly what training with
+this configuration and seed draws:
   when it moves      T-motion over time, the threshold of the motion sampler, the frames of each view
   where it moves     S-motion over a frame, the moving region, the crop of each view
   the views          as the network sees them, and which augmentations were applied
   the target         the motion that the first view is aligned with, and its frames
-Without data.motion (CVRL), the page shows frames, crops and views.
+Without data.motion (CVRL), they show frames, crops and views.
 
   vidssl show --config configs/quickstart.yaml
   vidssl show --config mcl.yaml --videos 8 --epoch 3 --output pictures
@@ -64,14 +68,17 @@ def run_show(args: Sequence[str]) -> int:
     module = build_data_module("show", [word for file in options.config for word in ("--config", file)] + rest)
     dataset = module.train_dataset()
     rows = _rows(options, module)
-    failures = 0
+    pages = []
     for row in rows:
         try:
-            print(_draw(dataset, row, options), flush=True)
+            pages.append(page := _page(dataset, row, options))
+            print(_draw(page, row, options), flush=True)
         except DecodingError as error:
-            failures += 1
             print(f"vidssl: not drawn, row {row}: {error}", file=sys.stderr)
-    return 2 if failures == len(rows) else 0
+    if not pages:
+        return 2
+    print(_write_page(pages, options.output))
+    return 0
 
 
 def _rows(options: argparse.Namespace, module: VideoDataModule) -> list[int]:
@@ -85,15 +92,33 @@ def _rows(options: argparse.Namespace, module: VideoDataModule) -> list[int]:
     return options.rows
 
 
-def _draw(dataset: ClipDataset, row: int, options: argparse.Namespace) -> Path:
-    from vidssl.reporting.contact_sheet import Page, contact_sheet
+def _page(dataset: ClipDataset, row: int, options: argparse.Namespace) -> Page:
+    from vidssl.reporting.contact_sheet import Page
 
     video = dataset.catalog[row]
     label = dataset.catalog.classes[video.label] if video.label >= 0 else ""
-    page = Page(video, label, dataset.draw_views(options.epoch, row), dataset, options.epoch, options.brighten)
-    file = options.output / f"{row:06d}_{Path(video.path).stem}.png"
+    return Page(video, label, dataset.draw_views(options.epoch, row), dataset, options.epoch, options.brighten)
+
+
+def _draw(page: Page, row: int, options: argparse.Namespace) -> Path:
+    from vidssl.reporting.contact_sheet import contact_sheet
+
+    file = options.output / f"{row:06d}_{Path(page.video.path).stem}.png"
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         return contact_sheet(page, file)
     except OSError as error:
         raise VidsslError(f"Cannot write {file}: {error.strerror or error}. Choose another --output.") from error
+
+
+def _write_page(pages: Sequence[Page], folder: Path) -> Path:
+    from vidssl.reporting.show_pages import views_page
+    from vidssl.storage.files import replacing
+
+    file = folder / PAGE_FILE
+    try:
+        with replacing(file) as passing:
+            passing.write_text(views_page(pages), encoding="utf-8")
+    except OSError as error:
+        raise VidsslError(f"Cannot write {file}: {error.strerror or error}. Choose another --output.") from error
+    return file

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from vidssl.cli import VerbParser
 from vidssl.errors import VidsslError
-from vidssl.reporting.percent import percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,10 +18,12 @@ if TYPE_CHECKING:
     from vidssl.cli.evaluate.subjects import Subject
     from vidssl.evaluation.attention.clips import LookedAt
     from vidssl.evaluation.attention.overlap import Overlap
+    from vidssl.reporting.attention_pictures import AttentionPage
+    from vidssl.reporting.show_pages import NetworkFindings
 
 USAGE = """vidssl show --checkpoint FILE [FILE ...] [options]
 
-Compare trained networks on the same videos:
+Compare trained networks on the same videos, in one page (attention.html):
   attention              Grad-CAM over a few clips, and their motion: a sheet and a moving picture per video
   attention on motion    the share of attention on the quarter of the cells that move most (evenly spread: 25 %%)
   map of the features    the features of all videos on a plane, coloured by class
@@ -34,7 +34,7 @@ Compare trained networks on the same videos:
 Runs that differ only in their seed are one method. Numbers are mean and spread over them, pictures the first run."""
 
 LEAST_CLIPS = 3  # a clip is compared with the mean of the others of its video
-ATTENTION_FILE, MAP_FILE = "attention.json", "features_{}.png"
+ATTENTION_FILE, MAP_FILE, PAGE_FILE = "attention.json", "features_{}.png", "attention.html"
 
 
 def networks_parser() -> argparse.ArgumentParser:
@@ -67,11 +67,16 @@ class _Seen:
     overlap: Overlap
 
     @property
+    def of_videos(self) -> np.ndarray:
+        """Features of the videos: means over their clips, float (N, D)."""
+        return self.features.mean(axis=1)
+
+    @property
     def rank(self) -> float:
-        """In how many dimensions the features of the videos lie."""
+        """Effective rank of the features of the videos."""
         from vidssl.reporting.feature_map import feature_rank
 
-        return feature_rank(self.features.mean(axis=1))
+        return feature_rank(self.of_videos)
 
 
 def show_networks(args: Sequence[str]) -> int:
@@ -85,6 +90,7 @@ def show_networks(args: Sequence[str]) -> int:
     _check(options)
     from vidssl.cli.evaluate.subjects import load_subjects
     from vidssl.reporting.feature_map import check_projection
+    from vidssl.reporting.show_pages import NetworkFindings
     from vidssl.video.decoding import DecodingError
 
     check_projection(options.projection)
@@ -98,8 +104,14 @@ def show_networks(args: Sequence[str]) -> int:
     for one in seen:
         methods.setdefault(one.subject.method, []).append(one)
     options.output.mkdir(parents=True, exist_ok=True)
-    pictures = [*_draw_attention(methods, looked_at, options), _draw_map(methods, looked_at, options)]
-    _tell(methods, looked_at, options, pictures)
+    clips = _clips(methods, looked_at, options)
+    findings = [
+        NetworkFindings(method, [one.overlap for one in runs], runs[0].of_videos, [one.rank for one in runs])
+        for method, runs in methods.items()
+    ]
+    files = [*_draw_attention(clips, looked_at, options), _draw_map(findings, looked_at, options)]
+    files += [_write_numbers(methods, looked_at, options), _write_page(findings, clips, looked_at, options)]
+    _report(findings, _measured(looked_at), files)
     return 0
 
 
@@ -146,70 +158,97 @@ def _look(subject: Subject, looked_at: LookedAt) -> _Seen:
     return _Seen(subject, features, attention, looked_at.overlap(attention))
 
 
-def _draw_attention(methods: dict[str, list[_Seen]], looked_at: LookedAt, options: argparse.Namespace) -> list[Path]:
-    from vidssl.reporting.attention_pictures import attention_animation, attention_page, attention_sheet
+def _clips(
+    methods: dict[str, list[_Seen]], looked_at: LookedAt, options: argparse.Namespace
+) -> dict[int, AttentionPage]:
+    """What is drawn of the videos, by their rows: the clips of a few, evenly spaced."""
+    from vidssl.reporting.attention_pictures import attention_page
+
+    attention = {method: runs[0].attention for method, runs in methods.items()}
+    count, total = min(options.videos, len(looked_at.rows)), len(looked_at.rows)
+    places = [(2 * number + 1) * total // (2 * count) for number in range(count)]
+    return {int(looked_at.rows[place]): attention_page(looked_at, place, attention) for place in places}
+
+
+def _draw_attention(clips: dict[int, AttentionPage], looked_at: LookedAt, options: argparse.Namespace) -> list[Path]:
+    from vidssl.reporting.attention_pictures import attention_animation, attention_sheet
 
     files = []
-    attention = {method: runs[0].attention for method, runs in methods.items()}
-    count = min(options.videos, len(looked_at.rows))
-    for place in [(2 * number + 1) * len(looked_at.rows) // (2 * count) for number in range(count)]:
-        row = int(looked_at.rows[place])
-        page = attention_page(looked_at, place, attention)
+    for row, page in clips.items():
         stem = options.output / f"attention_{row:06d}_{Path(looked_at.data.catalog.path(row)).stem}"
         files += [attention_sheet(page, stem.with_suffix(".png")), attention_animation(page, stem.with_suffix(".webp"))]
     return files
 
 
-def _draw_map(methods: dict[str, list[_Seen]], looked_at: LookedAt, options: argparse.Namespace) -> Path:
+def _labels(looked_at: LookedAt) -> tuple[np.ndarray, list[str]]:
+    """Class numbers of the videos, and the names of the classes; -1, no label, is the last."""
+    catalog = looked_at.data.catalog
+    return catalog.labels[looked_at.rows], [*catalog.classes, "no label"]
+
+
+def _draw_map(findings: Sequence[NetworkFindings], looked_at: LookedAt, options: argparse.Namespace) -> Path:
     from vidssl.reporting.feature_map import feature_map
 
-    catalog = looked_at.data.catalog
-    features = {method: runs[0].features.mean(axis=1) for method, runs in methods.items()}
-    labels = catalog.labels[looked_at.rows]
-    classes = [*catalog.classes, "no label"]  # -1 is the last
     file = options.output / MAP_FILE.format(options.projection)
-    return feature_map(features, labels, classes, options.projection, file)
+    return feature_map({one.method: one.features for one in findings}, *_labels(looked_at), options.projection, file)
 
 
-def _tell(
-    methods: dict[str, list[_Seen]], looked_at: LookedAt, options: argparse.Namespace, pictures: list[Path]
-) -> None:
-    from rich.console import Console
-
-    from vidssl.reporting.evaluation_tables import print_table
+def _write_page(
+    findings: Sequence[NetworkFindings],
+    clips: dict[int, AttentionPage],
+    looked_at: LookedAt,
+    options: argparse.Namespace,
+) -> Path:
+    from vidssl.reporting.show_pages import networks_page
     from vidssl.storage.files import replacing
 
-    console = Console(highlight=False)
-    clips, settings = looked_at.clips, looked_at.motion_settings
-    console.print(
-        f"Attention (Grad-CAM towards the video's other clips) and motion ({settings.estimator}) of "
-        f"{len(looked_at.rows)} videos x {clips.num_clips} clips of {clips.num_frames} frames at stride "
-        f"{clips.stride}, {clips.crop_size} pixels, in %.",
-        soft_wrap=True,
+    labels, classes = _labels(looked_at)
+    page = networks_page(
+        findings,
+        list(clips.values()),
+        labels,
+        classes,
+        projection=options.projection,
+        lead=_measured(looked_at),
     )
-    names = {
-        "motion_share": "on the quarter that moves most",
-        "elsewhere_share": "... of another video (chance)",
-        "motion_correlation": "correlation with motion, x 100",
-    }
-    rows = [
-        [told, *(_text([vars(one.overlap)[key] for one in runs]) for runs in methods.values())]
-        for key, told in names.items()
-    ]
-    ranks = [f"{statistics.fmean(one.rank for one in runs):.1f}" for runs in methods.values()]
-    rows.append(["effective rank of the features", *ranks])
-    headings = [method if len(runs) == 1 else f"{method} ({len(runs)} runs)" for method, runs in methods.items()]
-    print_table(headings, rows, console)
+    file = options.output / PAGE_FILE
+    with replacing(file) as passing:
+        passing.write_text(page, encoding="utf-8")
+    return file
+
+
+def _write_numbers(methods: dict[str, list[_Seen]], looked_at: LookedAt, options: argparse.Namespace) -> Path:
+    from vidssl.storage.files import replacing
+
     file = options.output / ATTENTION_FILE
     with replacing(file) as passing:
         passing.write_text(json.dumps(_document(methods, looked_at), indent=2) + "\n")
-    for path in [*pictures, file]:
+    return file
+
+
+def _measured(looked_at: LookedAt) -> str:
+    """What was measured, in a sentence."""
+    clips, settings = looked_at.clips, looked_at.motion_settings
+    return (
+        f"Attention (Grad-CAM towards the video's other clips) and motion ({settings.estimator}) of "
+        f"{len(looked_at.rows)} videos x {clips.num_clips} clips of {clips.num_frames} frames at stride "
+        f"{clips.stride}, {clips.crop_size} pixels."
+    )
+
+
+def _report(findings: Sequence[NetworkFindings], measured: str, files: Sequence[Path]) -> None:
+    from rich.console import Console
+
+    from vidssl.reporting.evaluation_tables import print_table
+    from vidssl.reporting.show_pages.networks import TITLES
+
+    console = Console(highlight=False)
+    console.print(measured, soft_wrap=True)
+    values = zip(*(one.values for one in findings), strict=True)
+    rows = [[title, *row] for title, row in zip(TITLES, values, strict=True)]
+    print_table([one.name for one in findings], rows, console, corner="")
+    for path in files:
         console.print(f"  {path}", soft_wrap=True)
-
-
-def _text(values: Sequence[float]) -> str:
-    spread = f" ± {percent(statistics.stdev(values))}" if len(values) > 1 else ""
-    return f"{percent(statistics.fmean(values))}{spread}"
 
 
 def _document(methods: dict[str, list[_Seen]], looked_at: LookedAt) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,8 @@ from vidssl.motion.maps import VideoMotion, temporal_motion, time_bins
 from vidssl.reporting.contact_sheet.page import MOTION_COLOURS, MOTION_UNIT, Page, colour_of, name_of, tidy
 
 MOST_TARGETS = 8
+NARROW_INCHES = 8.0
+"""A figure that is narrower has its legend in one column, below the title."""
 
 
 def draw_time(page: Page, figure: Figure, place: SubplotSpec) -> None:
@@ -29,7 +32,7 @@ def draw_time(page: Page, figure: Figure, place: SubplotSpec) -> None:
         curve = figure.add_subplot(cells[0])
         lanes = figure.add_subplot(cells[1], sharex=curve)
         curve.tick_params(labelbottom=False)
-        _draw_curve(curve, page.views.indices, motion, page.dataset.sampler)
+        _draw_curve(figure, curve, page.views.indices, motion, page.dataset.sampler)
     for view, indices in enumerate(page.views.indices):
         lanes.plot(indices, np.full(len(indices), view), "s", color=colour_of(view), markersize=5)
     lanes.set_yticks(range(page.num_views), [name_of(page, view) for view in range(page.num_views)], fontsize=8)
@@ -39,7 +42,9 @@ def draw_time(page: Page, figure: Figure, place: SubplotSpec) -> None:
     tidy(lanes)
 
 
-def _draw_curve(axis: Axes, views: Sequence[np.ndarray], motion: VideoMotion, sampler: ClipSampler) -> None:
+def _draw_curve(
+    figure: Figure, axis: Axes, views: Sequence[np.ndarray], motion: VideoMotion, sampler: ClipSampler
+) -> None:
     title = "When it moves"
     places = np.arange(len(motion.maps)) * motion.stride
     axis.fill_between(places, temporal_motion(motion.maps), color="0.85", label="T-motion of a moment")
@@ -53,8 +58,12 @@ def _draw_curve(axis: Axes, views: Sequence[np.ndarray], motion: VideoMotion, sa
             title += " (these clips were drawn without using motion)"
     axis.set_ylim(bottom=0)
     axis.set_ylabel(f"T-motion\n({MOTION_UNIT})", fontsize=9)
-    axis.legend(fontsize=8, frameon=False, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
-    axis.set_title(title, fontsize=10, loc="left")
+    named: dict[str, Any] = {"fontsize": 8, "frameon": False, "borderaxespad": 0.1}
+    if figure.get_figwidth() < NARROW_INCHES:
+        axis.legend(**named, title=title, title_fontsize=9, alignment="left", loc="lower left", bbox_to_anchor=(0, 1))
+    else:
+        axis.legend(**named, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+        axis.set_title(title, fontsize=10, loc="left")
     tidy(axis)
 
 

@@ -40,6 +40,21 @@ class Page:
     brighten: bool = False
 
     @property
+    def title(self) -> str:
+        """Name of the video, and its class where it has one."""
+        return self.video.name + (f"   |   class {self.label}" if self.label else "")
+
+    @property
+    def facts(self) -> list[str]:
+        """What there is to know of the video, and how it is shown."""
+        video = self.video
+        return [
+            f"{video.num_frames} frames, {video.duration_seconds:.1f} s",
+            f"{video.width} x {video.height} pixels",
+            *([f"shown brighter (x {self.gain:.1f})"] if self.gain > 1 else []),
+        ]
+
+    @property
     def num_views(self) -> int:
         """Views of the video."""
         return len(self.views.plans)

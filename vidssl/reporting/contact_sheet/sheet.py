@@ -35,7 +35,13 @@ def contact_sheet(page: Page, file: Path) -> Path:
     if target_shape is not None:
         parts["target"] = 2 * 0.93 * WIDTH_INCHES / max(min(target_shape[0], MOST_TARGETS), 6) + 0.3
     figure = Figure(figsize=(WIDTH_INCHES, sum(parts.values()) + 0.9), layout="constrained")
-    figure.suptitle(_title(page), fontsize=12, fontweight="bold", x=0.01, ha="left")
+    figure.suptitle(
+        "   |   ".join([page.title, *page.facts, f"epoch {page.epoch}, seed {page.dataset.seed}"]),
+        fontsize=12,
+        fontweight="bold",
+        x=0.01,
+        ha="left",
+    )
     grid = figure.add_gridspec(len(parts), 1, height_ratios=list(parts.values()))
     draw_time(page, figure, grid[0])
     heights = [layout.frame_height + 0.55] * layout.rows + [layout.strip_height + 0.25] * layout.strip_rows
@@ -84,16 +90,3 @@ class _Layout:
             return (0, 2 * view), (0, 2 * view + 1)
         row, column = divmod(view, self.columns)
         return (row, column), (self.rows + row, column)
-
-
-def _title(page: Page) -> str:
-    video = page.video
-    told = [
-        video.name,
-        f"class {page.label}" if page.label else "",
-        f"{video.num_frames} frames, {video.duration_seconds:.1f} s",
-        f"{video.width} x {video.height} pixels",
-        f"epoch {page.epoch}, seed {page.dataset.seed}",
-        f"shown brighter (x {page.gain:.1f})" if page.gain > 1 else "",
-    ]
-    return "   |   ".join(part for part in told if part)

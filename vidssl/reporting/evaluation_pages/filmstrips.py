@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -38,14 +39,18 @@ def filmstrip(catalog: Catalog, row: int) -> Filmstrip:
     """
     total = catalog[row].num_frames
     wanted = ((np.arange(FRAMES) + 0.5) * total / FRAMES).astype(int)
-    frames = read_frames(catalog.place(row), wanted)
-    strip = np.concatenate([fit(frame) for frame in frames], axis=1)
+    return side_by_side([fit(frame) for frame in read_frames(catalog.place(row), wanted)])
+
+
+def side_by_side(frames: Sequence[np.ndarray]) -> Filmstrip:
+    """Return frames, uint8 (H, W, 3) each and of one size, as one picture."""
+    strip = np.concatenate(list(frames), axis=1)
     worked, encoded = cv2.imencode(".webp", strip[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
     if not worked:
         raise VidsslError("OpenCV cannot write WebP pictures here; install opencv-contrib-python from PyPI.")
     height, width = strip.shape[:2]
     address = f"data:image/webp;base64,{base64.b64encode(encoded.tobytes()).decode()}"
-    return Filmstrip(address, width / FRAMES / height)
+    return Filmstrip(address, width / len(frames) / height)
 
 
 def fit(frame: np.ndarray) -> np.ndarray:

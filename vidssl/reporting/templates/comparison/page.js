@@ -1,4 +1,3 @@
-"use strict";
 // Draws the learning curves from the data in the page, and answers to its few controls. No library, nothing loaded.
 (() => {
   const data = JSON.parse(document.getElementById("curves-data").textContent);

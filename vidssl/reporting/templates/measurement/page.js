@@ -1,5 +1,4 @@
-"use strict";
-// Filters, sorting and two ways of looking at videos; without scripts everything is there, unfiltered.
+// Filters and sorting; without scripts everything is there, unfiltered.
 (() => {
   const queries = [...document.querySelectorAll(".query")];
   const controls = document.forms.filter;
@@ -9,8 +8,6 @@
       const fits = ["class", "result"].every((key) => !wanted.get(key) || query.dataset[key] === wanted.get(key));
       query.hidden = !fits;
     }
-    document.body.classList.toggle("strips", wanted.get("look") === "strips");
-    document.body.classList.toggle("still", wanted.get("look") === "still");
     controls.querySelector("output").value = `${queries.filter((query) => !query.hidden).length} of ${queries.length} shown`;
   };
   if (controls) {
