@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-TOOLS = {"ruff", "mypy", "pre-commit", "build", "twine", "check-jsonschema"}
+TOOLS = {"ruff", "mypy", "pre-commit", "build", "twine", "check-jsonschema", "moto", "flask", "flask-cors"}
 
 
 def versions(lines, sign):

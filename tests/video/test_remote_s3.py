@@ -5,33 +5,26 @@ import os
 import numpy as np
 import pytest
 from numbered_videos import encode
+from s3_server import put_folder, s3_bucket
 
+from vidssl.catalogs.catalog import Catalog
 from vidssl.catalogs.listing.tar_shards import tar_shards
+from vidssl.catalogs.packing.job import PackJob
 from vidssl.catalogs.packing.tar_files import write_tar
-from vidssl.video import remote
+from vidssl.catalogs.packing.working import finish, pack_share
+from vidssl.data.augmentation import CVRL_VIEW_1
+from vidssl.data.dataset import ClipDataset
+from vidssl.data.sampling import IntervalSampler
+from vidssl.jobs.shares import Share
+from vidssl.jobs.video_processes import Processes
 from vidssl.video.decoding import DecodingError, read_frames
-
-pytest.importorskip("s3fs", reason="s3fs is not installed")
-moto_server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
 
 
 @pytest.fixture
-def bucket(monkeypatch):
-    """A bucket, and a function that puts a file into it."""
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    remote.forget_remote_files()
-    system = remote.file_system("s3://videos")
-    system.mkdir("videos")
-    yield lambda name, contents: system.pipe_file(f"videos/{name}", contents)
-    server.stop()
-    system.clear_instance_cache()
-    remote.forget_remote_files()
+def bucket():
+    """A bucket called videos, and a function that puts a file into it."""
+    with s3_bucket("videos") as put:
+        yield put
 
 
 def test_shards_in_a_bucket(bucket, tmp_path):
@@ -47,3 +40,26 @@ def test_shards_in_a_bucket(bucket, tmp_path):
     assert np.array_equal(read_frames("s3://videos/k/v.mp4", [3, 20]), expected)
     with pytest.raises(DecodingError, match="no such file"):
         read_frames("s3://videos/k/nowhere.mp4", [0])
+
+
+def test_clips_from_a_bucket_are_those_from_files(bucket, synthetic_catalog, tmp_path):
+    local = Catalog.open(synthetic_catalog)
+    job = PackJob(local, tmp_path / "packed", "keep", 60_000)
+    pack_share(job, Share(), Processes(1, 60.0))
+    finish(job)
+    put_folder(bucket, local.root, "files")
+    put_folder(bucket, job.output, "shards")
+    files = Catalog.open(synthetic_catalog, root="s3://videos/files")
+    shards = Catalog.open(job.catalog_file, root="s3://videos/shards")
+    assert local.digest == files.digest == shards.digest
+    for one, *others in zip(*map(clips, (local, files, shards)), strict=True):
+        assert all(np.array_equal(one, other) for other in others)
+
+
+def clips(catalog):
+    """The clips of a few videos of one epoch and of a later one."""
+    sampler = IntervalSampler(num_frames=4)
+    dataset = ClipDataset(catalog, catalog.split("train"), sampler, [CVRL_VIEW_1, CVRL_VIEW_1], seed=3)
+    samples = [dataset[key] for key in [(0, 0), (0, 17), (3, 1)]]
+    assert not any(sample.failures for sample in samples)
+    return [clip for sample in samples for clip in sample.clips]
