@@ -1,4 +1,4 @@
-"""A compiled backbone, and one with channels last, learn the same."""
+"""A compiled backbone, one with channels last and one that is computed again in backward learn the same."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from test_objectives import NARROW, batch_of
 from torch.utils.data import DataLoader
 
 from vidssl.errors import VidsslError
+from vidssl.nn.momentum_encoder import MomentumEncoder
 from vidssl.objectives import OBJECTIVES
 from vidssl.objectives.base import BackboneSpec
 from vidssl.objectives.contract_runs import step
@@ -70,6 +71,29 @@ def test_channels_last_changes_how_weights_are_stored_alone():
     kernels = [p for p in objective.backbone.parameters() if p.ndim == 5 and p.shape[1] > 1 and p[0, 0].numel() > 1]
     assert all(kernel.is_contiguous(memory_format=torch.channels_last_3d) for kernel in kernels)
     torch.testing.assert_close(learned("SimSiam", channels_last=True), learned("SimSiam"), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_blocks_that_are_computed_again_change_no_bit(name):
+    alignment = {} if name == "MCL" else {"alignment": None}  # of weighted gradients: second derivatives
+    losses, networks = [], []
+    for activation_checkpointing in (True, False):
+        torch.manual_seed(0)
+        spec = BackboneSpec("small", activation_checkpointing=activation_checkpointing)
+        objective = OBJECTIVES.get(name)(spec, **NARROW.get(name, {}), **alignment)
+        torch.manual_seed(1)
+        losses.append(step(objective, batch_of(objective)))
+        losses[-1].backward()
+        gradients = {key: p.grad for key, p in objective.named_parameters() if p.grad is not None}
+        networks.append(gradients | dict(objective.named_buffers()))
+    torch.testing.assert_close(losses[0], losses[1], rtol=0, atol=0)
+    torch.testing.assert_close(networks[0], networks[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["MoCo", pytest.param("BYOL", marks=pytest.mark.slow)])
+def test_a_momentum_encoder_is_compiled_too(name):
+    encoders = [module for module in build(name, compile="aot_eager").modules() if isinstance(module, MomentumEncoder)]
+    assert [encoder.encoder[0]._compiled_call_impl is not None for encoder in encoders] == [True]
 
 
 def test_what_cannot_be_compiled_is_refused():

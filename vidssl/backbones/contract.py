@@ -27,6 +27,9 @@ class Backbone(nn.Module):
             would be the same in every cell.
         earlier_layers: names of other layers that can be aligned, in the order of the network: the last convolution of
             each earlier stage. The same holds for their outputs.
+        recomputed: names of modules, one after the other, that hold most of what backward needs, such as the residual
+            blocks. Each takes one tensor and returns one, and nothing writes into what it takes. With
+            ``model.backbone.activation_checkpointing`` each keeps its input alone and is computed again in backward.
         minimum_clip: the shortest, lowest and narrowest clip (frames, pixels, pixels) that the layers can take.
         inflated_frame: the frame of a temporal kernel that takes the whole 2D kernel when 2D weights are inflated, or
             None to spread it evenly (see `image_name`).
@@ -36,6 +39,7 @@ class Backbone(nn.Module):
     alignment_layer: str
     stride: tuple[int, int, int]
     earlier_layers: Sequence[str] = ()
+    recomputed: Sequence[str] = ()
     minimum_clip: tuple[int, int, int] = (1, 1, 1)
     inflated_frame: int | None = None
 

@@ -58,6 +58,9 @@ class P3DBackbone(Backbone):
         self.feature_dim = channels
         last_blocks = [f"layer{number}.{blocks - 1}" for number, blocks in enumerate(_BLOCKS[depth], start=1)]
         *self.earlier_layers, self.alignment_layer = (f"{block}.{last}" for block in last_blocks)
+        self.recomputed = [
+            f"layer{number}.{block}" for number, blocks in enumerate(_BLOCKS[depth], start=1) for block in range(blocks)
+        ]
         self.stride = (_STEM_FRAMES, 32, 32)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):

@@ -40,6 +40,9 @@ class FrameResNet(Backbone):
         *self.earlier_layers, self.alignment_layer = (
             f"layer{number}.{len(stage) - 1}.{last_convolution}" for number, stage in enumerate(stages, start=1)
         )
+        self.recomputed = [
+            f"layer{number}.{block}" for number, stage in enumerate(stages, start=1) for block in range(len(stage))
+        ]
 
     def compute_maps(self, clips: Tensor) -> Tensor:
         """See `Backbone`."""

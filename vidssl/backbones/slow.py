@@ -90,6 +90,12 @@ class SlowBackbone(Backbone):
             f"blocks.{number}.res_blocks.{num_blocks - 1}.branch2.{last}"
             for number, num_blocks in enumerate(_BLOCKS[shape.depth], start=1)
         )
+        in_stages = (
+            f"blocks.{number}.res_blocks.{block}"
+            for number, num_blocks in enumerate(_BLOCKS[shape.depth], start=1)
+            for block in range(num_blocks)
+        )
+        self.recomputed = ("blocks.0", *in_stages)
         self.stride = (shape.stem_stride[0], 32, 32)
         self._initialise(shape.last_norm_weight)
 

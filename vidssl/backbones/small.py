@@ -39,6 +39,7 @@ class SmallBackbone(Backbone):
             channels = stage_channels * width
         self.feature_dim = channels
         *self.earlier_layers, self.alignment_layer = (f"stages.{number}.conv" for number in range(len(_STAGES)))
+        self.recomputed = ("stem", *(f"stages.{number}" for number in range(len(_STAGES))))
         self.stride = (4, 16, 16)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):

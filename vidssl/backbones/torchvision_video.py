@@ -43,6 +43,7 @@ class VideoResNet(Backbone):
         super().__init__()
         self.feature_dim = network.fc.in_features
         *self.earlier_layers, self.alignment_layer = (f"layer{stage}.1.{last_convolution}" for stage in range(1, 5))
+        self.recomputed = ("stem", *(f"layer{stage}.{block}" for stage in range(1, 5) for block in range(2)))
         self.stride = stride
         self.stem = network.stem
         self.layer1 = network.layer1
@@ -90,6 +91,11 @@ class S3D(Backbone):
         # rectified outputs leave together. Layers follow on them, so that the gradient there says where, too.
         self.earlier_layers = ("features.3.1.0", "features.6", "features.12")
         self.alignment_layer = "convolved"
+        self.recomputed = [
+            f"features.{number}"
+            for number, layer in enumerate(self.features[:-1])
+            if not isinstance(layer, nn.MaxPool3d)
+        ]
 
     def compute_maps(self, clips: Tensor) -> Tensor:
         """See `Backbone`."""

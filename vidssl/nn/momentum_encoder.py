@@ -23,11 +23,14 @@ class MomentumEncoder(nn.Module):
     Args:
         modules: the query encoder's parts, one applied after the other; they are copied as they are now.
         momentum: share that is kept in every update, in [0, 1); 0.999 in the paper.
+        compile: backend with which `torch.compile` compiles the first part; None does not.
     """
 
-    def __init__(self, *modules: nn.Module, momentum: float) -> None:
+    def __init__(self, *modules: nn.Module, momentum: float, compile: str | None = None) -> None:
         super().__init__()
         self.encoder = nn.Sequential(*(copy.deepcopy(module) for module in modules)).requires_grad_(False)
+        if compile is not None:
+            self.encoder[0].compile(backend=compile)
         self.momentum = momentum
 
     @torch.no_grad()

@@ -19,9 +19,10 @@ from torch import Tensor
 
 import vidssl
 from vidssl.backbones import build_backbone
+from vidssl.backbones.execution import execute_as_set
 from vidssl.backbones.spec import BackboneSpec as BackboneSpec
 from vidssl.backbones.weights import load_weights
-from vidssl.errors import VidsslError, nearest
+from vidssl.errors import VidsslError
 from vidssl.losses.collapse import spread
 from vidssl.nn.clip_input import ClipInput, frozen_features
 from vidssl.nn.optimizers import OPTIMIZERS, parameter_groups
@@ -59,7 +60,7 @@ class Objective(LightningModule, ABC):
         alignment: what is aligned with the motion of the clips; None aligns nothing.
 
     Raises:
-        VidsslError: `alignment` names a layer that the backbone does not list, or the backbone cannot be compiled.
+        VidsslError: `alignment` names a layer that the backbone does not list, or settings of `backbone` do not work.
     """
 
     num_views: int = 2
@@ -89,10 +90,7 @@ class Objective(LightningModule, ABC):
         if alignment is not None and alignment.terms:
             self.aligner = MotionAligner(alignment, self.backbone)
             self.needs_motion = True
-        if backbone.channels_last:
-            self.backbone.to(memory_format=torch.channels_last_3d)
-        if backbone.compile is not None:
-            self._compile(backbone.compile)
+        execute_as_set(self.backbone, backbone, is_aligned=self.aligner is not None)
         self._alignment_metrics: dict[str, Tensor | float] = {}
         # Plain values only: a checkpoint must load with weights_only=True and say how to build its backbone.
         self.save_hyperparameters(
@@ -112,18 +110,6 @@ class Objective(LightningModule, ABC):
     @abstractmethod
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Any:
         """Return the loss of a batch, a scalar with a gradient, and log by `log_training`."""
-
-    def _compile(self, backend: str) -> None:
-        if self.aligner is not None:
-            raise VidsslError(
-                "model.backbone.compile compiles the whole network, and model.alignment takes maps from within it: set "
-                "one of them to null (or model.alignment.terms to [])."
-            )
-        known = torch.compiler.list_backends(exclude_tags=())
-        if backend not in known:
-            hint = f"{nearest(backend, known)} Known: {', '.join(known)}."
-            raise VidsslError(f"model.backbone.compile: unknown backend {backend!r}.{hint}")
-        self.backbone.compile(backend=backend)
 
     # --- for subclasses ---
 

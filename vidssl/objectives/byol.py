@@ -55,7 +55,7 @@ class BYOL(Objective):
         self.num_views = num_views
         self.projection = mlp_head(self.backbone.feature_dim, [hidden_dim], embedding_dim)
         self.prediction = mlp_head(embedding_dim, [hidden_dim], embedding_dim)
-        self.target = MomentumEncoder(self.backbone, self.projection, momentum=momentum)
+        self.target = MomentumEncoder(self.backbone, self.projection, momentum=momentum, compile=backbone.compile)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch with `num_views` views, each uint8 B x 3 x T x H x W."""

@@ -95,7 +95,9 @@ class MCL(Objective):
         # every other loss is a mean over all videos; that of order is over those in which it is defined
         self.exact_across_processes = "order" not in tasks
         self.heads = contrast.heads(self.backbone.feature_dim, tasks)
-        self.momentum_encoder = MomentumEncoder(self.backbone, self.heads, momentum=contrast.momentum)
+        self.momentum_encoder = MomentumEncoder(
+            self.backbone, self.heads, momentum=contrast.momentum, compile=backbone.compile
+        )
         self.queue = KeyQueue(contrast.queue_size, contrast.embedding_dim) if "inter" in tasks else None
         self.order_classifier = nn.Linear(3 * contrast.embedding_dim, 2) if "order" in tasks else None
 

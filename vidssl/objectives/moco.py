@@ -115,7 +115,9 @@ class MoCo(Objective):
         self.query_numbers = [0] if queries == "first" else list(range(num_views))
         self.key_numbers = list(range(1 if queries == "first" else 0, num_views))
         self.heads = contrast.heads(self.backbone.feature_dim, ["inter"])
-        self.momentum_encoder = MomentumEncoder(self.backbone, self.heads, momentum=contrast.momentum)
+        self.momentum_encoder = MomentumEncoder(
+            self.backbone, self.heads, momentum=contrast.momentum, compile=backbone.compile
+        )
         self.queue = KeyQueue(contrast.queue_size, contrast.embedding_dim)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
