@@ -46,7 +46,7 @@ class Page:
 
     @property
     def facts(self) -> list[str]:
-        """What there is to know of the video, and how it is shown."""
+        """Facts about the video, and how it is shown."""
         video = self.video
         return [
             f"{video.num_frames} frames, {video.duration_seconds:.1f} s",

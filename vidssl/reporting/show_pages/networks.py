@@ -28,7 +28,7 @@ TITLES = (
     "correlation with motion, x 100",
     "effective rank of features",
 )
-"""What there is to say of a network, in the order of `NetworkFindings.values`."""
+"""Headings of the numbers of a network, in the order of `NetworkFindings.values`."""
 
 
 @dataclass(frozen=True)
