@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 from vidssl.cli import VerbParser
 
+_EXAMPLE = """example:
+  vidssl export --checkpoint runs/quickstart/checkpoints/last.ckpt --output backbone.safetensors"""
+
 
 def run_export(args: Sequence[str]) -> int:
     """Run ``vidssl export`` and print what was written; return the exit code.
@@ -19,10 +23,14 @@ def run_export(args: Sequence[str]) -> int:
         VidsslError: see `vidssl.backbones.export.export_backbone`.
     """
     parser = VerbParser(
-        prog="vidssl export", description="Write the backbone of a checkpoint without heads, with its provenance."
+        prog="vidssl export",
+        description="Write the backbone of a checkpoint as one file of weights, without heads and with its provenance.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, help="a checkpoint written by vidssl fit (*.ckpt)")
-    parser.add_argument("--output", required=True, type=Path, help="the file to write (*.safetensors)")
+    add = parser.add_argument
+    add("--checkpoint", required=True, type=Path, metavar="FILE", help="a checkpoint written by vidssl fit (*.ckpt)")
+    add("--output", required=True, type=Path, metavar="FILE", help="the file to write (*.safetensors)")
     options = parser.parse_args(args)
     from vidssl.backbones.export import export_backbone
     from vidssl.data.training_history import KEY, history_from_text

@@ -15,9 +15,15 @@ from vidssl.cli import VerbParser
 from vidssl.cli.prepare.next_steps import next_command
 from vidssl.errors import VidsslError
 
-_ABOUT = """Add the splits train and test to a catalog. The test videos are a share of each class, a share of whole
-groups (a person, a source film) so that no group is in both, or the groups that you name. Existing splits are kept."""
-_EXAMPLE = "example: vidssl split data/my.catalog --by group --test-share 0.3 --output data/my_split.catalog"
+_ABOUT = """Add the splits train and test to a catalog. The test videos are
+
+  a share of each class      --test-share 0.3
+  a share of the groups      --test-share 0.3 --by group      no group (a person, a source film) is in both splits
+  groups by name             --test-groups NAME [NAME ...]
+
+Existing splits are kept."""
+_EXAMPLE = """example:
+  vidssl split data/my.catalog --by group --test-share 0.3 --output data/my_split.catalog"""
 
 
 def run_split(args: Sequence[str]) -> int:
@@ -42,7 +48,12 @@ def run_split(args: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = VerbParser(prog="vidssl split", description=_ABOUT, epilog=_EXAMPLE)
+    parser = VerbParser(
+        prog="vidssl split",
+        description=_ABOUT,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("catalog", type=Path, help="a catalog that vidssl prepare wrote")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--test-share", type=float, metavar="SHARE", help="share of the test videos, such as 0.3")

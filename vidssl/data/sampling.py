@@ -282,11 +282,11 @@ def check_clip(num_frames: int, stride: int, num_clips: int = 1) -> None:
 
 
 # under the names that a configuration uses (class_path)
-SAMPLERS.register("IntervalSampler", IntervalSampler, summary="two clips, an interval apart that is drawn (CVRL)")
+SAMPLERS.register("IntervalSampler", IntervalSampler, summary="two clips, a random interval apart (CVRL)")
 SAMPLERS.register("UniformSampler", UniformSampler, summary="clips at independent uniform starts")
 SAMPLERS.register("EvenlySpacedSampler", EvenlySpacedSampler, summary="clips spread evenly over the video (evaluation)")
 SAMPLERS.register(
     "MotionSampler",
     "vidssl.data.motion_sampling:MotionSampler",
-    summary="clips where most moves, the query's apart from the others (MCL)",
+    summary="clips with much motion, the query's clip apart from the others (MCL)",
 )

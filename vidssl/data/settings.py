@@ -22,8 +22,8 @@ class EvaluationClips:
         num_frames: frames per clip.
         stride: distance in frames between two frames of a clip.
         num_clips: clips per video, evenly spaced; their features are averaged.
-        num_crops: crops per clip, 1 in the centre or 3 along the longer side from end to end (the "10 x 3 views" of
-            SlowFast and CVRL).
+        num_crops: crops per clip, 1 in the centre or 3 along the longer side. 3 crops of 10 clips are the "10 x 3
+            views" of SlowFast and CVRL.
         resize: short side in pixels before the crop.
         crop_size: side of the crop in pixels, at most `resize`.
         batch_size: videos that a process decodes and encodes together; each view of them is a forward pass of its own.
@@ -111,11 +111,11 @@ class Loading:
     Attributes:
         num_workers: worker processes of each training process; 0 loads in the training process itself.
         decoder: ``auto``, ``decord``, ``pyav``, ``opencv`` or ``torchcodec``.
-        colours: what changes the colours of training clips (jitter, grey, blur, solarise, operations of a recipe): the
-            workers of the ``loader``, clip by clip, or the ``device``, whole batches, once they are there. Draws are
-            the same, results differ by rounding. ``auto`` takes the device where it is a GPU and every operation has a
-            version for it.
-        max_bad_fraction: share of the training videos that may turn out unreadable before the run stops.
+        colours: where colours of training clips are changed, ``loader``, ``device`` or ``auto``. This covers jitter,
+            grey, blur, solarise and the operations of a recipe. The workers of the ``loader`` change one clip at a
+            time, the ``device`` whole batches. The draws are the same, and the results differ by rounding. ``auto``
+            uses the device if it is a GPU and every operation has a version for it.
+        max_bad_fraction: share of unreadable training videos above which the run stops.
         timeout_seconds: how long a worker may take for a batch before the run stops; 0 waits forever.
 
     Raises:

@@ -20,7 +20,7 @@ FLOW_ESTIMATORS.register(
 FLOW_ESTIMATORS.register(
     "exact",
     "vidssl.motion.exact:ExactFlow",
-    summary="the motion that the embedded videos were drawn with, of these alone",
+    summary="the motion that the embedded videos were drawn with; only for them",
 )
 
 if TYPE_CHECKING:

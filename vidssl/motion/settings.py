@@ -20,7 +20,7 @@ class MotionSettings:
     """How motion maps are computed from a video.
 
     Attributes:
-        estimator: ``codec``, ``dis``, ``farneback``, ``tvl1``, ``exact`` (embedded videos alone) or a plug-in's.
+        estimator: ``codec``, ``dis``, ``farneback``, ``tvl1``, ``exact`` (embedded videos only), or that of a plug-in.
         fallback: estimator for videos whose streams hold no motion vectors; used by ``codec`` alone.
         short_side: short side in pixels of the grey frames on which flow is computed; None keeps the video's own size.
             Frames are never enlarged. ``codec`` and ``exact`` do not use it.
@@ -32,7 +32,7 @@ class MotionSettings:
         pool: ``signed`` sums the flow's derivatives over the window before taking the magnitude, as the released code
             of MCL does; ``magnitude`` averages the magnitudes of the flows, as the paper's eq. (1).
         border_fraction: share of the frame zeroed at each side: 8 of 224 pixels in the released code.
-        floor: this quantile of each map is taken for noise of the estimator and subtracted from it: 0.75 where things
+        floor: quantile of each map that counts as the noise of the estimator and is subtracted: 0.75 where things
             move in less than a quarter of the frame; 0, as in the paper, subtracts nothing.
 
     Raises:

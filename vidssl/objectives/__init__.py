@@ -17,7 +17,7 @@ OBJECTIVES.register(
 OBJECTIVES.register(
     "MCL",
     "vidssl.objectives.mcl:MCL",
-    summary="four clips, a queue of keys, and alignment of what is looked at with what moves (Li et al. 2021)",
+    summary="four clips, a queue of keys, and attention aligned with motion (Li et al. 2021)",
 )
 OBJECTIVES.register(
     "MoCo",
@@ -32,12 +32,12 @@ OBJECTIVES.register(
 OBJECTIVES.register(
     "BYOL",
     "vidssl.objectives.byol:BYOL",
-    summary="predict a slowly following network's embedding of the other views (Grill et al. 2020)",
+    summary="predict a momentum network's embedding of the other views (Grill et al. 2020)",
 )
 OBJECTIVES.register(
     "SimSiam",
     "vidssl.objectives.simsiam:SimSiam",
-    summary="two views predict each other, gradients stop at what is predicted (Chen and He 2021)",
+    summary="two views predict each other, with a stop-gradient on the target (Chen and He 2021)",
 )
 OBJECTIVES.register(
     "VICReg",
@@ -47,7 +47,7 @@ OBJECTIVES.register(
 OBJECTIVES.register(
     "SwAV",
     "vidssl.objectives.swav:SwAV",
-    summary="predict the cluster of the other views, clusters of equal size over all processes (Caron et al. 2020)",
+    summary="predict the cluster of the other views; clusters are equally large over all processes (Caron et al. 2020)",
 )
 
 if TYPE_CHECKING:

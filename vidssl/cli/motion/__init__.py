@@ -61,8 +61,8 @@ several machines, one disk
 
 which estimator
   vidssl motion --config mcl.yaml --compare codec dis farneback --sample 40
-  On so many videos of the catalog: how far the estimators agree on where it moves (correlation of S-motion on 7 x 7
-  cells), and what each costs. Nothing is written."""
+  Reports, for a sample of videos, how far the estimators agree on where it moves (correlation of S-motion on 7 x 7
+  cells), and what each of them costs. Nothing is written."""
 
 
 def motion_parser() -> argparse.ArgumentParser:
@@ -92,7 +92,7 @@ def motion_parser() -> argparse.ArgumentParser:
         type=float,
         default=TIMEOUT_SECONDS,
         metavar="SECONDS",
-        help="give a video up after this time (%(default)g)",
+        help="seconds after which a video is given up (%(default)g)",
     )
     add("--share", metavar="K/N", help="work on share K of N, from 0 (default: as torchrun or SLURM say)")
     add("--merge", action="store_true", help="only assemble the file from existing shards")

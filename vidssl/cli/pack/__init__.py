@@ -26,9 +26,9 @@ TIMEOUT_SECONDS = 1800.0
 DEFAULT_PRESET = "fast"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
-_ABOUT = """Pack the videos of a catalog so that loading them is cheap: encoded with a key frame every 20, or copied
-as they are, into tar shards or into a folder, with a catalog of the packed videos. Labels, splits and the identity of
-videos are kept; frame n of a packed video is frame n of its source."""
+_ABOUT = """Pack the videos of a catalog so that loading them is cheap. They are encoded with a key frame every 20 frames, or
+copied as they are, into tar shards or into a folder, with a catalog of the packed videos. Labels, splits and the
+identity of videos are kept; frame n of a packed video is frame n of its source."""
 
 _EPILOG = """presets
 {presets}
@@ -72,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
         help="write tar shards of about this size, such as 1GB (default: one file per video)",
     )
     add("--workers", type=int, metavar="N", help=f"processes (default: one per core, {default_workers()} here)")
-    add("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS", help="give a video up after (%(default)g)")
+    add(
+        "--timeout",
+        type=float,
+        default=TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="seconds after which a video is given up (%(default)g)",
+    )
     add("--share", metavar="K/N", help="work on share K of N, from 0 (default: as torchrun or SLURM say)")
     return parser
 

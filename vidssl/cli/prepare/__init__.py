@@ -146,7 +146,7 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=defaults.timeout_seconds,
         metavar="SECONDS",
-        help="give a video up after this time (%(default)g)",
+        help="seconds after which a video is given up (%(default)g)",
     )
 
 

@@ -24,10 +24,12 @@ OPERATIONS = Registry(
 )
 """Name -> class below `Operation`; ``operations`` of a recipe takes these names."""
 _SHIPPED = "vidssl.data.operations.shipped"
-OPERATIONS.register("Jitter", f"{_SHIPPED}:Jitter", summary="brightness, contrast, saturation, hue, in any order")
-OPERATIONS.register("Grey", f"{_SHIPPED}:Grey", summary="the luma in all three channels")
-OPERATIONS.register("Blur", f"{_SHIPPED}:Blur", summary="a Gaussian blur of a drawn width")
-OPERATIONS.register("Solarise", f"{_SHIPPED}:Solarise", summary="values from a threshold on are inverted")
+OPERATIONS.register(
+    "Jitter", f"{_SHIPPED}:Jitter", summary="random brightness, contrast, saturation and hue, in random order"
+)
+OPERATIONS.register("Grey", f"{_SHIPPED}:Grey", summary="greyscale: the luma in all three channels")
+OPERATIONS.register("Blur", f"{_SHIPPED}:Blur", summary="Gaussian blur of random width")
+OPERATIONS.register("Solarise", f"{_SHIPPED}:Solarise", summary="values above a threshold are inverted")
 
 Drawn = tuple[str, tuple[tuple[str, Any], ...]]
 """``package.module:Class`` of an operation, and the names and values that it drew: plain data, part of a plan."""

@@ -16,14 +16,14 @@ _RECALL = {"ks": (1, 5, 10, 20, 50), "distance": "cosine"}
 KNN = Protocol(
     name="knn",
     version=1,
-    summary="cosine, 20 neighbours weighted by exp(similarity / 0.07)",
-    source="Wu et al., CVPR 2018 (arXiv 1805.01978), section 3.4; k = 20 for small galleries, theirs is 200",
+    summary="k-NN by cosine similarity: 20 neighbours, weighted by exp(similarity / 0.07)",
+    source="Wu et al., CVPR 2018 (arXiv 1805.01978), section 3.4; k = 20 suits small galleries, the paper has 200",
     measure=MeasureSpec("neighbours.knn:KNN", {"k": 20, "temperature": 0.07}),
 )
 NEAREST_NEIGHBOUR = Protocol(
     name="nearest-neighbour",
     version=1,
-    summary="cosine, one neighbour",
+    summary="the class of the nearest neighbour by cosine similarity",
     source="vidssl",
     measure=MeasureSpec("neighbours.knn:KNN", {"k": 1, "temperature": 0.07}),
 )
@@ -37,7 +37,7 @@ LINEAR = Protocol(
 LINEAR_GRID = Protocol(
     name="linear/grid",
     version=1,
-    summary="linear layers at every learning rate and weight decay; the best on held-out training videos is taken",
+    summary="linear layers for a grid of learning rates and weight decays; held-out training videos choose the best",
     source="vidssl",
     measure=MeasureSpec("classifiers.linear:LinearGrid"),
     gallery_views="each",
@@ -46,9 +46,9 @@ LINEAR_GRID = Protocol(
 LINEAR_CVRL = Protocol(
     name="linear/cvrl",
     version=1,
-    summary="a linear layer by SGD on L2-normalised features of augmented clips; softmax averaged over 10 x 3 views",
-    source=f"{CVRL}, its linear evaluation, and the released cvrl_linear_eval_k600.yaml; that draws new views in each "
-    "of the 100 epochs; here the epochs take turns at 10",
+    summary="linear layer, SGD on L2-normalised features of augmented clips; softmax averaged over 10 x 3 views",
+    source=f"{CVRL}, linear evaluation, and the released cvrl_linear_eval_k600.yaml; the release draws new views in "
+    "each of the 100 epochs, vidssl draws 10 sets of views and uses them in turn",
     measure=MeasureSpec("classifiers.linear:LinearLayer"),
     clips=ProtocolClips(num_frames=32, stride=2, num_clips=10, num_crops=3, resize=256, crop_size=256),
     gallery_views="each",
@@ -59,15 +59,15 @@ LINEAR_CVRL = Protocol(
 SVM = Protocol(
     name="svm",
     version=1,
-    summary="linear SVM, squared hinge, C = 1, standardised features",
+    summary="linear SVM (squared hinge loss, C = 1) on standardised features",
     source="vidssl",
     measure=MeasureSpec("classifiers.svm:LinearSVM", {"c": 1.0, "normalisation": "standard"}),
 )
 LINEAR_SVM_MCL = Protocol(
     name="linear-svm/mcl",
     version=1,
-    summary="linear SVM, squared hinge, C = 1, on the mean of 20 clips as it is",
-    source=f"{MCL}, its linear evaluation on UCF101 and HMDB51",
+    summary="linear SVM (squared hinge loss, C = 1) on mean features of 20 clips, not normalised",
+    source=f"{MCL}, linear evaluation on UCF101 and HMDB51",
     clips=ProtocolClips(num_clips=20, num_crops=1),
     measure=MeasureSpec("classifiers.svm:LinearSVM", {"c": 1.0, "normalisation": "none"}),
     query_views="each",
@@ -75,21 +75,21 @@ LINEAR_SVM_MCL = Protocol(
 RETRIEVAL_MEAN = Protocol(
     name="retrieval/mean",
     version=1,
-    summary="cosine of the mean of the clips; a hit is a video of the same class among the first k",
+    summary="recall at k: queries with a video of their class among the k most similar (cosine, mean of clips)",
     source="vidssl",
     measure=MeasureSpec("neighbours.retrieval:Retrieval", {**_RECALL, "centring": "none"}),
 )
 RETRIEVAL_COCLR = Protocol(
     name="retrieval/coclr",
     version=1,
-    summary="as retrieval/mean, with queries and gallery each centred by their own mean before the cosine",
+    summary="as retrieval/mean, after centring queries by their mean and the gallery by its own mean",
     source="Han et al., NeurIPS 2020 (CoCLR, arXiv 2010.09709), the evaluation in its released code",
     measure=MeasureSpec("neighbours.retrieval:Retrieval", {**_RECALL, "centring": "per-set"}),
 )
 TEMPORAL_QUERIES = Protocol(
     name="temporal/queries",
     version=1,
-    summary="query clips shuffled, reversed, one frame repeated, at other speed; gallery and classifier as they are",
+    summary="query clips shuffled, reversed, reduced to one frame, or at another speed; the gallery is unchanged",
     source="vidssl",
     measure=MeasureSpec(
         "temporal.measure:ChangedClips",
@@ -100,7 +100,7 @@ TEMPORAL_QUERIES = Protocol(
 TEMPORAL_BOTH = replace(
     TEMPORAL_QUERIES,
     name="temporal/both",
-    summary="clips of queries and gallery shuffled, reversed, one frame repeated, at other speed alike",
+    summary="clips of queries and gallery shuffled, reversed, reduced to one frame, or at another speed",
     measure=MeasureSpec(
         "temporal.measure:ChangedClips",
         {"changed": "both", "nearest": NEAREST_NEIGHBOUR.measure, "linear": LINEAR.measure},
@@ -111,9 +111,9 @@ TEMPORAL_BOTH = replace(
 FINETUNE_CVRL = Protocol(
     name="finetune/cvrl",
     version=1,
-    summary="the whole network is trained with labels on 32 x 2 frames; softmax averaged over 10 x 3 views",
+    summary="fine-tunes the whole network on clips of 32 frames at stride 2; softmax averaged over 10 x 3 views",
     source=f"{CVRL}: clips, crops and test as in its linear evaluation; optimisation and dropout, which we have not "
-    "found there, are those of Feichtenhofer et al., CVPR 2021 (released finetune_ucf_Slow_R50_syn0.yaml)",
+    "found there, follow Feichtenhofer et al., CVPR 2021 (released finetune_ucf_Slow_R50_syn0.yaml)",
     measure=MeasureSpec("finetuning.recipe:FineTuningRecipe"),
     clips=ProtocolClips(num_frames=32, stride=2, num_clips=10, num_crops=3, resize=256, crop_size=256),
     query_views="each",
@@ -122,9 +122,9 @@ FINETUNE_CVRL = Protocol(
 FINETUNE_MCL = Protocol(
     name="finetune/mcl",
     version=1,
-    summary="the whole network is trained with labels on 32 x 2 frames, dropout 0.9; 20 x 3 views are averaged",
-    source=f"{MCL}, its released train_3d.py and run_ucf101.sh; there with Nesterov's momentum, RandAugment (1, 23), "
-    "scores averaged before the softmax, and tested on 16 frames at stride 1 by default",
+    summary="fine-tunes the whole network on clips of 32 frames at stride 2, dropout 0.9; averages 20 x 3 views",
+    source=f"{MCL}, released train_3d.py and run_ucf101.sh; the release has Nesterov's momentum, RandAugment (1, 23), "
+    "averages scores before the softmax, and tests on 16 frames at stride 1 by default",
     measure=MeasureSpec(
         "finetuning.recipe:FineTuningRecipe",
         {
@@ -148,8 +148,8 @@ def _with_few_labels(percent: int) -> Protocol:
     return replace(
         FINETUNE_CVRL,
         name=f"semi-supervised/{percent}-percent",
-        summary=f"as finetune/cvrl, with the labels of {percent} % of the training videos of every class",
-        source=f"{CVRL}, its semi-supervised evaluation on Kinetics; settings as finetune/cvrl",
+        summary=f"as finetune/cvrl, with labels for {percent} % of the training videos of every class",
+        source=f"{CVRL}, semi-supervised evaluation on Kinetics; settings as finetune/cvrl",
         measure=MeasureSpec("finetuning.recipe:FineTuningRecipe", {"labelled_fraction": fraction}),
         config="configs/semi_supervised_kinetics400.yaml",
         config_flags=(
@@ -166,7 +166,7 @@ def _group_left_out(protocol: Protocol) -> Protocol:
     return replace(
         protocol,
         name=f"{protocol.name}-leave-one-group-out",
-        summary=f"{protocol.summary}; each group (person) held out in turn, mean over videos",
+        summary=f"{protocol.summary}; each group (such as a person) is held out in turn, mean over videos",
         measure=MeasureSpec("classifiers.svm:LeaveOneGroupOut", {"measure": protocol.measure}),
         # the measure takes gallery and queries from the same features
         gallery_views=next(
