@@ -62,10 +62,13 @@ class Sizes:
         """Return the paper's sizes for a GPU, small ones for a CPU."""
         return cls(device) if device == "cuda" else cls(device, "small", (8, 56, 56), (4, 8), 3)
 
-    def objective(self, name: str = "CVRL", backbone: str | None = None, width: int = 1) -> Objective:
+    def objective(
+        self, name: str = "CVRL", backbone: str | None = None, width: int = 1, *, recomputed: bool = False
+    ) -> Objective:
         """Build a method with the network that is timed, or another."""
         options = {"width": width} if width > 1 else {}
-        network = {"name": backbone or self.backbone, "options": options}
+        name_and_options = {"name": backbone or self.backbone, "options": options}
+        network = {**name_and_options, "activation_checkpointing": recomputed}
         return Case.of(name, {"backbone": network, **METHODS[name]}).build().to(self.device)
 
     def batch(self, objective: Objective, num_videos: int, num_frames: int | None = None) -> ClipBatch:
@@ -243,16 +246,18 @@ def layouts(sizes: Sizes) -> Found:
 
 
 def memory(sizes: Sizes) -> Found:
-    """Measure the peak memory of a step: methods, frames, widths."""
+    """Measure the peak memory of a step: methods, frames, widths, with and without activation checkpointing."""
     need_gpu(sizes)
     figures: Figures = {}
-    cases = [(name, 16, 1) for name in METHODS] + [("CVRL", 32, 1), ("CVRL", 16, 4), ("CVRL", 32, 4)]
-    for name, num_frames, width in cases:
-        what = f"{name}, {num_frames} frames, width {width}, 8 videos: GiB"
+    large = [("CVRL", 32, 1), ("CVRL", 16, 4), ("CVRL", 32, 4)]
+    cases = [(name, 16, 1, False) for name in METHODS] + [(*case, again) for case in large for again in (False, True)]
+    for name, num_frames, width, recomputed in cases:
+        mark = ", activation checkpointing" if recomputed else ""
+        what = f"{name}, {num_frames} frames, width {width}, 8 videos{mark}: GiB"
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         try:
-            objective = sizes.objective(name, width=width)
+            objective = sizes.objective(name, width=width, recomputed=recomputed)
             training_step(objective, sizes.batch(objective, 8, num_frames), sizes.device)()
             figures[what] = torch.cuda.max_memory_allocated() / 2**30
         except torch.OutOfMemoryError:
