@@ -26,9 +26,9 @@ TIMEOUT_SECONDS = 1800.0
 DEFAULT_PRESET = "fast"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
-_ABOUT = """Pack the videos of a catalog so that loading them is cheap. They are encoded with a key frame every 20 frames, or
-copied as they are, into tar shards or into a folder, with a catalog of the packed videos. Labels, splits and the
-identity of videos are kept; frame n of a packed video is frame n of its source."""
+_ABOUT = """Pack the videos of a catalog so that loading them is cheap, with a catalog of the packed videos. They are
+encoded with a key frame every 20 frames, or copied as they are, into tar shards or into a folder. Labels, splits and
+the identity of videos are kept; frame n of a packed video is frame n of its source."""
 
 _EPILOG = """presets
 {presets}
