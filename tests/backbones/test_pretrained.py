@@ -77,6 +77,23 @@ def test_training_can_start_from_them():
 
 
 @pytest.mark.slow
+def test_kernels_in_half_precision_keep_the_accuracies_of_training(tmp_path):
+    """Equal on the machine that trained them; elsewhere sums are rounded otherwise, which may move two videos."""
+    catalog = tmp_path / "data" / "synthetic.catalog"
+    assert main(["prepare", "synthetic", "--output", str(catalog.parent)]) == 0
+    words = ["evaluate", "--pretrained", *described(), "--data", str(catalog), "--output", str(tmp_path)]
+    assert main([*words, "--protocol", "linear", "knn", "retrieval/mean"]) == 0
+    of_objective = {told["objective"]: told["accuracy"] for told in described().values()}
+    records = read_records(tmp_path / "evaluations.jsonl")
+    assert len(records) == 3 * len(of_objective)
+    for record in records:
+        objective = record["checkpoint"]["objective"].rpartition(".")[-1]
+        stated = of_objective[objective][record["protocol"]["name"]]["this"]
+        first = next(iter(record["metrics"].values()))
+        assert abs(first - stated) <= 2.01 / record["data"]["query_videos"], (objective, record["protocol"]["name"])
+
+
+@pytest.mark.slow
 def test_a_network_is_made_again_by_its_configuration(tmp_path):
     """Another machine adds in another order, so that weights differ; accuracy is as between seeds."""
     name = "cvrl_small_synthetic"
