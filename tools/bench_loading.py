@@ -172,7 +172,7 @@ def figures(bench: Bench) -> dict[str, Any]:
 
 def print_table(result: dict[str, Any]) -> None:
     """Print clips per second of every stage, then the ratios beside what they should be."""
-    print(f"{'stage':<28}{'ms a clip':>12}{'clips/s':>12}")
+    print(f"{'stage':<28}{'ms per clip':>12}{'clips/s':>12}")
     for stage, seconds in result["median_core_seconds_a_clip"].items():
         print(f"{stage:<28}{seconds * 1e3:>12.2f}{1 / seconds:>12.2f}")
     print()

@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def print_table(result: dict[str, Any]) -> None:
     """Print the seconds of every loader, then the ratios beside what they should be."""
-    print(f"{'loader':<28}{'ms a video':>12}")
+    print(f"{'loader':<28}{'ms per video':>12}")
     for name, seconds in result["median_core_seconds_a_video"].items():
         print(f"{name:<28}{seconds * 1e3:>12.2f}")
     print()

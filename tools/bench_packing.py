@@ -130,8 +130,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def print_table(figures: dict[str, Any]) -> None:
-    """Print clips a second of every stage, then what each preset costs and saves."""
-    print(f"{'stage':<28}{'ms a clip':>12}{'clips/s':>12}")
+    """Print clips per second of every stage, then what each preset costs and saves."""
+    print(f"{'stage':<28}{'ms per clip':>12}{'clips/s':>12}")
     for stage, seconds in figures["median_core_seconds_a_clip"].items():
         print(f"{stage:<28}{seconds * 1e3:>12.2f}{1 / seconds:>12.2f}")
     print()

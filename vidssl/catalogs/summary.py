@@ -24,7 +24,7 @@ def summarise(catalog: Catalog) -> str:
         "listed": f"{source.get('listed', len(catalog)):,}, of which {source.get('found', len(catalog)):,} were found",
         "classes": _names(catalog.classes),
         "groups": _names(catalog.group_names),
-        "splits": ", ".join(_split(catalog, name) for name in catalog.split_names) or "none but all",
+        "splits": ", ".join(_split(catalog, name) for name in catalog.split_names) or "only all",
         "length": f"{catalog.durations_seconds.sum() / 3600:,.2f} hours, {_range(catalog.num_frames)} frames per video",
         "pictures": f"{_range(catalog.widths)} x {_range(catalog.heights)} pixels, {_range(catalog.fps)} frames/s",
         "short": _short(catalog),

@@ -68,7 +68,7 @@ class SyntheticSpec:
         for name in ("num_train", "num_test"):
             value, least = getattr(self, name), len(self.classes)
             if value < least:
-                raise VidsslError(f"{name} is {value}: at least one video a class needs {least}.")
+                raise VidsslError(f"{name} is {value}: one video per class takes at least {least}.")
         for name in ("height", "width"):
             if getattr(self, name) < 16 or getattr(self, name) % 2:
                 raise VidsslError(f"{name} is {getattr(self, name)}: it must be even and at least 16 pixels.")
