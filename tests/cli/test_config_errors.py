@@ -140,6 +140,14 @@ AS_A_FLAG = [
     (["--data.batch_size"], "--data.batch_size needs a value."),
     (["stray"], "Cannot make sense of 'stray'"),
     (["--ckpt_path", "no.ckpt"], "ckpt_path: there is no file no.ckpt."),
+    (
+        [
+            "--trainer.strategy=ModelParallelStrategy",
+            "--trainer.strategy.data_parallel_size=1",
+            "--trainer.strategy.tensor_parallel_size=1",
+        ],
+        "trainer.strategy: ModelParallelStrategy splits the parameters of a network over the devices",
+    ),
     (["--ckpt_path", "last"], "ckpt_path last: no checkpoints/last.ckpt below"),
 ]
 

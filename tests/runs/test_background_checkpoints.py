@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader
 
 from vidssl.runs.background_checkpoints import BackgroundCheckpointIO, follow_writer, snapshot
 from vidssl.runs.checkpoint_io import AtomicCheckpointIO
-from vidssl.runs.checkpoint_link import write_link
 from vidssl.runs.interruption import END, Interrupted, Interruption
 from vidssl.runs.run_directory import resolve_checkpoint
+from vidssl.storage.links import write_link
 
 SECONDS = 20
 

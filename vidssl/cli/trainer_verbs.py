@@ -64,6 +64,7 @@ from vidssl.runs.run_directory import (
 )
 from vidssl.runs.run_record import RunRecord, identify
 from vidssl.runs.step_watch import StepWatch
+from vidssl.runs.strategies import check_strategy
 
 NEEDLESS_WARNINGS = (
     ".*your dataloader is not resumable.*",  # ours is: the data module continues with the next batch
@@ -205,6 +206,7 @@ class VidsslCLI(LightningCLI):
         # how Lightning's Trainer tells of values it cannot use
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise VidsslError(f"trainer: {error}") from error
+        check_strategy(trainer.strategy)
         follow_writer(trainer)
         return trainer
 

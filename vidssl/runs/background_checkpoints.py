@@ -16,7 +16,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from vidssl.runs.checkpoint_io import AtomicCheckpointIO
-from vidssl.runs.checkpoint_link import write_link
+from vidssl.storage.links import write_link
 
 
 class BackgroundCheckpointIO(AtomicCheckpointIO):

@@ -1,4 +1,4 @@
-"""A checkpoint under a second name, without a second copy."""
+"""A file under a second name, without a second copy."""
 
 from __future__ import annotations
 
