@@ -7,4 +7,4 @@ def hanging(row: str):
     """Pack nothing of the first video, and three bytes of the others."""
     if row == "0":
         time.sleep(60)
-    return {"width": 1, "height": 1, "num_bytes": 3, "content": int(row)}, b"abc"
+    return {"width": 1, "height": 1, "num_bytes": 3, "content": int(row)}, b"abc", None

@@ -6,6 +6,8 @@ from vidssl.catalogs.catalog import Catalog
 from vidssl.cli.main import main
 from vidssl.cli.pack import parse_size, run_pack
 from vidssl.errors import VidsslError
+from vidssl.motion.settings import MotionSettings
+from vidssl.motion.store import MotionStore
 
 
 @pytest.fixture
@@ -64,3 +66,34 @@ def test_mistakes_are_told(command, capsys, tmp_path):
     assert "Did you mean 'fast'" in capsys.readouterr().err
     with pytest.raises(VidsslError, match="There is no folder"):
         run_pack([*command, "--root", str(tmp_path / "nowhere")])
+
+
+def test_motion_is_computed_in_the_same_go(command, tmp_path, capsys):
+    flags = [*command, "--motion", "--data.motion.settings.grid", "[4, 4]"]
+    assert run_pack(flags) == 0
+    told = capsys.readouterr().out
+    assert "motion     by codec: 0.00 MB and about 0.0 core-hours more" in told
+    assert "motion of  48 of 48 videos" in told
+    store = next((tmp_path / "p").glob("*.motion"))
+    catalog = Catalog.open(next((tmp_path / "p").glob("*.catalog")))
+    assert len(MotionStore.open(store, catalog, MotionSettings(grid=(4, 4)))) == 48
+    assert run_pack(flags) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    with pytest.raises(VidsslError, match=r"grid is \[4, 4\] there, \[28, 28\] here"):
+        run_pack([*command, "--motion"])
+    store.unlink()
+    with pytest.raises(VidsslError, match=r"already exists, packed without motion\. Compute it with `vidssl motion"):
+        run_pack(flags)
+
+
+def test_flags_of_motion_are_for_motion(command, capsys):
+    assert main(["pack", *command, "--motion", "--data.motion.settings.grdi", "[4, 4]"]) == 2
+    assert "Did you mean 'settings.grid'" in capsys.readouterr().err
+    for flags, message in [
+        (["--data.motion.settings.stride", "4"], "unrecognized arguments: --data.motion.settings.stride"),
+        (["--config", "x.yaml"], "--config is for --motion"),
+        (["--shard", "1GB"], "unrecognized arguments: --shard. Did you mean '--shards'"),
+    ]:
+        with pytest.raises(SystemExit):
+            run_pack([*command, *flags])
+        assert message in capsys.readouterr().err

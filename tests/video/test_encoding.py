@@ -90,7 +90,7 @@ def test_videos_that_cannot_be_packed(tmp_path, monkeypatch):
             encoding.encode(str(source), FAST.encoding, 25.0)
     shorter = write_numbered(tmp_path / "shorter.mp4", "libx264", num_frames=9).read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(encoding, "encode", lambda *_: (shorter, 10))
+        patch.setattr(encoding, "encode", lambda *_: Packed(shorter, 10, 128, 48))
         with pytest.raises(DecodingError, match="9 of 10 frames decode after it was encoded"):
             pack(str(source), FAST, 25.0)
     (tmp_path / "text.mp4").write_text("this is none " * 100)

@@ -75,7 +75,7 @@ class MotionStore:
 
     Attributes:
         file: the stored file, absolute.
-        header: what its JSON holds: settings, digests, type of the maps, version of vidssl.
+        header: what its JSON holds: settings, digests, type of the maps, how the videos were packed, version of vidssl.
     """
 
     def __init__(self, file: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> None:
@@ -243,13 +243,14 @@ def write_store(
     np.cumsum([len(video.scales) for video in videos], out=first_map[1:])
     total = int(first_map[-1])
     estimators = sorted({video.estimator for video in videos if len(video.scales)})
+    places = [estimators.index(video.estimator) if len(video.scales) else 0 for video in videos]
     bad = [(row, video.reason) for row, video in enumerate(videos) if video.reason is not None]
     small = {
         "first_map": first_map,
         "bad_row": np.array([row for row, _ in bad], np.int64),
         **pack_strings("bad_reason", [reason for _, reason in bad]),
         "num_frames": np.array([video.num_frames for video in videos], np.int32),
-        "estimator": np.array([_place(estimators, video) for video in videos], np.uint8),
+        "estimator": np.array(places, np.uint8),
     }
     arrays = {name: StreamedArray(array.dtype, array.shape, [array]) for name, array in small.items()}
     arrays["scale"] = StreamedArray(np.dtype(np.float32), (total,), (video.scales for video in videos))
@@ -264,6 +265,7 @@ def write_store(
         "settings": settings_as_json(settings),
         "settings_digest": settings.digest,
         "dtype": dtype,
+        "packed": catalog.source.get("packed"),
         "estimators": estimators,
         "vidssl_version": vidssl.__version__,
     }
@@ -287,10 +289,6 @@ def _later(checksums: np.ndarray) -> Iterator[np.ndarray]:
 
 def _checksum(shares: np.ndarray, scales: np.ndarray) -> int:
     return crc32(np.ascontiguousarray(scales).data, crc32(np.ascontiguousarray(shares).data))
-
-
-def _place(estimators: list[str], video: StoredVideo) -> int:
-    return estimators.index(video.estimator) if len(video.scales) else 0
 
 
 def _reopen(file: str, catalog_digest: str, settings_digest: str) -> MotionStore:

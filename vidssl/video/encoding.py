@@ -9,7 +9,7 @@ hidden by an edit list, one every 1 / fps seconds from 0 on.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +26,9 @@ from vidssl.video.places import open_place
 SUFFIX = ".mp4"
 _USUAL_FPS = 25.0  # where the source does not say
 _LARGEST_DENOMINATOR = 1001  # of 30000/1001 frames a second
+
+Look = Callable[[bytes], int | None]
+"""Decodes an encoded video for a purpose of its own, and returns how many frames decode, or None where it gave up."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Packed:
 
     Attributes:
         contents: the bytes of the file.
-        num_frames: that decode from these bytes.
+        num_frames: that it has.
         width: of a frame in pixels, as displayed.
         height: of a frame in pixels, as displayed.
     """
@@ -98,30 +101,32 @@ class Packed:
     height: int
 
 
-def pack(place: str, preset: Preset, fps: float) -> Packed:
+def pack(place: str, preset: Preset, fps: float, look: Look | None = None) -> Packed:
     """Encode or copy a video, and decode the result.
 
     Args:
         place: where it is.
         preset: how.
         fps: frames per second of the result, where it is encoded; 0 where that is not known.
+        look: decodes the result where it is encoded, in place of a decoding for its number of frames alone.
 
     Raises:
         DecodingError: it cannot be read, its frames change size, or the result does not have all of its frames.
     """
     if preset.encoding is None:
         with open_place(place) as file:
-            contents, num_frames = file.read(), None
-    else:
-        contents, num_frames = encode(place, preset.encoding, fps)
-    packed = _decoded(place, contents)
-    if num_frames not in (None, packed.num_frames):
-        raise DecodingError(place, f"{packed.num_frames} of {num_frames} frames decode after it was encoded")
+            return _decoded(place, file.read())
+    packed = encode(place, preset.encoding, fps)
+    found = look(packed.contents) if look is not None else None
+    if found is None:
+        found = _decoded(place, packed.contents).num_frames
+    if found != packed.num_frames:
+        raise DecodingError(place, f"{found} of {packed.num_frames} frames decode after it was encoded")
     return packed
 
 
-def encode(place: str, encoding: Encoding, fps: float) -> tuple[bytes, int]:
-    """Encode all frames of a video that decode; return the bytes of the new file and the number of frames."""
+def encode(place: str, encoding: Encoding, fps: float) -> Packed:
+    """Encode all frames of a video that decode."""
     buffer, count = io.BytesIO(), 0
     rate = Fraction(fps if fps > 0 else _USUAL_FPS).limit_denominator(_LARGEST_DENOMINATOR)
     with av.open(buffer, "w", format="mp4", options={"use_editlist": "0"}) as container:
@@ -136,7 +141,7 @@ def encode(place: str, encoding: Encoding, fps: float) -> tuple[bytes, int]:
         if stream is None:
             raise DecodingError(place, "no frame decodes")
         container.mux(stream.encode(None))
-    return buffer.getvalue(), count
+    return Packed(buffer.getvalue(), count, stream.width, stream.height)
 
 
 def _describe(stream: av.VideoStream, frame: av.VideoFrame) -> None:

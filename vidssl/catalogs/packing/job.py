@@ -8,6 +8,7 @@ the records. The catalog is made from the indices of all units.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,8 @@ class PackJob:
         output: the folder to write into.
         preset_name: one of `PRESETS`.
         shard_bytes: size of a tar shard, about; None writes each video into a file of its own.
+        beside: says what else is computed of each video and kept until the end, such as its motion; plain values, the
+            same whenever the job is continued. None where nothing is.
 
     Raises:
         UnknownNameError: an unknown preset.
@@ -46,6 +49,7 @@ class PackJob:
     output: Path
     preset_name: str
     shard_bytes: int | None = None
+    beside: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.preset_name not in PRESETS:
@@ -76,7 +80,8 @@ class PackJob:
         """What those must be for, and what the catalog says about where its videos come from."""
         encoding = None if self.preset.encoding is None else asdict(self.preset.encoding)
         named = {"preset": self.preset_name, "encoding": encoding}
-        return {"catalog": self.catalog.digest, **named, "shard_bytes": self.shard_bytes}
+        what = {"catalog": self.catalog.digest, **named, "shard_bytes": self.shard_bytes}
+        return {**what, "beside": None if self.beside is None else dict(self.beside)}
 
     # --- units
 

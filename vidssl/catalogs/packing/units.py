@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from vidssl.catalogs.packing.job import PackJob
 from vidssl.catalogs.packing.tar_files import count_samples, write_tar
@@ -13,7 +13,37 @@ from vidssl.jobs.shards import ABOUT_ROW, MOST_BYTES, Record, check_about, pack_
 from vidssl.storage.container import cannot_write, write_atomically
 
 
-def kept_outcome(job: PackJob, row: int, outcome: tuple[dict[str, Any], bytes] | str) -> tuple[dict[str, Any], bytes]:
+class Beside(NamedTuple):
+    """What was computed of a video beside packing it.
+
+    Attributes:
+        info: plain values.
+        contents: bytes.
+    """
+
+    info: dict[str, Any]
+    contents: bytes = b""
+
+
+class Outcome(NamedTuple):
+    """What came of a video.
+
+    Attributes:
+        info: the entries of its row in the catalog.
+        contents: the packed video.
+        beside: where the job asks for something.
+    """
+
+    info: dict[str, Any]
+    contents: bytes
+    beside: Beside | None = None
+
+
+# Entries of a record: what is kept beside the video, and how many bytes that are, the last ones of the record.
+_BESIDE, _BESIDE_BYTES = "beside", "beside_bytes"
+
+
+def kept_outcome(job: PackJob, row: int, outcome: Outcome | str) -> tuple[dict[str, Any], bytes]:
     """Return what the record of a video holds; in a folder its file is written now.
 
     Raises:
@@ -21,13 +51,17 @@ def kept_outcome(job: PackJob, row: int, outcome: tuple[dict[str, Any], bytes] |
     """
     if isinstance(outcome, str):
         return {"reason": outcome}, b""
-    info, contents = outcome
+    info, contents, beside = outcome
+    more, kept = {}, b""
+    if beside is not None:
+        more, kept = {_BESIDE: beside.info, _BESIDE_BYTES: len(beside.contents)}, beside.contents
     if job.shard_bytes is not None:
         too_large = f"{len(contents):,} bytes are too many for a shard; pack into a folder, or with another preset"
-        return (info, contents) if len(contents) <= MOST_BYTES else ({"reason": too_large}, b"")
+        is_small = len(contents) + len(kept) <= MOST_BYTES
+        return ({**info, **more}, contents + kept) if is_small else ({"reason": too_large}, b"")
     file = job.output / job.paths[row]
     write_atomically(file, contents)
-    return {**info, "changed_ns": file.stat().st_mtime_ns}, b""
+    return {**info, **more, "changed_ns": file.stat().st_mtime_ns}, kept
 
 
 def finish_unit(job: PackJob, unit: int) -> None:
@@ -48,8 +82,18 @@ def finish_unit(job: PackJob, unit: int) -> None:
         infos = {record.row: record.info for record in records}
         if job.shard_bytes is not None:
             infos |= _write_shard(job, unit, file, [record for record in records if "reason" not in record.info])
-    told = [pack_record(ABOUT_ROW, job.about), *(pack_record(row, info) for row, info in infos.items())]
+        told = [pack_record(ABOUT_ROW, job.about)]
+        told += [pack_record(record.row, infos[record.row], _kept_beside(record, file)) for record in records]
     write_atomically(job.index(unit), b"".join(told))
+
+
+def _kept_beside(record: Record, file: BinaryIO) -> bytes:
+    num_bytes = record.info.get(_BESIDE_BYTES, 0)
+    return record.contents(file)[-num_bytes:] if num_bytes else b""
+
+
+def _video(record: Record, file: BinaryIO) -> bytes:
+    return record.contents(file)[: record.num_bytes - record.info.get(_BESIDE_BYTES, 0)]
 
 
 def read_index(job: PackJob, unit: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -58,12 +102,29 @@ def read_index(job: PackJob, unit: int) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         VidsslError: the index is damaged, or is that of another job.
     """
+    for row, record, _ in _index(job, unit):
+        yield row, {key: value for key, value in record.info.items() if key not in (_BESIDE, _BESIDE_BYTES)}
+
+
+def read_beside(job: PackJob) -> Iterator[Beside]:
+    """Yield what was kept beside each video that was packed, in the order of the catalog of the packed videos.
+
+    Raises:
+        VidsslError: an index is damaged, or is that of another job.
+    """
+    for unit in range(job.num_units):
+        for _, record, file in _index(job, unit):
+            if "reason" not in record.info:
+                yield Beside(record.info[_BESIDE], record.contents(file))
+
+
+def _index(job: PackJob, unit: int) -> Iterator[tuple[int, Record, BinaryIO]]:
     check_about(job.index(unit), job.about)
     with job.index(unit).open("rb") as file:
-        found = {record.row: record.info for record in read_records(file, verify=True) if record.is_sound}
-    if found.keys() - {ABOUT_ROW} != set(job.rows(unit)):
-        raise VidsslError(f"{job.index(unit)} is damaged. Delete it, and start the same command again.")
-    yield from ((row, found[row]) for row in job.rows(unit))
+        found = {record.row: record for record in read_records(file, verify=True) if record.is_sound}
+        if found.keys() - {ABOUT_ROW} != set(job.rows(unit)):
+            raise VidsslError(f"{job.index(unit)} is damaged. Delete it, and start the same command again.")
+        yield from ((row, found[row], file) for row in job.rows(unit))
 
 
 def _write_shard(job: PackJob, unit: int, file: BinaryIO, records: list[Record]) -> dict[int, dict[str, Any]]:
@@ -87,7 +148,7 @@ def _write_shard(job: PackJob, unit: int, file: BinaryIO, records: list[Record])
 def _members(job: PackJob, file: BinaryIO, records: list[Record]) -> Iterator[tuple[str, bytes]]:
     for record in records:
         key = job.keys[record.row]
-        yield key + job.suffix(record.row), record.contents(file)
+        yield key + job.suffix(record.row), _video(record, file)
         yield f"{key}.json", json.dumps(_description(job, record), sort_keys=True).encode("ascii")
 
 

@@ -7,27 +7,28 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
 from vidssl.catalogs.file_state import UNKNOWN, content_of
 from vidssl.catalogs.packing.job import PackJob
-from vidssl.catalogs.packing.units import finish_unit, kept_outcome, read_index
+from vidssl.catalogs.packing.units import Outcome, finish_unit, kept_outcome, read_index
 from vidssl.errors import VidsslError
-from vidssl.jobs.shards import ShardWriter
+from vidssl.jobs.shards import ShardWriter, check_about
 from vidssl.jobs.shares import Share
 from vidssl.jobs.video_processes import Processes, over_videos
 from vidssl.storage.container import cannot_write
 from vidssl.storage.locks import open_locked
 from vidssl.video.decoders.diagnosis import check_file
 from vidssl.video.decoders.reader import DecodingError
-from vidssl.video.encoding import PRESETS, pack
+from vidssl.video.encoding import PRESETS, Look, pack
 
 Watch = Callable[[int, int], None]
 """Called with the number of videos of the share done so far, and the number of bad ones among them."""
-Outcome = tuple[dict[str, Any], bytes]
-"""Plain values of a packed video, and its bytes."""
+WriteBeside = Callable[[Catalog], None]
+"""Called with the catalog of the packed videos, before it is where users look: writes what was kept beside them."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +44,26 @@ class PackVideo:
     preset_name: str
 
     def __call__(self, row: str) -> Outcome:
-        """Return the video of a row, written in digits, with what the catalog will say of it.
+        """Return the video of a row, written in digits, with its entries in the catalog.
 
         Raises:
             DecodingError: it cannot be read or encoded, has changed, or has other frames than were counted.
         """
-        video = self.catalog[int(row)]
+        return self.looked_at(int(row), None)
+
+    def looked_at(self, row: int, look: Look | None) -> Outcome:
+        """Return the video of a row, as `vidssl.video.encoding.pack` packs it."""
+        video = self.catalog[row]
         place = self.catalog.unchanged(video)
         check_file(place)
-        packed = pack(place, PRESETS[self.preset_name], video.fps)
+        packed = pack(place, PRESETS[self.preset_name], video.fps, look)
         if packed.num_frames != video.num_frames:
             counted = f"the catalog counts {video.num_frames} frames, of which {packed.num_frames} decode now"
             raise DecodingError(place, f"{counted}; prepare it again with decoder 'pyav'")
         size = len(packed.contents)
         content = content_of(io.BytesIO(packed.contents), size)
         told = {"width": packed.width, "height": packed.height, "num_bytes": size, "content": content}
-        return told, packed.contents
+        return Outcome(told, packed.contents)
 
 
 def pack_share(
@@ -113,6 +118,7 @@ class _Share:
         for unit in share.rows(self.job.num_units):
             rows = self.job.rows(unit)
             if self.job.index(unit).exists():
+                check_about(self.job.index(unit), self.job.about)
                 self._note(len(rows), 0)
                 continue
             writer = ShardWriter(self.job.records(unit), self.job.about)
@@ -146,10 +152,14 @@ class _Share:
 # --- the catalog
 
 
-def finish(job: PackJob) -> int:
+def finish(job: PackJob, write_beside: WriteBeside | None = None) -> int:
     """Write the catalog once every unit is complete, and delete what is no longer needed.
 
     It depends on nothing but the job and the videos: not on the shares, nor on the order of the answers.
+
+    Args:
+        job: what was packed.
+        write_beside: writes what the job kept beside the videos (`vidssl.catalogs.packing.units.read_beside`).
 
     Returns:
         how many units are not complete; with any, nothing was written.
@@ -169,13 +179,13 @@ def finish(job: PackJob) -> int:
     if descriptor is None:  # another process is writing the catalog
         return 0
     try:
-        _write_catalog(job)
+        _write_catalog(job, write_beside)
     finally:
         os.close(descriptor)
     return 0
 
 
-def _write_catalog(job: PackJob) -> None:
+def _write_catalog(job: PackJob, write_beside: WriteBeside | None) -> None:
     catalog = job.catalog
     rows: list[VideoRow] = []
     number_of: dict[int, int] = {}  # in the new catalog, by the row in the old one
@@ -198,9 +208,9 @@ def _write_catalog(job: PackJob) -> None:
         for name in catalog.split_names
     }
     packed = {"preset": job.preset_name, "encoding": job.about["encoding"], "source_digest": catalog.digest}
-    write_catalog(
-        job.catalog_file,
-        rows,
+    write = partial(
+        write_catalog,
+        rows=rows,
         classes=catalog.classes,
         group_names=catalog.group_names,
         splits=splits,
@@ -208,6 +218,11 @@ def _write_catalog(job: PackJob) -> None:
         source={**catalog.source, "packed": packed},
         bad=bad,
     )
+    if write_beside is not None:
+        passing = job.folder / job.catalog_file.name
+        write(passing)
+        write_beside(Catalog.open(passing))
+    write(job.catalog_file)  # last: where it is, everything is
     _delete(job.folder)
 
 

@@ -159,7 +159,8 @@ def _processes(options: argparse.Namespace) -> Processes:
     return Processes(default_workers() if options.workers is None else options.workers, options.timeout)
 
 
-def _settings(data: Any) -> MotionSettings:
+def motion_settings(data: Any) -> MotionSettings:
+    """Return `data.motion.settings` of a configuration, or the defaults."""
     motion = data.get("motion")
     return MotionSettings(**dict(vars(motion.settings))) if motion else MotionSettings()
 
@@ -174,7 +175,7 @@ def _catalog(data: Any) -> Catalog:
 def _compare(data: Any, options: argparse.Namespace) -> int:
     if options.sample < 1:
         raise VidsslError(f"--sample is a number of videos, at least 1, got {options.sample}.")
-    settings = settings_of_each(options.compare, _settings(data))
+    settings = settings_of_each(options.compare, motion_settings(data))
     print(compare_estimators(_catalog(data), settings, options.sample, _processes(options)))
     return 0
 
@@ -184,7 +185,7 @@ def _job(data: Any, options: argparse.Namespace) -> MotionJob:
     output = options.output or (Path(motion.store) if motion and motion.store else None)
     if output is None:
         raise VidsslError("Where to? Give --output FILE, or name the file in the configuration as data.motion.store.")
-    return MotionJob(_catalog(data), _settings(data), output, options.dtype)
+    return MotionJob(_catalog(data), motion_settings(data), output, options.dtype)
 
 
 def _announcement(job: MotionJob, share: Share, processes: Processes) -> str:
@@ -258,6 +259,7 @@ def _finish(job: MotionJob, share: Share, *, is_merge: bool = False) -> int:
 
 def summarise(store: MotionStore, catalog: Catalog, num_listed: int = 5) -> str:
     """Return what a stored file holds, in a few lines."""
+    packed = store.header.get("packed")  # files of version 0.1 do not have it
     counts = store.estimator_counts()
     told = ", ".join(f"{count:,} by {name}" for name, count in counts.items())
     lines = [
@@ -267,6 +269,8 @@ def summarise(store: MotionStore, catalog: Catalog, num_listed: int = 5) -> str:
     estimator, fallback = (store.header["settings"][key] for key in ("estimator", "fallback"))
     if estimator != fallback and fallback in counts:
         lines.append(f"  fell back  {counts[fallback]:,} without motion vectors, to {fallback}")
+    if packed:
+        lines.append(f"  of videos  packed by preset {packed['preset']}, not of their sources")
     if still := store.num_still():
         lines.append(f"  still      {still:,} where nothing moves beyond noise; clips and crops are drawn anywhere")
     if store.bad:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.catalogs.packing.job import PackJob
-from vidssl.catalogs.packing.working import finish, pack_share
+from vidssl.catalogs.packing.working import PackVideo, finish, pack_share
 from vidssl.catalogs.summary import summarise
 from vidssl.cli import VerbParser
+from vidssl.cli.motion import motion_settings
+from vidssl.cli.motion import summarise as summarise_motion
 from vidssl.cli.prepare.next_steps import next_command
 from vidssl.errors import VidsslError
 from vidssl.jobs.disk import free_bytes, size_text
@@ -20,6 +22,16 @@ from vidssl.jobs.progress import duration_text, run_with_progress
 from vidssl.jobs.shares import Share
 from vidssl.jobs.signals import INTERRUPTED
 from vidssl.jobs.video_processes import Processes, default_workers
+from vidssl.motion.packing import (
+    PackWithMotion,
+    motion_beside,
+    motion_bytes,
+    motion_core_seconds,
+    motion_writer,
+    store_of,
+)
+from vidssl.motion.settings import MotionSettings
+from vidssl.motion.store import MotionStore
 from vidssl.video.encoding import PRESETS
 
 TIMEOUT_SECONDS = 1800.0
@@ -37,11 +49,14 @@ _EPILOG = """presets
 examples
   vidssl pack --catalog data/kinetics400.catalog --output data/kinetics400_fast --preset fast
   vidssl pack --catalog data/kinetics400.catalog --output data/kinetics400_shards --shards 1GB
+  vidssl pack --catalog data/kinetics400.catalog --output data/k400 --motion --config configs/mcl_kinetics400.yaml
   vidssl fit --config configs/cvrl_kinetics400.yaml --data.catalog data/kinetics400_fast/kinetics400.catalog
 
 what is written
   OUTPUT holds the videos, or shard-000000.tar, ... in the layout of WebDataset (KEY.mp4, KEY.json), and a catalog of
   the same name as the given one. They can be moved together. A video that cannot be packed is listed with its reason.
+  With --motion, OUTPUT also holds NAME.motion: the motion of the packed videos, as vidssl motion computes it from their
+  catalog, by data.motion.settings of --config FILE and of flags such as --data.motion.settings.stride 4.
 
 interrupted or killed
   The same command continues where it stopped. A video that crashes or hangs does not affect the others.
@@ -71,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="write tar shards of about this size, such as 1GB (default: one file per video)",
     )
+    add("--motion", action="store_true", help="compute the motion of the packed videos too, from the same decoding")
+    add("-c", "--config", action="append", default=[], metavar="FILE", help="of a training, for --motion: its settings")
     add("--workers", type=int, metavar="N", help=f"processes (default: one per core, {default_workers()} here)")
     add(
         "--timeout",
@@ -89,17 +106,22 @@ def run_pack(args: Sequence[str]) -> int:
     Raises:
         VidsslError: with what the user should know and do.
     """
-    options = _parser().parse_args(args)
-    job = _job(options)
+    parser = _parser()
+    options, rest = parser.parse_known_args(args)
+    if not options.motion and (rest or options.config):
+        parser.error(f"unrecognized arguments: {rest[0]}" if rest else "--config is for --motion")
+    motion = _motion(options, rest) if options.motion else None
+    job = _job(options, motion)
     if job.catalog_file.exists():
-        return _check_there(job)
+        return _check_there(job, motion)
     _check_output(job)
     share = Share.parse(options.share, "--share") if options.share else Share.from_environment(os.environ)
     processes = Processes(default_workers() if options.workers is None else options.workers, options.timeout)
-    print(_announcement(job, share, processes), flush=True)
-    _check_disk(job)
+    print(_announcement(job, share, processes, motion), flush=True)
+    _check_disk(job, motion)
+    work = None if motion is None else PackWithMotion(PackVideo(job.catalog, job.preset_name), motion, job.folder)
     went_through = run_with_progress(
-        lambda watch: pack_share(job, share, processes, watch=watch),
+        lambda watch: pack_share(job, share, processes, watch=watch, work=work),
         job.num_videos(share),
         doing="packing",
         done="packed",
@@ -107,15 +129,23 @@ def run_pack(args: Sequence[str]) -> int:
     )
     if not went_through:
         return INTERRUPTED
-    return _finish(job, share)
+    return _finish(job, share, motion)
 
 
-def _job(options: argparse.Namespace) -> PackJob:
+def _motion(options: argparse.Namespace, rest: Sequence[str]) -> MotionSettings:
+    from vidssl.cli.data_group import parse_data  # imports torch, which packing alone does not need
+
+    configs = [word for file in options.config for word in ("--config", file)]
+    return motion_settings(parse_data("pack", [*configs, "--data.catalog", str(options.catalog), *rest]).data)
+
+
+def _job(options: argparse.Namespace, motion: MotionSettings | None) -> PackJob:
     catalog = Catalog.open(options.catalog, root=options.root)
     if not catalog.root.is_dir():
         raise VidsslError(f"There is no folder {catalog.root} with the videos; say with --root where they are.")
     shard_bytes = None if options.shards is None else parse_size(options.shards)
-    return PackJob(catalog, options.output, options.preset, shard_bytes)
+    beside = None if motion is None else motion_beside(motion)
+    return PackJob(catalog, options.output, options.preset, shard_bytes, beside)
 
 
 def parse_size(text: str) -> int:
@@ -140,7 +170,7 @@ def _check_output(job: PackJob) -> None:
         raise VidsslError(f"{job.output} is not empty, and what is in there is not overwritten; name another --output.")
 
 
-def _announcement(job: PackJob, share: Share, processes: Processes) -> str:
+def _announcement(job: PackJob, share: Share, processes: Processes, motion: MotionSettings | None) -> str:
     catalog, preset = job.catalog, job.preset
     into = f"{job.num_units:,} tar shards" if job.shard_bytes else "a file each"
     hours = job.core_seconds / 3600
@@ -154,6 +184,10 @@ def _announcement(job: PackJob, share: Share, processes: Processes) -> str:
         f"{f' in each of {share.count} shares' if share.count > 1 else ''}",
         f"  processes  {processes.num_workers}, at most {processes.timeout_seconds:g} s per video",
     ]
+    if motion is not None:
+        size, more_seconds = size_text(motion_bytes(job.catalog, motion)), motion_core_seconds(job.catalog, motion)
+        time_text = "an unknown time" if more_seconds is None else f"about {more_seconds / 3600:,.1f} core-hours"
+        lines.append(f"  motion     by {motion.estimator}: {size} and {time_text} more")
     if share.count > 1:
         lines.append(f"  share      {share}, {job.num_videos(share):,} videos ({share.origin})")
     if job.folder.is_dir():
@@ -161,13 +195,15 @@ def _announcement(job: PackJob, share: Share, processes: Processes) -> str:
     return "\n".join(lines)
 
 
-def _check_disk(job: PackJob) -> None:
+def _check_disk(job: PackJob, motion: MotionSettings | None) -> None:
     """Compare what will be written with what is free.
 
     Raises:
         VidsslError: it does not fit.
     """
     needed, free = job.missing_bytes, free_bytes(job.output / "_")
+    if motion is not None:
+        needed += 2 * motion_bytes(job.catalog, motion)  # beside the videos, and in the file made of that
     if needed > free:
         raise VidsslError(
             f"The packed videos will not fit into {job.output}: about {size_text(needed)} will be written, and "
@@ -175,7 +211,7 @@ def _check_disk(job: PackJob) -> None:
         )
 
 
-def _check_there(job: PackJob) -> int:
+def _check_there(job: PackJob, motion: MotionSettings | None) -> int:
     """Accept a catalog that is there already if it is what was asked for."""
     there = Catalog.open(job.catalog_file)
     packed = there.source.get("packed", {})
@@ -184,14 +220,21 @@ def _check_there(job: PackJob) -> int:
             f"{job.catalog_file} already exists, for another catalog or preset; choose another --output, or delete "
             f"{job.output}."
         )
+    if motion is not None and not store_of(job).exists():
+        raise VidsslError(
+            f"{job.catalog_file} already exists, packed without motion. Compute it with `vidssl motion --data.catalog "
+            f"{job.catalog_file} --output {store_of(job)}`."
+        )
     print(f"{job.catalog_file} already exists; nothing to do.")
     print(summarise(there))
+    if motion is not None:
+        print(summarise_motion(MotionStore.open(store_of(job), there, motion), there))
     return 0
 
 
-def _finish(job: PackJob, share: Share) -> int:
+def _finish(job: PackJob, share: Share, motion: MotionSettings | None) -> int:
     """Write the catalog if all is packed, and tell."""
-    missing = finish(job)
+    missing = finish(job, None if motion is None else motion_writer(job, motion))
     if missing:
         told = f"{missing:,} of {job.num_units:,} parts are not complete yet"
         if share.count > 1:
@@ -205,5 +248,7 @@ def _finish(job: PackJob, share: Share) -> int:
     print(summarise(catalog))
     size, source = int(catalog.num_bytes.sum()), int(job.catalog.num_bytes.sum())
     print(f"  {'bytes':<10} {size_text(size)}, {size / source:.2f} of the sources'")
+    if motion is not None:
+        print(summarise_motion(MotionStore.open(store_of(job), catalog, motion), catalog))
     print(f"\nNext: {next_command(catalog, job.catalog_file)}")
     return 0
