@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from benchmark import Figures, parser
+from gpu_check_colours import colours
 from gpu_check_measuring import measuring
 from gpu_check_parts import Found, LeftOut, Sizes, agreement, layouts, memory, step_time, synchronisation, transfer
 from gpu_check_runs import killed, loaders, nccl
@@ -31,6 +32,7 @@ PARTS: dict[str, Callable[[Sizes], Found]] = {
     "layouts": layouts,
     "memory": memory,
     "transfer": transfer,
+    "colours": colours,
     "measuring": measuring,
     "loaders": loaders,
     "killed": killed,
@@ -44,9 +46,10 @@ LIMITS_SECONDS = {
     "layouts": 100,
     "memory": 60,
     "transfer": 20,
+    "colours": 20,
     "measuring": 20,
-    "loaders": 80,
-    "killed": 70,
+    "loaders": 70,
+    "killed": 60,
     "nccl": 30,
 }
 """Ten minutes in all."""
