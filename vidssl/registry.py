@@ -122,8 +122,8 @@ class Registry:
 
     def summaries(self) -> dict[str, str]:
         """Return one line for every name, without importing any factory."""
-        told = {name: f"plug-in {', '.join(map(str, claims))}" for name, claims in self._plugins().items()}
-        return dict(sorted({**told, **self._summaries}.items()))
+        of_plugins = {name: f"plug-in {', '.join(map(str, claims))}" for name, claims in self._plugins().items()}
+        return dict(sorted({**of_plugins, **self._summaries}.items()))
 
     def faults(self) -> dict[str, str]:
         """Import every plug-in; return, for each name that cannot be used, the message that explains why."""

@@ -12,7 +12,7 @@ from vidssl.jobs.video_processes import Processes
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.whole_catalog import MotionJob, compute_share, merge
-from vidssl.reporting.contact_sheet import told_plan
+from vidssl.reporting.contact_sheet import plan_in_words
 from vidssl.reporting.contact_sheet.views import tiled
 
 MOTION_KEYS = """
@@ -145,5 +145,5 @@ def test_a_plan_in_words():
     jitter = ("vidssl.data.operations.shipped:Jitter", (("hue", -0.05), ("contrast", 1.2)))
     blur = ("vidssl.data.operations.shipped:Blur", (("sigma", 1.26),))
     plan = FramePlan((0, 0, 8, 8), (4, 4), flip=True, operations=(jitter, blur, ("test_show:Fog", (("density", 0.5),))))
-    assert told_plan(plan) == "flipped, hue -0.05, contrast x1.20,\nblur 1.3, Fog density 0.50"
-    assert told_plan(FramePlan((0, 0, 8, 8), (4, 4))) == "no change but the crop"
+    assert plan_in_words(plan) == "flipped, hue -0.05, contrast x1.20,\nblur 1.3, Fog density 0.50"
+    assert plan_in_words(FramePlan((0, 0, 8, 8), (4, 4))) == "no change but the crop"

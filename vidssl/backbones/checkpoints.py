@@ -24,7 +24,7 @@ _STATE_KEYS = ("state_dict", "model_state", "model_state_dict", "model", "module
 CHECKSUM = "vidssl_checksum"
 """Where files of ``vidssl export`` keep the checksum of all else."""
 # What torch raises for files that make no sense, beside errors of unpickling and of reading.
-_TOLD_BY_TORCH = (RuntimeError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
+_TORCH_ERRORS = (RuntimeError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 def checksum_of(tensors: Mapping[str, Tensor], strings: Mapping[str, str]) -> str:
     """Return the CRC-32 of tensors, and of strings except those that safetensors or this function adds."""
-    told = {key: strings[key] for key in sorted(strings) if key not in (CHECKSUM, "format")}
-    checksum = zlib.crc32(json.dumps(told).encode())
+    facts = {key: strings[key] for key in sorted(strings) if key not in (CHECKSUM, "format")}
+    checksum = zlib.crc32(json.dumps(facts).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         checksum = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), checksum)
@@ -133,7 +133,7 @@ def _read_torch(path: Path) -> Checkpoint:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise VidsslError(_unpickling_message(path)) from error
-    except (*_TOLD_BY_TORCH, EOFError, OSError) as error:
+    except (*_TORCH_ERRORS, EOFError, OSError) as error:
         reason = f"{type(error).__name__} {str(error).split('.')[0]}".strip()
         raise VidsslError(f"{path} is not a checkpoint that torch can read, or it is cut short ({reason}).") from error
     if not isinstance(content, Mapping):

@@ -32,7 +32,7 @@ def shared_by_splits(catalog: Catalog, groups: list[list[int]]) -> Iterator[tupl
             yield one, other, pairs
 
 
-def copies_told(catalog: Catalog, named: int = 3) -> list[str]:
+def copies_in_words(catalog: Catalog, named: int = 3) -> list[str]:
     """Report copies, above all those in two splits; nothing where there are none."""
     groups = copies(catalog)
     if not groups:
@@ -45,5 +45,5 @@ def copies_told(catalog: Catalog, named: int = 3) -> list[str]:
 
 
 def _named(catalog: Catalog, groups: list[list[int]] | list[tuple[int, int]], count: int) -> str:
-    told = [" = ".join(catalog.path(row) for row in rows[:count]) for rows in groups[:count]]
-    return ", ".join(told) + (", ..." if len(groups) > count else "")
+    words = [" = ".join(catalog.path(row) for row in rows[:count]) for rows in groups[:count]]
+    return ", ".join(words) + (", ..." if len(groups) > count else "")

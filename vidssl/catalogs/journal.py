@@ -58,8 +58,8 @@ class Journal:
         Raises:
             VidsslError: the disk is full.
         """
-        told = {"reason": answer} if isinstance(answer, str) else asdict(answer)
-        line = json.dumps(dict(zip(("path", "size", "mtime_ns", "decoder"), key, strict=True)) | told) + "\n"
+        facts = {"reason": answer} if isinstance(answer, str) else asdict(answer)
+        line = json.dumps(dict(zip(("path", "size", "mtime_ns", "decoder"), key, strict=True)) | facts) + "\n"
         try:
             # straight to the system: what is written survives the death of this process
             os.write(self._descriptor, line.encode("ascii"))
@@ -85,10 +85,10 @@ class Journal:
 
 def _entry(line: bytes) -> tuple[Key, Probed | str] | None:
     try:
-        told: dict[str, Any] = json.loads(line)
-        key = (told["path"], told["size"], told["mtime_ns"], told["decoder"])
-        if "reason" in told:
-            return key, told["reason"]
-        return key, Probed(VideoInfo(**told["info"]), FileState(**told["file"]))
+        facts: dict[str, Any] = json.loads(line)
+        key = (facts["path"], facts["size"], facts["mtime_ns"], facts["decoder"])
+        if "reason" in facts:
+            return key, facts["reason"]
+        return key, Probed(VideoInfo(**facts["info"]), FileState(**facts["file"]))
     except (ValueError, KeyError, TypeError):
         return None

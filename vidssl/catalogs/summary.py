@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from vidssl.catalogs.catalog import Catalog
-from vidssl.catalogs.copies import copies_told
+from vidssl.catalogs.copies import copies_in_words
 from vidssl.catalogs.layout import printable
 
-NAMES_TOLD = 4
+NAMES_SHOWN = 4
 USUAL_CLIP = 31  # of the shipped configurations
-BAD_TOLD = 5
+BAD_SHOWN = 5
 
 
 def summarise(catalog: Catalog) -> str:
@@ -28,23 +28,23 @@ def summarise(catalog: Catalog) -> str:
         "length": f"{catalog.durations_seconds.sum() / 3600:,.2f} hours, {_range(catalog.num_frames)} frames per video",
         "pictures": f"{_range(catalog.widths)} x {_range(catalog.heights)} pixels, {_range(catalog.fps)} frames/s",
         "short": _short(catalog),
-        "copies": "\n".join(copies_told(catalog)).replace("\n", f"\n{'':<13}"),
+        "copies": "\n".join(copies_in_words(catalog)).replace("\n", f"\n{'':<13}"),
         "bad": f"{len(catalog.bad):,}" + (" of the listed ones are left out:" if catalog.bad else ""),
     }
     lines += [f"  {name:<10} {value}" for name, value in facts.items() if value]
-    lines += [f"    {path}: {reason}" for path, reason in catalog.bad[:BAD_TOLD]]
-    if len(catalog.bad) > BAD_TOLD:
-        lines.append(f"    ... and {len(catalog.bad) - BAD_TOLD:,} more")
+    lines += [f"    {path}: {reason}" for path, reason in catalog.bad[:BAD_SHOWN]]
+    if len(catalog.bad) > BAD_SHOWN:
+        lines.append(f"    ... and {len(catalog.bad) - BAD_SHOWN:,} more")
     return printable("\n".join(lines))
 
 
 def _short(catalog: Catalog) -> str:
     looped, overlapping = (int((catalog.num_frames < clips * USUAL_CLIP).sum()) for clips in (1, 2))
-    told = {
+    stated = {
         f"shorter than a clip of {USUAL_CLIP} frames (16 at stride 2), in which they would be looped": looped,
         f"shorter than two such clips ({2 * USUAL_CLIP} frames), which would always overlap": overlapping,
     }
-    lines = [f"{short:,} of {len(catalog):,} videos are {what}" for what, short in told.items() if short]
+    lines = [f"{short:,} of {len(catalog):,} videos are {what}" for what, short in stated.items() if short]
     return "\n".join(lines).replace("\n", f"\n{'':<13}")
 
 
@@ -57,8 +57,8 @@ def _split(catalog: Catalog, name: str) -> str:
 def _names(names: list[str]) -> str:
     if not names:
         return "none"
-    told = ", ".join(names[:NAMES_TOLD])
-    return f"{len(names):,}: {told}" + (", ..." if len(names) > NAMES_TOLD else "")
+    stated = ", ".join(names[:NAMES_SHOWN])
+    return f"{len(names):,}: {stated}" + (", ..." if len(names) > NAMES_SHOWN else "")
 
 
 def _range(values: np.ndarray) -> str:

@@ -104,8 +104,8 @@ def _explain(message: str, parser: ArgumentParser, verb: str) -> str:
     for pattern, word in _WORDINGS:
         found = re.search(pattern, message, re.DOTALL)
         if found:
-            told = word(found, message, parser)
-            return f"{told} (vidssl {verb} --help-all lists every key.)" if "nknown key" in told else told
+            words = word(found, message, parser)
+            return f"{words} (vidssl {verb} --help-all lists every key.)" if "nknown key" in words else words
     return message
 
 

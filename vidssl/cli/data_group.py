@@ -33,7 +33,7 @@ def parser_settings(verb: str) -> dict[str, Any]:
     return {
         "parser_mode": "omegaconf+",  # ${...} sees every key and every override
         "exit_on_error": False,
-        "allow_abbrev": False,  # a misspelt key is told, not guessed
+        "allow_abbrev": False,  # a misspelled key is reported, not guessed
         "prog": f"vidssl {verb}",
     }
 

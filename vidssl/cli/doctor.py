@@ -52,8 +52,8 @@ def _version_of(package: str) -> str | None:
 
 def _software() -> Iterator[str]:
     packages = ("torch", "pytorch-lightning", "jsonargparse", "numpy")
-    told = ", ".join(f"{package} {_version_of(package) or 'missing !'}" for package in packages)
-    yield f"vidssl {vidssl.__version__}, Python {platform.python_version()}, {told}"
+    words = ", ".join(f"{package} {_version_of(package) or 'missing !'}" for package in packages)
+    yield f"vidssl {vidssl.__version__}, Python {platform.python_version()}, {words}"
 
 
 def _machine() -> Iterator[str]:
@@ -99,8 +99,8 @@ def _codecs() -> Iterator[str]:
         yield f"! PyAV cannot be imported: {error}"
         return
     lacking = [codec for codec in CODECS if codec not in av.codecs_available]
-    told = f"PyAV {av.__version__} decodes {', '.join(codec for codec in CODECS if codec not in lacking)}"
-    yield told + (f"; ! not {', '.join(lacking)}" if lacking else "")
+    words = f"PyAV {av.__version__} decodes {', '.join(codec for codec in CODECS if codec not in lacking)}"
+    yield words + (f"; ! not {', '.join(lacking)}" if lacking else "")
 
 
 def _ffmpeg() -> Iterator[str]:

@@ -38,9 +38,9 @@ def run_export(args: Sequence[str]) -> int:
     provenance = export_backbone(options.checkpoint, options.output)
     print(f"{options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")
     for key, value in provenance.items():
-        print(f"  {key}: {_told(history_from_text(value, options.output)) if key == KEY else value}")
+        print(f"  {key}: {_in_words(history_from_text(value, options.output)) if key == KEY else value}")
     return 0
 
 
-def _told(history: Sequence[TrainedSplit]) -> str:
+def _in_words(history: Sequence[TrainedSplit]) -> str:
     return ", ".join(f"{part.num_videos:,} videos of {part.split} ({part.catalog_digest})" for part in history)

@@ -34,9 +34,9 @@ def prepare_arguments(args: Sequence[str]) -> list[str]:
             or cannot be used.
     """
     args, files = load_plugins(args)
-    told, _ = _write_out(args, read_config_files(args))
+    written, _ = _write_out(args, read_config_files(args))
     # last, so that it stands for what the files say too: none of them replaces another's
-    return [*told, f"{FLAG}=[{', '.join(map(repr, files))}]"] if files else told
+    return [*written, f"{FLAG}=[{', '.join(map(repr, files))}]"] if files else written
 
 
 def load_plugins(args: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -126,7 +126,7 @@ def _class_called(name: str) -> Any:
 
 def _write_out(args: Sequence[str], configs: dict[int, tuple[str, dict[str, Any]]]) -> tuple[list[str], str]:
     """Return the command line with names of objectives written out, and the class that it ends up with, or nothing."""
-    told: list[str] = []
+    written: list[str] = []
     model = ""
     is_short = False
     words = iter(enumerate(args))
@@ -137,18 +137,18 @@ def _write_out(args: Sequence[str], configs: dict[int, tuple[str, dict[str, Any]
             model = _class_in(content) or model
             if content.get("objective") is not None:
                 is_short, model = True, _class_of_short_form(name, content)
-                told += ["--model", model]
+                written += ["--model", model]
         elif flag == "--objective" or flag in MODEL_FLAGS:
             value = value if equals else next(words, (0, ""))[1]
             if value == "null":  # what this function adds
-                told.append(word)
+                written.append(word)
                 continue
             model = _named_class(flag, value)
             word = f"{'--model' if flag == '--objective' else flag}={model}"
-        told.append(word)
+        written.append(word)
     _check_class(model)
     # in what is printed and saved the class stands under model; a second name could contradict it
-    return ([*told, "--objective=null"] if is_short else told), model
+    return ([*written, "--objective=null"] if is_short else written), model
 
 
 def _class_in(content: dict[str, Any]) -> str:

@@ -65,15 +65,15 @@ def help_lines(parser: ArgumentParser, verb: str, width: int) -> Iterator[str]:
         verb: such as ``fit``.
         width: in columns.
     """
-    told = _told(parser)
-    told["seed_everything"] = (told["seed_everything"][0], "seed of everything that the run draws at random")
+    meanings = _meanings(parser)
+    meanings["seed_everything"] = (meanings["seed_everything"][0], "seed of everything that the run draws at random")
     groups = {
-        "run": {key: told[key] for key in RUN_KEYS},
+        "run": {key: meanings[key] for key in RUN_KEYS},
         f"model ({', '.join(OBJECTIVES.names())})": {"model": ("", "the method, by its class or registered name")},
-        "data": {key: value for key, value in told.items() if key.startswith("data.")},
-        "wandb": {key: value for key, value in told.items() if key.startswith("wandb.")},
+        "data": {key: value for key, value in meanings.items() if key.startswith("data.")},
+        "wandb": {key: value for key, value in meanings.items() if key.startswith("wandb.")},
         "trainer (Lightning's; --help-all lists all of its keys)": {
-            f"trainer.{key}": (told[f"trainer.{key}"][0], words) for key, words in TRAINER_KEYS.items()
+            f"trainer.{key}": (meanings[f"trainer.{key}"][0], words) for key, words in TRAINER_KEYS.items()
         },
     }
     widest = max(len(key) for group in groups.values() for key in group)
@@ -94,7 +94,7 @@ def _cut(words: str, room: int) -> str:
     return at_comma if len(at_comma) >= LEAST_WORDS else f"{at_word}..."
 
 
-def _told(parser: ArgumentParser) -> dict[str, tuple[str, str]]:
+def _meanings(parser: ArgumentParser) -> dict[str, tuple[str, str]]:
     """Return default and meaning of every key that has a help text and is no group of keys."""
     defaults = parser.get_defaults(skip_validation=True)
     found = {}
@@ -103,7 +103,7 @@ def _told(parser: ArgumentParser) -> dict[str, tuple[str, str]]:
         if isinstance(action.help, str) and action.dest != "help" and not flag.endswith(".help"):
             found[action.dest] = (_default_text(defaults.get(action.dest)), _first_words(action.help))
     linked = {"data.seed"}  # set by seed_everything
-    return {key: told for key, told in found.items() if key not in linked and not _is_group(key, found)}
+    return {key: meanings for key, meanings in found.items() if key not in linked and not _is_group(key, found)}
 
 
 def _is_group(key: str, found: Collection[str]) -> bool:

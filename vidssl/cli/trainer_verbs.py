@@ -228,8 +228,8 @@ class VidsslCLI(LightningCLI):
             and self.ckpt_path
             and is_complete(self.run_dir, self.trainer, None if self.is_auto else self.ckpt_path)
         ):
-            told = f"The run in {self.run_dir} is complete; nothing is trained or measured."
-            rank_zero_only(print)(f"{told} To train on, raise trainer.max_epochs or trainer.max_steps.")
+            words = f"The run in {self.run_dir} is complete; nothing is trained or measured."
+            rank_zero_only(print)(f"{words} To train on, raise trainer.max_epochs or trainer.max_steps.")
             return
         if self.trainer.is_global_zero and self.verb == "fit":
             facts = identify(self.trainer, self.model, self.datamodule)

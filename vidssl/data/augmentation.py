@@ -89,7 +89,7 @@ def _draw_frame(
         raise VidsslError("A recipe with motion_crop draws its crop by the motion of the clip; give `motion`.")
     size, flip = recipe.crop_size, bool(rng.random() < recipe.flip_probability)
     drawn = [draw_operation(operation, rng, size) for operation in recipe.pixel_operations]
-    return FramePlan(crop, (size, size), flip=flip, operations=tuple(told for told in drawn if told is not None))
+    return FramePlan(crop, (size, size), flip=flip, operations=tuple(values for values in drawn if values is not None))
 
 
 def three_crop_positions(height: int, width: int) -> tuple[str, str, str]:

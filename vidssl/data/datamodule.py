@@ -115,10 +115,10 @@ class VideoDataModule(LightningDataModule):
         if self.trainer is not None and not self.trainer.is_global_zero:
             return
         lengths = self.catalog.num_frames[self.train_rows]
-        for num_frames, told in self.sampler.shortcomings():
+        for num_frames, words in self.sampler.shortcomings():
             short = int((lengths < num_frames).sum())
             if short:
-                logger.warning("%s of %s training videos are %s.", f"{short:,}", f"{len(lengths):,}", told)
+                logger.warning("%s of %s training videos are %s.", f"{short:,}", f"{len(lengths):,}", words)
 
     # --- training ---
 

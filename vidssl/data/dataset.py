@@ -263,6 +263,6 @@ def _stacked(name: str, samples: Sequence[ClipSample]) -> torch.Tensor:
     values = [sample.extras[name] for sample in samples]
     kinds = {(value.shape, value.dtype.name): sample.index for value, sample in zip(values, samples, strict=True)}
     if len(kinds) > 1:
-        told = " and ".join(f"{dtype} {shape} of catalog row {row}" for (shape, dtype), row in kinds.items())
-        raise VidsslError(f"data.extras.{name} must be alike for every video of a batch, got {told}.")
+        words = " and ".join(f"{dtype} {shape} of catalog row {row}" for (shape, dtype), row in kinds.items())
+        raise VidsslError(f"data.extras.{name} must be alike for every video of a batch, got {words}.")
     return torch.from_numpy(np.stack(values))

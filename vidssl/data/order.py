@@ -121,8 +121,8 @@ class OrderKey:
         if between_epochs and (self._batches, self.limit) == (before._batches, before.limit):
             return state["epoch"], 0
         changed = [
-            f"{told} was {getattr(before, name)} and is {getattr(self, name)}"
-            for name, told in _TOLD.items()
+            f"{words} was {getattr(before, name)} and is {getattr(self, name)}"
+            for name, words in _IN_WORDS.items()
             if getattr(before, name) != getattr(self, name)
         ]
         if changed:
@@ -143,7 +143,7 @@ class OrderKey:
         return self.num_videos // self.batch_size
 
 
-_TOLD = {
+_IN_WORDS = {
     "seed": "seed_everything",
     "batch_size": "data.batch_size",
     "num_videos": "the number of training videos (data.catalog, data.train_split, data.labelled)",

@@ -230,13 +230,13 @@ class FrozenFeatureEvaluation(Callback):
     def _measure(self, trainer: Trainer, processes: Processes) -> dict[str, float]:
         """Return the metrics, on every process; what goes wrong in measuring is an error on every process."""
         gathered = self._gather_all(trainer, processes)
-        told: tuple[dict[str, float], str | None] = ({}, None)
+        outcome: tuple[dict[str, float], str | None] = ({}, None)
         if gathered:  # on the first process
             try:
-                told = self._measure_all(trainer, gathered), None
+                outcome = self._measure_all(trainer, gathered), None
             except VidsslError as error:  # the others wait for the metrics, and must hear of it
-                told = {}, str(error)
-        metrics, mistake = processes.broadcast(told)
+                outcome = {}, str(error)
+        metrics, mistake = processes.broadcast(outcome)
         if mistake is not None:
             raise VidsslError(mistake)
         return metrics

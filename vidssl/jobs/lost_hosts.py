@@ -39,8 +39,8 @@ def who_is_lost() -> str:
     try:
         dist.monitored_barrier(peers.group, timeout=ROLL_CALL, wait_all_ranks=True)
     except RuntimeError as error:
-        told = re.search(r"Ranks ([\d, ]+) failed to pass", str(error))
-        if told is not None:
-            lost = map(int, re.findall(r"\d+", told[1]))
+        failed = re.search(r"Ranks ([\d, ]+) failed to pass", str(error))
+        if failed is not None:
+            lost = map(int, re.findall(r"\d+", failed[1]))
             return "Of this run, " + ", ".join(f"process {number} (host {peers.hosts[number]})" for number in lost)
     return f"Another process of this run (process 0 on host {peers.hosts[0]}, or one that it names)"

@@ -34,8 +34,8 @@ MOST_BYTES = 2**32 - 1
 
 def pack_record(row: int, info: Mapping[str, Any], contents: bytes = b"") -> bytes:
     """Return a record: a row number, a few plain values, and bytes."""
-    told = json.dumps(info, sort_keys=True).encode("ascii")
-    checked = _HEAD.pack(_MARK, 0, row, len(told), len(contents))[_CHECKED_FROM:] + told + contents
+    text = json.dumps(info, sort_keys=True).encode("ascii")
+    checked = _HEAD.pack(_MARK, 0, row, len(text), len(contents))[_CHECKED_FROM:] + text + contents
     return _MARK + zlib.crc32(checked).to_bytes(4, "little") + checked
 
 
@@ -80,17 +80,17 @@ def read_records(file: BinaryIO, *, verify: bool) -> Iterator[Record]:
     while place + _HEAD.size <= num_bytes:
         file.seek(place)
         head = file.read(_HEAD.size)
-        mark, checksum, row, told_bytes, contents_bytes = _HEAD.unpack(head)
-        start = place + _HEAD.size + told_bytes
+        mark, checksum, row, text_bytes, contents_bytes = _HEAD.unpack(head)
+        start = place + _HEAD.size + text_bytes
         if mark != _MARK or start + contents_bytes > num_bytes:
             return
-        told = file.read(told_bytes)
+        text = file.read(text_bytes)
         is_sound = True
         if verify:
-            is_sound = zlib.crc32(head[_CHECKED_FROM:] + told + file.read(contents_bytes)) == checksum
+            is_sound = zlib.crc32(head[_CHECKED_FROM:] + text + file.read(contents_bytes)) == checksum
         info: dict[str, Any] = {}
         try:
-            info = json.loads(told)
+            info = json.loads(text)
         except ValueError:
             is_sound = False
         yield Record(row, info, start, contents_bytes, is_sound)
@@ -99,10 +99,10 @@ def read_records(file: BinaryIO, *, verify: bool) -> Iterator[Record]:
 
 def is_sound(file: BinaryIO, record: Record) -> bool:
     """Compare the checksum of one record with its bytes."""
-    told = json.dumps(record.info, sort_keys=True).encode("ascii")
-    file.seek(record.start - len(told) - _HEAD.size)
+    text = json.dumps(record.info, sort_keys=True).encode("ascii")
+    file.seek(record.start - len(text) - _HEAD.size)
     head = file.read(_HEAD.size)
-    checked = head[_CHECKED_FROM:] + file.read(len(told) + record.num_bytes)
+    checked = head[_CHECKED_FROM:] + file.read(len(text) + record.num_bytes)
     return zlib.crc32(checked).to_bytes(4, "little") == head[4:_CHECKED_FROM]
 
 

@@ -82,8 +82,8 @@ class MotionSettings:
         settings = asdict(self)
         if not self.floor:  # stored motion from before there was one stays valid
             del settings["floor"]
-        told = json.dumps({"version": MAPS_VERSION, **settings}, sort_keys=True, default=str)
-        return hashlib.sha256(told.encode()).hexdigest()[:12]
+        words = json.dumps({"version": MAPS_VERSION, **settings}, sort_keys=True, default=str)
+        return hashlib.sha256(words.encode()).hexdigest()[:12]
 
 
 _PREFIX = "data.motion.settings."

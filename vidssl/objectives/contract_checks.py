@@ -109,8 +109,8 @@ def check_class(contract: Contract) -> str:
     needs = [*(["motion"] if objective.needs_motion else []), *(["labels"] if objective.needs_labels else [])]
     needs += [f"strides {', '.join(map(str, objective.needs_strides))}"] if objective.needs_strides else []
     needs += [*objective.needs_extras, *objective.needs_sampler]
-    told = f", with {', '.join(needs)}" if needs else ""
-    return f"{objective.num_views} views per video{told}; settings: {', '.join(p.name for p in parameters)}"
+    words = f", with {', '.join(needs)}" if needs else ""
+    return f"{objective.num_views} views per video{words}; settings: {', '.join(p.name for p in parameters)}"
 
 
 def check_loss(contract: Contract) -> str:
@@ -118,8 +118,8 @@ def check_loss(contract: Contract) -> str:
     objective = contract.case.build()
     if not objective.automatic_optimization:
         losses = contract.trained.losses
-        told = f"{losses[0]:.4f} in a first step; " if losses else ""
-        return f"{told}the method steps its optimisers itself (automatic_optimization is False)"
+        words = f"{losses[0]:.4f} in a first step; " if losses else ""
+        return f"{words}the method steps its optimisers itself (automatic_optimization is False)"
     loss = step(objective, contract.case.batch(objective))
     if not isinstance(loss, Tensor) or loss.shape != () or not loss.requires_grad:
         shape = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
@@ -189,9 +189,9 @@ def check_processes(contract: Contract) -> str:
         if difference > RELATIVE_TOLERANCE * scale:
             wrong[name] = f"{name} ({float(difference / scale):.1e} of it)"
     if wrong:
-        told = _listed(list(wrong.values()), expected)
+        words = _listed(list(wrong.values()), expected)
         raise ContractError(
-            f"two processes with half of the videos each differ from one: {told}. What is taken over the batch goes "
+            f"two processes with half of the videos each differ from one: {words}. What is taken over the batch goes "
             "through vidssl.nn.gather; or exact_across_processes is False"
         )
     return f"loss {found['loss'].item():.4f} and all gradients are those of one process"
@@ -228,10 +228,10 @@ def check_training(contract: Contract) -> str:
     before = contract.case.build().state_dict()
     if all(torch.equal(before[name], value) for name, value in run.state.items() if name.startswith("backbone.")):
         raise ContractError("the backbone is as it was before training")
-    told = (
+    words = (
         f"{len(run.losses)} steps, loss {run.losses[0]:.4f} to {run.losses[-1]:.4f}" if run.losses else "no loss logged"
     )
-    return f"{told}, on the CPU"
+    return f"{words}, on the CPU"
 
 
 def check_resuming(contract: Contract) -> str:

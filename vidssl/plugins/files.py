@@ -125,8 +125,8 @@ def _what_it_defines(module: ModuleType) -> str:
     classes = [found for _, found in inspect.getmembers(module, inspect.isclass) if found.__module__ == module.__name__]
     if not classes:
         return f"defines {wanted}"
-    told = ", ".join(f"{found.__name__} (below {_path_of(found.__bases__[0])})" for found in classes)
-    return f"defines {told}, {wanted}"
+    words = ", ".join(f"{found.__name__} (below {_path_of(found.__bases__[0])})" for found in classes)
+    return f"defines {words}, {wanted}"
 
 
 def _path_of(kind: type) -> str:

@@ -50,12 +50,12 @@ def _views(protocol: Mapping[str, Any]) -> str:
     drawn = protocol["training_views"]
     if drawn is not None:
         return f"training on {drawn['num_views']} drawn views per video ({_pairs(drawn)}), queries by each view"
-    told = {
+    facts = {
         "mean": "mean of their features",
         "each": "features of each view",
         "changed": "mean of their features, under each change in time",
     }
-    return told[protocol["query_views"]]
+    return facts[protocol["query_views"]]
 
 
 def _settings(measure: Mapping[str, Any]) -> str:
@@ -80,8 +80,8 @@ def _value(value: Any) -> str:
 
 def print_protocols(records: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print each protocol once, as it was used."""
-    told = dict.fromkeys(line for record in records for line in ["\n".join(protocol_lines(record))])
-    for text in told:
+    facts = dict.fromkeys(line for record in records for line in ["\n".join(protocol_lines(record))])
+    for text in facts:
         console.print(escape(text), soft_wrap=True)
 
 

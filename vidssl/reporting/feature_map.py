@@ -105,13 +105,13 @@ def feature_map(
     for axis in axes.flat[len(features) :]:
         axis.set_visible(False)
     for axis, (name, values) in zip(axes.flat, features.items(), strict=False):
-        points, told = project(projection, values)
+        points, wording = project(projection, values)
         for place, label in enumerate(shown):
             of_class = points[labels == label]
             colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place // len(COLOURS) % len(MARKERS)]
             axis.scatter(*of_class.T, s=16, color=colour, marker=marker, linewidths=0, alpha=0.85)
         rank = f"effective rank {feature_rank(values):.1f} of at most {min(values.shape)}"
-        axis.set_title(f"{name}\n{projection}, {told}\n{rank}", fontsize=9, loc="left")
+        axis.set_title(f"{name}\n{projection}, {wording}\n{rank}", fontsize=9, loc="left")
         axis.set_xticks([])
         axis.set_yticks([])
     if len(shown) <= MOST_NAMED:

@@ -28,19 +28,19 @@ class Section:
     content: Any
 
 
-def render(template: str, *, title: str, sections: Iterable[Section] = (), **told: Any) -> str:
+def render(template: str, *, title: str, sections: Iterable[Section] = (), **content: Any) -> str:
     """Return a page as HTML that holds everything it shows.
 
     Args:
         template: ``<kind of page>/<name>.html``; it fills ``frame.html``, with style and script of its kind.
         title: of the document.
         sections: those without content are left out.
-        told: whatever else the template lays out.
+        content: the values that the template uses.
     """
     kind, _, _ = template.partition("/")
     shown = [section for section in sections if section.content]
     common = {"version": vidssl.__version__, "colours": VARIABLES}
-    values = {"kind": kind, "title": title, "sections": shown, **common, **told}
+    values = {"kind": kind, "title": title, "sections": shown, **common, **content}
     return _TEMPLATES.get_template(template).render(values)
 
 

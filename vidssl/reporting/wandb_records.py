@@ -66,9 +66,9 @@ def log_record(run: Any, record: dict[str, Any], step: int) -> None:
 
     name = f"{record['data']['name']}/{record['protocol']['name']}"
     known = dict(run.config.get("protocols") or {})
-    told = {key: record.get(key) for key in ("protocol", "modified", "data", "seen_in_training")}
-    if known.get(name) != told:
-        run.config.update({"protocols": {**known, name: told}}, allow_val_change=True)
+    stated = {key: record.get(key) for key in ("protocol", "modified", "data", "seen_in_training")}
+    if known.get(name) != stated:
+        run.config.update({"protocols": {**known, name: stated}}, allow_val_change=True)
     run.summary[f"protocol/{name}"] = protocol_line(record)
     if record.get("per_class"):
         rows = [[kind, values["videos"], values["accuracy"]] for kind, values in record["per_class"].items()]

@@ -19,13 +19,13 @@ def code_version() -> dict[str, Any]:
 
     A package that is installed has no commit, even where its virtual environment is inside a repository.
     """
-    told: dict[str, Any] = {"version": vidssl.__version__, "commit": None, "modified": None}
+    facts: dict[str, Any] = {"version": vidssl.__version__, "commit": None, "modified": None}
     if _git("ls-files", "--error-unmatch", "__init__.py") is None:
-        return told
-    told["commit"] = _git("rev-parse", "HEAD")
+        return facts
+    facts["commit"] = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".")
-    told["modified"] = None if changed is None else bool(changed)
-    return told
+    facts["modified"] = None if changed is None else bool(changed)
+    return facts
 
 
 def _git(*args: str) -> str | None:

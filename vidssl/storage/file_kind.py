@@ -45,8 +45,8 @@ class FileKind:
             header: anything JSON can hold.
             version: the oldest that reads the file as it should; None is the newest.
         """
-        told = str(self.version if version is None else version)
-        return {"format": self.format, "version": told, "contents": json.dumps(header)}
+        version_text = str(self.version if version is None else version)
+        return {"format": self.format, "version": version_text, "contents": json.dumps(header)}
 
     def read(self, file: Path, verify: Verify = "cheap") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Map a file into memory; return its arrays and its header.

@@ -231,8 +231,8 @@ def _persistently(url: str, ask: Callable[[], Answer]) -> Answer:
             if isinstance(status, int) and 400 <= status < 500 and status not in _PASSING_STATUS:
                 raise _refused(url, status) from error
             if attempt == ATTEMPTS - 1:
-                told = f"status {status}" if status else f"{type(error).__name__}: {error}".rstrip(": ")
-                raise FetchError(f"{url}: could not be fetched in {ATTEMPTS} attempts, the last: {told}.") from error
+                words = f"status {status}" if status else f"{type(error).__name__}: {error}".rstrip(": ")
+                raise FetchError(f"{url}: could not be fetched in {ATTEMPTS} attempts, the last: {words}.") from error
             time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
     raise AssertionError("there is a last attempt")
 

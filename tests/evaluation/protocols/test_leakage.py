@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vidssl.catalogs.catalog import Catalog, write_catalog
-from vidssl.catalogs.copies import copies_told
+from vidssl.catalogs.copies import copies_in_words
 from vidssl.cli.main import main
 from vidssl.data.training_history import (
     TrainedSplit,
@@ -201,7 +201,7 @@ def test_copies_under_other_names_are_seen(synthetic_catalog, tmp_path):
         check_unseen([TrainedSplit.of(catalog, "train")], catalog, catalog.split("test"), "x", consent="say so")
     # the names of all other test videos are those of training videos
     assert seen_in_training([TrainedSplit.of(old, "train")], catalog, np.array([len(rows)])).tolist() == [len(rows)]
-    assert copies_told(catalog) == [
+    assert copies_in_words(catalog) == [
         f"1 videos have the same contents as others: {old.path(int(train[3]))} = test/renamed.mp4",
         f"1 of them in train and test: {old.path(int(train[3]))} = test/renamed.mp4",
     ]

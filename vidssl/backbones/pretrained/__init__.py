@@ -33,9 +33,9 @@ def described() -> dict[str, dict[str, Any]]:
 def summaries() -> dict[str, str]:
     """Return one line for every name."""
     return {
-        name: f"{told['backbone']} by {told['objective']}, {told['steps']} steps on the embedded videos; "
-        f"linear {100 * told['accuracy']['linear']['this']:.1f} %"
-        for name, told in described().items()
+        name: f"{weights['backbone']} by {weights['objective']}, {weights['steps']} steps on the embedded videos; "
+        f"linear {100 * weights['accuracy']['linear']['this']:.1f} %"
+        for name, weights in described().items()
     }
 
 

@@ -95,10 +95,10 @@ class Listing:
 
     def found_sentence(self) -> str:
         """Report how many of the listed videos exist."""
-        told = f"found {len(self.videos):,} of {self.num_listed:,} listed videos"
+        words = f"found {len(self.videos):,} of {self.num_listed:,} listed videos"
         percent = 100 * len(self.missing) / self.num_listed
         share = f"{percent:.1f} %" if percent >= 0.1 else "less than 0.1 %"
-        return f"{told} ({share} missing)" if self.missing else told
+        return f"{words} ({share} missing)" if self.missing else words
 
 
 def fingerprint(lists: Iterable[Path]) -> str:

@@ -173,8 +173,8 @@ def _read_sample(
     if not videos:
         found.doubt("samples have no video", f"{members[0].name} in {shard}")
     if len(videos) > 1:
-        told = "samples hold more than one video: WebDataset, which cuts names at their first dot, merges them"
-        found.doubt(told, f"{videos[0].name} and {videos[1].name} in {shard}")
+        words = "samples hold more than one video: WebDataset, which cuts names at their first dot, merges them"
+        found.doubt(words, f"{videos[0].name} and {videos[1].name} in {shard}")
     for member in videos:
         path = f"{shard}/{member.name}"
         reason = _trouble(member, here)
@@ -206,10 +206,10 @@ def _about(tar: tarfile.TarFile, video: tarfile.TarInfo, members: list[tarfile.T
     if not own:
         return {}
     try:
-        told = json.loads(_contents(tar, own[0]))
+        words = json.loads(_contents(tar, own[0]))
     except ValueError as error:
         return f"its JSON {own[0].name} is damaged: {error}"
-    return told if isinstance(told, dict) else f"its JSON {own[0].name} holds no object"
+    return words if isinstance(words, dict) else f"its JSON {own[0].name} holds no object"
 
 
 def _label(tar: tarfile.TarFile, members: list[tarfile.TarInfo], keys: _Keys, about: dict[str, Any]) -> str:

@@ -82,9 +82,9 @@ def finish_unit(job: PackJob, unit: int) -> None:
         infos = {record.row: record.info for record in records}
         if job.shard_bytes is not None:
             infos |= _write_shard(job, unit, file, [record for record in records if "reason" not in record.info])
-        told = [pack_record(ABOUT_ROW, job.about)]
-        told += [pack_record(record.row, infos[record.row], _kept_beside(record, file)) for record in records]
-    write_atomically(job.index(unit), b"".join(told))
+        lines = [pack_record(ABOUT_ROW, job.about)]
+        lines += [pack_record(record.row, infos[record.row], _kept_beside(record, file)) for record in records]
+    write_atomically(job.index(unit), b"".join(lines))
 
 
 def _kept_beside(record: Record, file: BinaryIO) -> bytes:

@@ -62,8 +62,8 @@ class PackVideo:
             raise DecodingError(place, f"{counted}; prepare it again with decoder 'pyav'")
         size = len(packed.contents)
         content = content_of(io.BytesIO(packed.contents), size)
-        told = {"width": packed.width, "height": packed.height, "num_bytes": size, "content": content}
-        return Outcome(told, packed.contents)
+        facts = {"width": packed.width, "height": packed.height, "num_bytes": size, "content": content}
+        return Outcome(facts, packed.contents)
 
 
 def pack_share(

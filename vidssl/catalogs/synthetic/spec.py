@@ -151,8 +151,8 @@ def _refuse_other_spec(spec_path: Path, spec: SyntheticSpec) -> None:
 
 def described(spec: SyntheticSpec) -> dict[str, Any]:
     """Return what spec.json holds."""
-    told = {key: value for key, value in asdict(spec).items() if key not in _LATER_KEYS or key in spec._later_choices}
-    return {**told, "drawing_version": DRAWING_VERSION}
+    facts = {key: value for key, value in asdict(spec).items() if key not in _LATER_KEYS or key in spec._later_choices}
+    return {**facts, "drawing_version": DRAWING_VERSION}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ def check_catalog(options: argparse.Namespace) -> int:
     """Compare a catalog and its videos with what they were; return the exit code."""
     from vidssl.catalogs.catalog import Catalog
     from vidssl.catalogs.checking import changed_videos
-    from vidssl.catalogs.copies import copies_told
+    from vidssl.catalogs.copies import copies_in_words
     from vidssl.catalogs.layout import printable
     from vidssl.jobs.progress import show_progress
 
@@ -21,7 +21,7 @@ def check_catalog(options: argparse.Namespace) -> int:
         changed = changed_videos(catalog, watch)
     whole = len(catalog) - len(changed)
     print(f"  {whole:,} of {len(catalog):,} videos are {'as they were prepared' if catalog.knows_files else 'there'}")
-    for line in [*(f"{path}: {difference}" for path, difference in changed.items()), *copies_told(catalog)]:
+    for line in [*(f"{path}: {difference}" for path, difference in changed.items()), *copies_in_words(catalog)]:
         print(printable(f"    {line}"))
     return 1 if changed else 0
 

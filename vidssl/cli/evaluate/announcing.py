@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vidssl.cli.evaluate.summary import Result
     from vidssl.evaluation.features.files import FeatureRequest
 
-SHORTEST_TOLD_SECONDS = 60
+SHORTEST_SHOWN_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,17 @@ def announce(steps: Sequence[Step], accelerator: str) -> None:
     networks = len({step.work.subject.name for step in steps})
     lines = [f"{networks} network{'s' if networks > 1 else ''}, {len(steps)} measurements, the cheapest first:"]
     width = max(len(step.task.named.name) for step in steps)
-    told = {(step.task.named.name, str(step.task.pair)): step for step in steps}  # the networks have them in common
-    for (name, pair), step in told.items():
+    first_steps = {
+        (step.task.named.name, str(step.task.pair)): step for step in steps
+    }  # the networks have them in common
+    for (name, pair), step in first_steps.items():
         amounts = dict.fromkeys(str(amount(step, request)) for request in step.requests())
         lines.append(f"  {name:<{width}}  {pair}: {', '.join(amounts)}")
     print("\n".join([*lines, *_warnings(steps)]), file=sys.stderr, flush=True)
     seconds = _seconds(steps, accelerator)
-    if seconds >= SHORTEST_TOLD_SECONDS:
-        told_time = f"about {duration_text(seconds)} for the networks on one device, plus the time to read the videos"
-        print(f"  {told_time}; stored features are used again", file=sys.stderr, flush=True)
+    if seconds >= SHORTEST_SHOWN_SECONDS:
+        time_text = f"about {duration_text(seconds)} for the networks on one device, plus the time to read the videos"
+        print(f"  {time_text}; stored features are used again", file=sys.stderr, flush=True)
 
 
 def _warnings(steps: Sequence[Step]) -> list[str]:
@@ -131,8 +133,8 @@ def _seconds_a_pixel(encoder: torch.nn.Module, much: Amount, on_gpu: bool) -> fl
 def tell_result(result: Result) -> None:
     """Say the numbers of a measurement as soon as it is done; the tables follow when all are."""
     metrics = result.record["metrics"]
-    told = ", ".join(f"{name} {'-' if value is None else percent(value)}" for name, value in metrics.items())
-    print(f"{result.subject}, {result.protocol} on {result.split}, %: {told}", file=sys.stderr, flush=True)
+    numbers = ", ".join(f"{name} {'-' if value is None else percent(value)}" for name, value in metrics.items())
+    print(f"{result.subject}, {result.protocol} on {result.split}, %: {numbers}", file=sys.stderr, flush=True)
 
 
 def _rank() -> int:

@@ -46,16 +46,16 @@ def evaluate_parser() -> argparse.ArgumentParser:
 
 def add_network_arguments(add: Any) -> None:
     """Add the options that `load_subjects` takes."""
-    told = (
+    words = (
         "checkpoints of vidssl fit, folders of its runs (for their last checkpoint), files of vidssl export, or other "
         "weights (with --backbone); several files make one table"
     )
     several: dict[str, Any] = {"nargs": "+", "action": "extend", "dest": "checkpoint", "default": []}
-    add("--checkpoint", type=Path, metavar="FILE", help=told, **several)
-    told = "networks that come with vidssl, by name (vidssl list pretrained)"
-    add("--pretrained", type=weights_file, metavar="NAME", help=told, **several)
-    told = "names of the networks, in their order; networks with the same name are one method"
-    add("--label", nargs="+", default=[], metavar="NAME", help=told)
+    add("--checkpoint", type=Path, metavar="FILE", help=words, **several)
+    words = "networks that come with vidssl, by name (vidssl list pretrained)"
+    add("--pretrained", type=weights_file, metavar="NAME", help=words, **several)
+    words = "names of the networks, in their order; networks with the same name are one method"
+    add("--label", nargs="+", default=[], metavar="NAME", help=words)
     add("--backbone", metavar="NAME", help="the network, if the file does not name it (vidssl list backbones)")
     add("--backbone-options", type=_json_object, default={}, metavar="JSON", help="its options, as in a configuration")
     numbers = {"nargs": 3, "type": float, "metavar": ("R", "G", "B")}
@@ -69,20 +69,20 @@ def _add_videos(add: Any) -> None:
     add("--data", type=Path, metavar="CATALOG", help="catalog of vidssl prepare (that of the checkpoint's run)")
     add("--root", type=Path, metavar="FOLDER", help="folder of the videos (as recorded in the catalog)")
     add("--name", metavar="WORD", help="name of the data set in records (the catalog's file name)")
-    told = "labelled videos that classifiers are trained on and that are retrieved (those of the run, else train1)"
-    add("--gallery-split", metavar="NAME", help=told)
+    words = "labelled videos that classifiers are trained on and that are retrieved (those of the run, else train1)"
+    add("--gallery-split", metavar="NAME", help=words)
     add("--query-split", metavar="NAME", help="videos that are classified (those of the run, else test1)")
-    told = "numbers of official splits (train1 and test1, and so on); measures each split and their mean"
-    add("--splits", nargs="+", type=int, default=[], metavar="N", help=told)
-    told = "measure even if query videos were trained on (without labels); the records count them"
-    add("--allow-seen-videos", action="store_true", help=told)
+    words = "numbers of official splits (train1 and test1, and so on); measures each split and their mean"
+    add("--splits", nargs="+", type=int, default=[], metavar="N", help=words)
+    words = "measure even if query videos were trained on (without labels); the records count them"
+    add("--allow-seen-videos", action="store_true", help=words)
 
 
 def _add_measuring(add: Any) -> None:
-    told = "names from vidssl list protocols, or 'all' for all that fit these videos"
-    add("--protocol", nargs="+", default=[], metavar="NAME", help=told)
-    told = "change settings of the protocols: num_frames=8 resize=128 c=10; records and tables mark the change"
-    add("--set", nargs="+", type=_setting, default=[], metavar="KEY=VALUE", help=told)
+    words = "names from vidssl list protocols, or 'all' for all that fit these videos"
+    add("--protocol", nargs="+", default=[], metavar="NAME", help=words)
+    words = "change settings of the protocols: num_frames=8 resize=128 c=10; records and tables mark the change"
+    add("--set", nargs="+", type=_setting, default=[], metavar="KEY=VALUE", help=words)
 
 
 def _add_machine(add: Any) -> None:
@@ -95,14 +95,14 @@ def _add_machine(add: Any) -> None:
 
 
 def _add_results(add: Any) -> None:
-    told = "folder for evaluations.jsonl and features (that of the run, or of the checkpoint)"
-    add("--output", type=Path, metavar="FOLDER", help=told)
-    told = "folder of stored features, which are used again (OUTPUT/features); delete it to free disk space"
-    add("--features", type=Path, metavar="FOLDER", help=told)
+    words = "folder for evaluations.jsonl and features (that of the run, or of the checkpoint)"
+    add("--output", type=Path, metavar="FOLDER", help=words)
+    words = "folder of stored features, which are used again (OUTPUT/features); delete it to free disk space"
+    add("--features", type=Path, metavar="FOLDER", help=words)
     add("--json", type=Path, metavar="FILE", help="write all records and the table to this file")
     add("--markdown", type=Path, metavar="FILE", help="write the table to this file")
-    told = "write pages with pictures: neighbours of queries, confusion of classes (OUTPUT/pages)"
-    add("--show", nargs="?", const="", metavar="FOLDER", help=told)
+    words = "write pages with pictures: neighbours of queries, confusion of classes (OUTPUT/pages)"
+    add("--show", nargs="?", const="", metavar="FOLDER", help=words)
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -104,14 +104,14 @@ def data_module(subject: Subject, options: argparse.Namespace) -> VideoDataModul
     Raises:
         VidsslError: there is no catalog, or no folder of videos.
     """
-    told = subject.config.data
-    of_run = told.get("catalog")
+    facts = subject.config.data
+    of_run = facts.get("catalog")
     catalog = options.data or of_run
     if catalog is None:
         raise VidsslError(f"{subject.name} is not in the folder of a run, so name its videos: --data CATALOG.")
     same = of_run is not None and Path(catalog).absolute() == Path(of_run).absolute()
-    root = options.root or (told.get("root") if same else None)
-    name = options.name or (told.get("name") if same else None)
+    root = options.root or (facts.get("root") if same else None)
+    name = options.name or (facts.get("name") if same else None)
     return VideoDataModule(
         str(catalog),
         root=None if root is None else str(root),

@@ -152,8 +152,8 @@ def _checkpoint_of(named: Path) -> Path:
 
 def _outside(options: argparse.Namespace) -> OutsideWeights:
     """What the command line says of networks whose files do not."""
-    told = {"pixel_mean": options.pixel_mean, "pixel_std": options.pixel_std, "seed": options.seed}
-    given = {key: value for key, value in told.items() if value is not None}
+    facts = {"pixel_mean": options.pixel_mean, "pixel_std": options.pixel_std, "seed": options.seed}
+    given = {key: value for key, value in facts.items() if value is not None}
     return OutsideWeights(backbone=options.backbone, options=options.backbone_options, **given)
 
 
@@ -181,10 +181,10 @@ def methods_of(loaded: Sequence[LoadedEncoder], configs: Sequence[RunConfig]) ->
     """
     methods = []
     for network, config in zip(loaded, configs, strict=True):
-        told = network.provenance
+        facts = network.provenance
         learned = learning_part({"model": config.model, "data": config.data, "trainer": config.trainer})
-        weights = {"model.backbone": told["backbone"], "model.backbone_options": canonical(told["backbone_options"])}
-        methods.append((told["objective"] or told["file"], learned | weights))
+        weights = {"model.backbone": facts["backbone"], "model.backbone_options": canonical(facts["backbone_options"])}
+        methods.append((facts["objective"] or facts["file"], learned | weights))
     return method_labels(methods)
 
 
@@ -199,15 +199,15 @@ def _before_training(subjects: Sequence[Subject], options: argparse.Namespace) -
     found: dict[str, Subject] = {}
     several = len({json.dumps(_network(subject), sort_keys=True) for subject in subjects}) > 1
     for subject in subjects:
-        told = subject.loaded.provenance
+        facts = subject.loaded.provenance
         seed = options.seed if options.seed is not None else subject.config.seed or 0
         network = OutsideWeights(
-            told["backbone"], told["backbone_options"], told["pixel_mean"], told["pixel_std"], seed
+            facts["backbone"], facts["backbone_options"], facts["pixel_mean"], facts["pixel_std"], seed
         )
         loaded = load_encoder(subject.config.initial_weights, network)
-        method = f"{UNTRAINED} {told['backbone']}" if several else UNTRAINED
+        method = f"{UNTRAINED} {facts['backbone']}" if several else UNTRAINED
         start = subject.config.initial_weights or f"seed {seed}"
-        before = Subject(f"{told['backbone']} {UNTRAINED}, {start}", method, subject.config, subject.folder, loaded)
+        before = Subject(f"{facts['backbone']} {UNTRAINED}, {start}", method, subject.config, subject.folder, loaded)
         found.setdefault(loaded.provenance["sha256"], before)
     return list(found.values())
 

@@ -72,9 +72,9 @@ class WantedSplits:
         return pairs
 
     def _one_set(self, catalog: Catalog, of_run: EvaluationClips | None) -> SplitPair:
-        told = [name for name in (self.gallery, self.query) if name]
-        if told:
-            return SplitPair(told[0], told[-1])
+        named = [name for name in (self.gallery, self.query) if name]
+        if named:
+            return SplitPair(named[0], named[-1])
         if of_run is not None and of_run.gallery_split == of_run.query_split and _has(catalog, of_run.query_split):
             return SplitPair(of_run.query_split, of_run.query_split)
         return SplitPair(ALL, ALL)

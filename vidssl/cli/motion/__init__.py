@@ -103,8 +103,8 @@ def motion_parser() -> argparse.ArgumentParser:
 
 def _settings_help() -> str:
     """The keys of the settings with what their docstring says and their defaults."""
-    told = (inspect.getdoc(MotionSettings) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
-    meanings = dict(re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", told, re.MULTILINE))
+    words = (inspect.getdoc(MotionSettings) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    meanings = dict(re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", words, re.MULTILINE))
     lines = []
     for setting in dataclasses.fields(MotionSettings):
         value = getattr(MotionSettings(), setting.name)
@@ -261,10 +261,10 @@ def summarise(store: MotionStore, catalog: Catalog, num_listed: int = 5) -> str:
     """Return what a stored file holds, in a few lines."""
     packed = store.header.get("packed")  # files of version 0.1 do not have it
     counts = store.estimator_counts()
-    told = ", ".join(f"{count:,} by {name}" for name, count in counts.items())
+    words = ", ".join(f"{count:,} by {name}" for name, count in counts.items())
     lines = [
         f"{store.file}: {size_text(store.file.stat().st_size)}",
-        f"  motion of  {sum(counts.values()):,} of {len(store):,} videos ({told})",
+        f"  motion of  {sum(counts.values()):,} of {len(store):,} videos ({words})",
     ]
     estimator, fallback = (store.header["settings"][key] for key in ("estimator", "fallback"))
     if estimator != fallback and fallback in counts:

@@ -64,9 +64,9 @@ def compare_estimators(
             watch(len(found) + len(reasons), len(reasons))
     if not found:
         raise VidsslError(f"None of the {len(paths)} videos has motion; the first, {paths[0]}: {reasons[paths[0]]}.")
-    told = f"{len(found):,} of {len(catalog):,} videos, evenly picked"
+    words = f"{len(found):,} of {len(catalog):,} videos, evenly picked"
     unread = f"; {len(reasons):,} more cannot be read" if reasons else ""
-    return "\n".join([f"compared on {told}{unread}", *_costs(list(found.values())), *_pairs(list(found.values()))])
+    return "\n".join([f"compared on {words}{unread}", *_costs(list(found.values())), *_pairs(list(found.values()))])
 
 
 def measure_video(path: str, settings: dict[str, MotionSettings]) -> Measured:

@@ -236,11 +236,11 @@ def _finish(job: PackJob, share: Share, motion: MotionSettings | None) -> int:
     """Write the catalog if all is packed, and tell."""
     missing = finish(job, None if motion is None else motion_writer(job, motion))
     if missing:
-        told = f"{missing:,} of {job.num_units:,} parts are not complete yet"
+        words = f"{missing:,} of {job.num_units:,} parts are not complete yet"
         if share.count > 1:
-            print(f"Share {share} is done; {told}. The last share to end writes the catalog.")
+            print(f"Share {share} is done; {words}. The last share to end writes the catalog.")
             return 0
-        raise VidsslError(f"{told}. Start the shares that ended early again; each goes on where it stopped.")
+        raise VidsslError(f"{words}. Start the shares that ended early again; each goes on where it stopped.")
     if not job.catalog_file.exists():
         print("Another process writes the catalog.")
         return 0

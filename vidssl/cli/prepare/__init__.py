@@ -105,8 +105,8 @@ def _add_listing_options(parser: argparse.ArgumentParser, kind: str) -> None:
         _add_shard_options(parser)
         return
     is_table = kind == "csv"
-    told = "folder the paths start from (default: the folder of the table)" if is_table else "folder of the videos"
-    add_folder("--videos", required=not is_table, help=told)
+    words = "folder the paths start from (default: the folder of the table)" if is_table else "folder of the videos"
+    add_folder("--videos", required=not is_table, help=words)
     if kind in ("ucf101", "hmdb51"):
         add_folder("--lists", required=True, help="folder of the official lists, splits 1 to 3")
     if kind == "kinetics":
@@ -117,16 +117,16 @@ def _add_listing_options(parser: argparse.ArgumentParser, kind: str) -> None:
             add_file(f"--{split}", help=f"JSON list of the {split} videos")
     patterns = {"class_folders": ("group",), "flat": ("label", "group")}
     for name in patterns.get(kind, ()):
-        told = f"regular expression that catches the {name} in the file name, by (?P<{name}>...) or its first bracket"
-        parser.add_argument(f"--{name}-pattern", metavar="REGEX", help=told)
+        words = f"regular expression that catches the {name} in the file name, by (?P<{name}>...) or its first bracket"
+        parser.add_argument(f"--{name}-pattern", metavar="REGEX", help=words)
     if is_table:
         add_file("--list-file", required=True, help="CSV with the columns path, label, group, split")
 
 
 def _add_shard_options(parser: argparse.ArgumentParser) -> None:
     add = partial(parser.add_argument, metavar="NAME")
-    told = "tar files: a path with *, ?, {000..012} or {train,val}, in quotes"
-    parser.add_argument("--videos", required=True, metavar="PATTERN", help=told)
+    words = "tar files: a path with *, ?, {000..012} or {train,val}, in quotes"
+    parser.add_argument("--videos", required=True, metavar="PATTERN", help=words)
     for name in ("label", "group", "split"):
         add(f"--{name}-key", default=name, help=f"key of the {name} in the JSON beside a video (%(default)s)")
     add("--label-ending", default="cls", help="member with the class where the JSON has none: cls or txt (%(default)s)")

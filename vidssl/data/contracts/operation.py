@@ -149,12 +149,12 @@ def check_device(operation: Operation) -> str:
         differences.append(np.abs(on_device.astype(np.int16) - clips).ravel())
     levels = np.concatenate(differences)
     mean, far = float(levels.mean()), float(np.mean(levels > DEVICE_FAR_LEVELS))
-    told = (
+    wording = (
         f"{mean:.2f} levels from the loader's on average, over {DEVICE_FAR_LEVELS} levels for {far:.2%} of the values"
     )
     if mean > DEVICE_MEAN_LEVELS or far > DEVICE_FAR_SHARE:
-        raise ContractError(f"the device's frames are {told}: device_steps must do what apply does")
-    return told
+        raise ContractError(f"the device's frames are {wording}: device_steps must do what apply does")
+    return wording
 
 
 def _done_on_device(clips: np.ndarray, drawn: list[Drawn]) -> np.ndarray:
@@ -163,7 +163,7 @@ def _done_on_device(clips: np.ndarray, drawn: list[Drawn]) -> np.ndarray:
 
     from vidssl.data.operations.colours import finish_view, pending_colours
 
-    colours = pending_colours([[[told]] for told in drawn], clips.shape[2])
+    colours = pending_colours([[[wording]] for wording in drawn], clips.shape[2])
     view = torch.from_numpy(clips.copy()).permute(0, 4, 1, 2, 3)
     with torch.no_grad():
         finish_view(view, colours)

@@ -54,9 +54,9 @@ def check_sizes(sampler: ClipSampler) -> str:
             raise ContractError(f"{name} must be a whole number, 1 or more, got {value!r}")
     if sampler.stride not in sampler.strides:
         raise ContractError(f"stride is {sampler.stride}, which is not among strides, {sampler.strides}")
-    for num_frames, told in sampler.shortcomings():
-        if not isinstance(told, str) or num_frames < 1:
-            raise ContractError(f"shortcomings must return (frames, text), got ({num_frames!r}, {told!r})")
+    for num_frames, wording in sampler.shortcomings():
+        if not isinstance(wording, str) or num_frames < 1:
+            raise ContractError(f"shortcomings must return (frames, text), got ({num_frames!r}, {wording!r})")
     strides = ", ".join(map(str, sampler.strides))
     motion = ", uses motion" if sampler.uses_motion else ""
     return f"{sampler.num_clips} clips of {sampler.num_frames} frames, stride {strides}{motion}"

@@ -79,8 +79,8 @@ def pending_colours(drawn: Sequence[Sequence[Sequence[Drawn]]], size: int) -> Pe
 
 def _steps(operations: Iterable[Drawn], size: int) -> list[tuple[Kind, list[float]]]:
     steps = []
-    for path, told in operations:
-        for function, values in class_of_operation(path).device_steps(size, **dict(told)):
+    for path, drawn in operations:
+        for function, values in class_of_operation(path).device_steps(size, **dict(drawn)):
             arguments = tuple((name, np.size(value) if np.ndim(value) else 0) for name, value in values.items())
             row = [float(number) for value in values.values() for number in np.ravel(value)]
             steps.append(((function, arguments), row))

@@ -49,7 +49,7 @@ class Processes:
         if self._group is None:
             return [value]
         values: list[Any] = [None] * world_size()
-        with _told():
+        with _reported():
             dist.all_gather_object(values, value, group=self._group)
         return values
 
@@ -58,25 +58,25 @@ class Processes:
         if self._group is None:
             return value
         values = [value]
-        with _told():
+        with _reported():
             dist.broadcast_object_list(values, src=0, group=self._group)
         return values[0]
 
     def send(self, rows: np.ndarray) -> None:
         """Send float32 rows to the first process."""
-        with _told():
+        with _reported():
             dist.send(torch.from_numpy(rows), dst=0, group=self._group)
 
     def receive(self, shape: tuple[int, ...], sender: int) -> np.ndarray:
         """Receive float32 rows from process `sender`."""
         rows = torch.empty(shape)
-        with _told():
+        with _reported():
             dist.recv(rows, src=sender, group=self._group)
         return rows.numpy()
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _reported() -> Iterator[None]:
     """Word the loss of a process, which has told itself what went wrong there."""
     try:
         yield

@@ -80,8 +80,8 @@ class FeatureRequest:
             clips = {key: clips[key] for key in ("num_frames", "stride", "crop_size")}
         views = None if self.augmented_views is None else asdict(self.augmented_views)
         changes = None if self.time_changes is None else asdict(self.time_changes)
-        told = {"split": self.split, "clips": clips, "keep": self.keep}
-        return told | {"augmented_views": views, "time_changes": changes}
+        facts = {"split": self.split, "clips": clips, "keep": self.keep}
+        return facts | {"augmented_views": views, "time_changes": changes}
 
 
 @dataclass(frozen=True)

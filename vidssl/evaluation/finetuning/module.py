@@ -18,7 +18,7 @@ from vidssl.data.training_history import TrainedSplit, training_history
 from vidssl.errors import VidsslError
 from vidssl.evaluation.features.encoder import load_encoder
 from vidssl.evaluation.finetuning.evaluation import FineTuningEvaluation
-from vidssl.evaluation.finetuning.recipe import FineTuningRecipe, augmentation_told
+from vidssl.evaluation.finetuning.recipe import FineTuningRecipe, described_augmentation
 from vidssl.evaluation.measuring import data_of
 from vidssl.evaluation.protocols.leakage import check_unseen
 from vidssl.evaluation.protocols.named import PROTOCOLS, get_protocol
@@ -185,7 +185,7 @@ class FineTuning(Objective):
             label_smoothing=self.label_smoothing,
             training_num_frames=data.sampler.num_frames,
             training_stride=data.sampler.stride,
-            **augmentation_told(data.augmentations[0]),
+            **described_augmentation(data.augmentations[0]),
         )
 
 
@@ -217,13 +217,13 @@ def _described_by_weights(spec: BackboneSpec) -> BackboneSpec:
             "model.backbone.weights: name the checkpoint to start from. To train from scratch, or for weights from "
             "elsewhere, name the network in model.backbone.name (vidssl list backbones)."
         )
-    told = load_encoder(spec.weights).provenance
+    facts = load_encoder(spec.weights).provenance
     return replace(
         spec,
-        name=told["backbone"],
-        options={key: value for key, value in told["backbone_options"].items() if key != "weights"},
-        pixel_mean=tuple(told["pixel_mean"]),
-        pixel_std=tuple(told["pixel_std"]),
+        name=facts["backbone"],
+        options={key: value for key, value in facts["backbone_options"].items() if key != "weights"},
+        pixel_mean=tuple(facts["pixel_mean"]),
+        pixel_std=tuple(facts["pixel_std"]),
     )
 
 

@@ -71,7 +71,7 @@ class FineTuningRecipe:
         raise VidsslError("Fine-tuning trains the network itself; it does not measure frozen features.")
 
 
-def augmentation_told(recipe: AugmentationRecipe) -> dict[str, Any]:
+def described_augmentation(recipe: AugmentationRecipe) -> dict[str, Any]:
     """Return what a `FineTuningRecipe` says about the augmentation of a view."""
     further = [
         f"{name} {probability:g}" for name in _FURTHER if (probability := getattr(recipe, f"{name}_probability")) > 0

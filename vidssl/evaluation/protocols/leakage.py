@@ -73,14 +73,14 @@ def check_unseen(
     if seen is None or len(seen) == 0:
         return
     exact = any(part.catalog_digest == catalog.digest for part in parts)
-    told_by = "" if exact else ", recognised by file name and number of frames or by the contents of the files,"
+    how_known = "" if exact else ", recognised by file name and number of frames or by the contents of the files,"
     copies = seen[_copies(parts, catalog, seen)]
     if exact and len(copies):
-        told_by = f", {len(copies):,} of them as copies under other names, such as {catalog.name(int(copies[0]))},"
+        how_known = f", {len(copies):,} of them as copies under other names, such as {catalog.name(int(copies[0]))},"
     named = ", ".join(catalog.name(int(row)) for row in seen[:NAMED_VIDEOS])
     more = ", ..." if len(seen) > NAMED_VIDEOS else ""
     raise VidsslError(
         f"{checkpoint} was trained on {len(seen):,} of the {len(rows):,} query videos ({named}{more})"
-        f"{told_by or ','} so the numbers would say nothing about new videos. Test on a split it has not seen, or, "
+        f"{how_known or ','} so the numbers would say nothing about new videos. Test on a split it has not seen, or, "
         f"where training without labels on the test videos is what you mean, {consent}; the record then counts them."
     )

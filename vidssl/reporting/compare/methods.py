@@ -136,8 +136,8 @@ def _unique_labels(methods: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str
             continue
         keys = sorted({key for rival in rivals for key in rival}, key=lambda key: (not key.startswith("model."), key))
         keys = [key for key in keys if len({canonical(rival.get(key)) for rival in rivals}) > 1]
-        told = [f"{short_key(key)} {plain_text(settings.get(key, NOT_SET))}" for key in keys[:NAMED_DIFFERENCES]]
-        labels.append(f"{objective} ({', '.join(told)})")
+        words = [f"{short_key(key)} {plain_text(settings.get(key, NOT_SET))}" for key in keys[:NAMED_DIFFERENCES]]
+        labels.append(f"{objective} ({', '.join(words)})")
     return [
         label if labels.count(label) == 1 else f"{label} #{labels[: place + 1].count(label)}"
         for place, label in enumerate(labels)

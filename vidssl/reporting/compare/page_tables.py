@@ -62,17 +62,17 @@ def settings_tables(comparison: Comparison) -> dict[str, Any]:
         return {}
     labels = [method.label for method in comparison.methods]
     base = labels.index(comparison.baseline) if comparison.baseline in labels else 0
-    told = {
+    stated = {
         key: [Setting(value, _setting_kind(value, values[base])) for value in values] for key, values in rows.items()
     }
-    important = [key for key in told if _importance(key) < len(IMPORTANT)]
+    important = [key for key in stated if _importance(key) < len(IMPORTANT)]
     # where nothing important differs, what differs is what the reader came for
-    first = sorted(important, key=_importance) or list(told)
-    others = {key: settings for key, settings in told.items() if key not in first}
+    first = sorted(important, key=_importance) or list(stated)
+    others = {key: settings for key, settings in stated.items() if key not in first}
     return {
         "methods": list(marked_names(comparison.methods).values()),
         "baseline": labels[base],
-        "first": {key: told[key] for key in first},
+        "first": {key: stated[key] for key in first},
         "others": others,
         "count": counted(len(others), "more setting"),
     }

@@ -170,7 +170,7 @@ def _cell(row: Row, heading: Heading, ends: tuple[float, float]) -> ResultCell |
     return ResultCell(
         mean=number(spread.mean, percent=percent),
         deviation="" if spread.deviation is None else number(spread.deviation, percent=percent),
-        seeds=_seeds_told(spread.values, percent=percent),
+        seeds=_seeds_in_words(spread.values, percent=percent),
         strip=strip(spread, ends),
         best=cell.best,
         against=cell.against,
@@ -178,7 +178,7 @@ def _cell(row: Row, heading: Heading, ends: tuple[float, float]) -> ResultCell |
     )
 
 
-def _seeds_told(values: Mapping[int | str, float], *, percent: bool) -> str:
+def _seeds_in_words(values: Mapping[int | str, float], *, percent: bool) -> str:
     """Every seed's value in words, for those who point at a cell."""
     return ", ".join(
         f"{f'seed {seed}' if isinstance(seed, int) else seed}: {number(value, percent=percent)}"

@@ -73,8 +73,8 @@ def _headings(methods: Sequence[Method], metrics: Sequence[str]) -> tuple[list[H
     shown = [column for column in wanted if repeats.get(column) not in wanted]
     shown.sort(key=_rank)
     missing = [column for column in sorted(known, key=_rank) if column not in wanted and column not in repeats]
-    told = {column.title: other.title for column, other in sorted(repeats.items(), key=lambda found: _rank(found[0]))}
-    left_out = {title: other for title, other in told.items() if title not in {column.title for column in shown}}
+    stated = {column.title: other.title for column, other in sorted(repeats.items(), key=lambda found: _rank(found[0]))}
+    left_out = {title: other for title, other in stated.items() if title not in {column.title for column in shown}}
     return [_heading(column, shown, runs) for column in shown], [column.title for column in missing], left_out
 
 
@@ -123,8 +123,8 @@ def _spreads(method: Method, columns: Sequence[Column]) -> dict[Column, Spread]:
         for run in method.runs:
             if (value := run.final(column)) is not None:
                 values[_seed(run)].append(value)
-        if (told := spread(values)) is not None:
-            found[column] = told
+        if (stated := spread(values)) is not None:
+            found[column] = stated
     return found
 
 
@@ -164,8 +164,8 @@ def _untrained_rows(methods: Sequence[Method], columns: Sequence[Column]) -> tup
             for _, run in members:
                 if (value := run.untrained(column)) is not None:
                     values[_seed(run)].append(value)
-            if (told := spread(values)) is not None:
-                cells[column] = Cell(told)
+            if (stated := spread(values)) is not None:
+                cells[column] = Cell(stated)
         rows.append(Row(labels[-1], cells))
     measured = [row for row in rows if row.cells]
     return measured, _notes_on_starts(labels, list(starts.values())) if len(measured) > 1 else []
@@ -181,8 +181,8 @@ def _notes_on_starts(labels: Sequence[str], starts: Sequence[Sequence[tuple[str,
     keys = sorted(
         key for key in {key for each in flat for key in each} if len({canonical(f.get(key)) for f in flat}) > 1
     )
-    told = "; ".join(f"{key} {' | '.join(plain_text(each.get(key, NOT_SET)) for each in flat)}" for key in keys)
-    return [f"Methods start from {len(starts)} networks ({whose}), which differ in {told}."]
+    stated = "; ".join(f"{key} {' | '.join(plain_text(each.get(key, NOT_SET)) for each in flat)}" for key in keys)
+    return [f"Methods start from {len(starts)} networks ({whose}), which differ in {stated}."]
 
 
 def _backbone(run: Run) -> Mapping[str, Any]:
@@ -192,11 +192,11 @@ def _backbone(run: Run) -> Mapping[str, Any]:
 
 
 def _costs(method: Method) -> dict[str, float | None]:
-    told: dict[str, float | None] = {}
+    stated: dict[str, float | None] = {}
     for key in (*COSTS, *SIZES):
         values = [run.facts[key] for run in method.runs if run.facts.get(key) is not None]
-        told[key] = statistics.fmean(values) if values else None
-    return told
+        stated[key] = statistics.fmean(values) if values else None
+    return stated
 
 
 # --- notes ---
@@ -209,9 +209,9 @@ def _notes_on_conditions(headings: Sequence[Heading]) -> list[str]:
         groups[(heading.column.data, heading.column.protocol)][heading.column.digest] = heading
     for (data, protocol), found in groups.items():
         if len(found) > 1:
-            told = conditions_differences([heading.conditions for heading in found.values()])
+            stated = conditions_differences([heading.conditions for heading in found.values()])
             marks = ", ".join(heading.mark or "-" for heading in found.values())
-            listed = "; ".join(f"{key}: {' | '.join(values)}" for key, values in told.items())
+            listed = "; ".join(f"{key}: {' | '.join(values)}" for key, values in stated.items())
             notes.append(
                 f"{data}/{protocol} was measured in different ways, hence columns of their own ({marks}): {listed}."
             )

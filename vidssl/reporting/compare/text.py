@@ -92,7 +92,7 @@ def _print_tables(
         for row in rows:
             label = f"[italic]{escape(row.label)}[/]" if row.method is None else escape(row.label)
             cells = [text(row, heading) for heading in part]
-            marked = (f"[bold]{escape(told)}[/]" if bold else escape(told) for told, bold in cells)
+            marked = (f"[bold]{escape(words)}[/]" if bold else escape(words) for words, bold in cells)
             table.add_row(label, seeds_of(row, headings), *marked)
         console.print(table)
 

@@ -119,8 +119,8 @@ def legend(comparison: Comparison) -> list[str]:
         + " and standard deviation (n − 1) over seeds, at the end of training; the best mean is bold."
     ]
     compared = [cell.against for row in comparison.rows for cell in row.cells.values() if cell.against is not None]
-    fewest = min((told.n for told in compared), default=0)
-    most = max((told.n for told in compared), default=0)
+    fewest = min((against.n for against in compared), default=0)
+    most = max((against.n for against in compared), default=0)
     if most == 1:
         lines.append(f"Differences from {comparison.baseline} come from a single shared seed: they may be chance.")
     elif 1 < most < FEWEST_FOR_INTERVAL:

@@ -24,8 +24,8 @@ def print_header(
     console = console or Console(highlight=False)
     continued = f", continued from {continued_from}" if continued_from else ""
     console.print(f"[bold]Run folder: {escape(str(run_dir) + continued)}[/]", soft_wrap=True)
-    for what, told in _lines(facts).items():
-        console.print(f"  {what:<8} {escape(told)}", soft_wrap=True)
+    for what, words in _lines(facts).items():
+        console.print(f"  {what:<8} {escape(words)}", soft_wrap=True)
 
 
 def _lines(facts: Mapping[str, Any]) -> dict[str, str]:
@@ -53,13 +53,13 @@ def _devices(facts: Mapping[str, Any]) -> str:
 def _length(facts: Mapping[str, Any]) -> str:
     """Say for how long, such as ``20 epochs of 25 steps, at most 400 steps``."""
     epochs, steps, per_epoch = facts["max_epochs"], facts["max_steps"], facts["steps_per_epoch"]
-    told = []
+    words = []
     if epochs not in (None, -1):
         of_steps = "" if per_epoch is None else f" of {per_epoch:,} steps"
-        told.append(f"{epochs:,} epoch{'s' * (epochs > 1)}{of_steps}")
+        words.append(f"{epochs:,} epoch{'s' * (epochs > 1)}{of_steps}")
     if steps not in (None, -1):
-        told.append(f"{'at most ' * bool(told)}{steps:,} steps")
-    return ", ".join(told)
+        words.append(f"{'at most ' * bool(words)}{steps:,} steps")
+    return ", ".join(words)
 
 
 def count_text(count: int | None) -> str:

@@ -58,12 +58,12 @@ class Standing:
     @property
     def values(self) -> list[str]:
         """Loss, accuracy, speed and last evaluation, as far as they are known."""
-        told = [] if self.loss is None else [f"loss {self.loss:.3f}"]
+        wording = [] if self.loss is None else [f"loss {self.loss:.3f}"]
         if self.accuracy is not None:
-            told.append(f"{self.accuracy[0]} {percent(self.accuracy[1])} %")
+            wording.append(f"{self.accuracy[0]} {percent(self.accuracy[1])} %")
         if self.videos_per_second is not None:
-            told.append(f"{self.videos_per_second:,.0f} videos/s")
-        return [*told, self.evaluation] if self.evaluation else told
+            wording.append(f"{self.videos_per_second:,.0f} videos/s")
+        return [*wording, self.evaluation] if self.evaluation else wording
 
     @property
     def left(self) -> str:
@@ -117,7 +117,7 @@ class Meter:
         logged, step = _logged(trainer), steps_done(trainer)
         done, seconds = step - self._first_step, sum(seconds for _, seconds in self._paces)
         passed = time.monotonic() - self._started
-        accuracies = [(told, float(logged[name])) for name, told in ACCURACIES.items() if name in logged]
+        accuracies = [(wording, float(logged[name])) for name, wording in ACCURACIES.items() if name in logged]
         return Standing(
             epoch=self._epoch,
             epochs=None if trainer.max_epochs in (None, -1) else trainer.max_epochs,
@@ -155,8 +155,8 @@ def last_evaluation(run_dir: str | Path) -> str:
     if not records:
         return ""
     newest = [record for record in records if record.get("step") == records[-1].get("step")]
-    told = {_protocol(record, newest): _headline(record["metrics"]) for record in newest}
-    return ", ".join(f"{name} {percent(value)} %" for name, value in told.items() if value is not None)
+    wording = {_protocol(record, newest): _headline(record["metrics"]) for record in newest}
+    return ", ".join(f"{name} {percent(value)} %" for name, value in wording.items() if value is not None)
 
 
 def _protocol(record: Mapping[str, Any], newest: Sequence[Mapping[str, Any]]) -> str:

@@ -6,4 +6,4 @@ training with the same configuration and seed.
 
 from vidssl.reporting.contact_sheet.page import Page as Page
 from vidssl.reporting.contact_sheet.sheet import contact_sheet as contact_sheet
-from vidssl.reporting.contact_sheet.views import told_plan as told_plan
+from vidssl.reporting.contact_sheet.views import plan_in_words as plan_in_words

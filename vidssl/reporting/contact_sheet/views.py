@@ -24,12 +24,12 @@ def draw_frame(page: Page, view: int, axis: Axes) -> None:
     middle = len(frames) // 2
     height, width = frames.shape[1:3]
     axis.imshow(page.shown(frames[middle]), extent=(0, width, height, 0))
-    told = [f"{name_of(page, view)}: frame {page.views.indices[view][middle]}"]
+    wording = [f"{name_of(page, view)}: frame {page.views.indices[view][middle]}"]
     if motion is not None:
-        told.append(_draw_motion(axis, page, view, motion))
+        wording.append(_draw_motion(axis, page, view, motion))
     top, left, crop_height, crop_width = plan.frames[min(middle, len(plan.frames) - 1)].crop
     axis.add_patch(Rectangle((left, top), crop_width, crop_height, fill=False, ec=colour_of(view), lw=3))
-    axis.set_title("\n".join(told), fontsize=8.5, loc="left", color=colour_of(view))
+    axis.set_title("\n".join(wording), fontsize=8.5, loc="left", color=colour_of(view))
     axis.set_xlim(0, width)
     axis.set_ylim(height, 0)
     axis.set_anchor("NW")
@@ -60,11 +60,11 @@ def _draw_motion(axis: Axes, page: Page, view: int, motion: VideoMotion) -> str:
     down, across = height / REGION_GRID, width / REGION_GRID
     box = (region.left * across, region.top * down), region.width * across, region.height * down
     axis.add_patch(Rectangle(*box, fill=False, ec="white", ls="--", lw=1.8))
-    told = f"S-motion up to {greatest:.2g} {MOTION_UNIT}"
-    return f"{told}\n{_told_coverage(plan, region, rule)}" if len(plan.frames) == 1 else told
+    wording = f"S-motion up to {greatest:.2g} {MOTION_UNIT}"
+    return f"{wording}\n{_coverage_in_words(plan, region, rule)}" if len(plan.frames) == 1 else wording
 
 
-def _told_coverage(plan: Plan, region: Region, rule: MotionCrop | None) -> str:
+def _coverage_in_words(plan: Plan, region: Region, rule: MotionCrop | None) -> str:
     height, width = plan.source_size
     top, left, crop_height, crop_width = plan.frames[0].crop
     down, across = REGION_GRID / height, REGION_GRID / width
@@ -86,9 +86,11 @@ def draw_view(page: Page, view: int, axis: Axes, room: tuple[float, float]) -> N
     axis.imshow(tiled(clip, room))
     axis.set_axis_off()
     axis.set_anchor("NW")
-    told = told_plan(page.views.plans[view].frames[0])
+    wording = plan_in_words(page.views.plans[view].frames[0])
     size = f"{clip.shape[2]} x {clip.shape[1]} pixels"
-    axis.set_title(f"{name_of(page, view)}, augmented, {size}\n{told}", fontsize=8, loc="left", color=colour_of(view))
+    axis.set_title(
+        f"{name_of(page, view)}, augmented, {size}\n{wording}", fontsize=8, loc="left", color=colour_of(view)
+    )
 
 
 def tiled(clip: np.ndarray, room: tuple[float, float]) -> np.ndarray:
@@ -112,16 +114,16 @@ def tiled(clip: np.ndarray, room: tuple[float, float]) -> np.ndarray:
     return np.concatenate([np.concatenate(list(row), axis=1) for row in cells])
 
 
-def told_plan(plan: FramePlan) -> str:
+def plan_in_words(plan: FramePlan) -> str:
     """Return what happens to a frame beside the crop, in words."""
-    told = ["flipped"] if plan.flip else []
+    wording = ["flipped"] if plan.flip else []
     for name, drawn in plan.drawn().items():
-        told += _told_operation(name, drawn)
-    lines = [", ".join(told[first : first + 3]) for first in range(0, len(told), 3)]
+        wording += _operation_in_words(name, drawn)
+    lines = [", ".join(wording[first : first + 3]) for first in range(0, len(wording), 3)]
     return ",\n".join(lines) or "no change but the crop"
 
 
-def _told_operation(name: str, drawn: dict[str, Any]) -> list[str]:
+def _operation_in_words(name: str, drawn: dict[str, Any]) -> list[str]:
     if name == "Jitter":
         return [f"{what} {factor:+.2f}" if what == "hue" else f"{what} x{factor:.2f}" for what, factor in drawn.items()]
     if name == "Blur":

@@ -24,7 +24,7 @@ class Card:
         path: of the video.
         kind: "asked" is the query, "same" a neighbour of its class, "other" one of another class.
         class_name: its class.
-        told: what is said below.
+        words: what is said below.
         right: of a query, whether it was given its class; None of a neighbour.
     """
 
@@ -32,7 +32,7 @@ class Card:
     path: str
     kind: str
     class_name: str
-    told: str
+    words: str
     right: bool | None = None
 
     @property
@@ -66,12 +66,12 @@ class ShownNeighbours:
     """What the section shows.
 
     Attributes:
-        told: what the reader sees, in words.
+        words: what the reader sees, in words.
         queries: those that are shown, by class.
         columns: videos of a query and its neighbours.
     """
 
-    told: str
+    words: str
     queries: list[Query]
     columns: int
 
@@ -88,7 +88,7 @@ def shown_neighbours(findings: Findings) -> ShownNeighbours | None:
         return None
     places = findings.spread(QUERIES_SHOWN)
     total = len(findings.right)
-    told = (
+    words = (
         f"{len(places):,} of {total:,} queries, equally many of every class, wrong and right ones in turn. Of all "
         f"{total:,}, {percent(findings.right.mean())} % {findings.rightness}. The first video, in the bold frame, is "
         "the query. Its nearest neighbours in the gallery follow with their distances "
@@ -96,7 +96,7 @@ def shown_neighbours(findings: Findings) -> ShownNeighbours | None:
         "A ✓ and a line mark the class of the query, a ✗ and a dashed line another class."
     )
     queries = [_query(findings, neighbours, place) for place in places.tolist()]
-    return ShownNeighbours(told, queries, columns=1 + min(NEIGHBOURS_SHOWN, neighbours.places.shape[1]))
+    return ShownNeighbours(words, queries, columns=1 + min(NEIGHBOURS_SHOWN, neighbours.places.shape[1]))
 
 
 def distance_of(measured: Measured) -> str:
@@ -109,11 +109,11 @@ def _query(findings: Findings, neighbours: Neighbours, place: int) -> Query:
     label, given = int(measured.query.labels[place]), int(findings.predicted[place])
     right, class_name = label == given, measured.catalog.classes[label]
     if measured.outcome.predicted is not None:
-        told = f"given {measured.catalog.classes[given]}"
+        words = f"given {measured.catalog.classes[given]}"
     else:
-        told = "nearest is right" if right else "nearest is wrong"
+        words = "nearest is right" if right else "nearest is wrong"
     row = int(measured.query.index[place])
-    asked = Card(row, measured.catalog.name(row), "asked", class_name, told, right)
+    asked = Card(row, measured.catalog.name(row), "asked", class_name, words, right)
     return Query(class_name, "right" if right else "wrong", [asked, *_found(measured, neighbours, place, label)])
 
 

@@ -62,7 +62,7 @@ def test_each_method_that_was_measured_has_a_chart_with_the_last_value_of_every_
         ("linear", across(0.5)),
     ]
     assert shuffled.marks[0].ends == (across(0.55), across(0.65))
-    assert shuffled.marks[0].told == "cvrl-0, nearest: 60.0, 95 % interval over videos 55.0 to 65.0"
+    assert shuffled.marks[0].words == "cvrl-0, nearest: 60.0, 95 % interval over videos 55.0 to 65.0"
     assert len({mark.y for mark in shuffled.marks}) == 4
     assert chart.guides == [("nearest", across(0.7)), ("linear", across(0.8))]
 

@@ -28,7 +28,7 @@ class TimeMark:
     x: str
     y: str
     ends: tuple[str, str] | None
-    told: str
+    words: str
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ def _marks(method: Method, column: Column, kind: str, y: int) -> Iterator[TimeMa
     for place, run in enumerate(runs):
         value, ends = run.final(column), run.intervals.get(column)
         assert value is not None  # runs without it were left out
-        told = f"{run.name}, {kind}: {percent(value)}"
+        words = f"{run.name}, {kind}: {percent(value)}"
         if ends is not None:
-            told += f", 95 % interval over videos {percent(ends[0])} to {percent(ends[1])}"
+            words += f", 95 % interval over videos {percent(ends[0])} to {percent(ends[1])}"
         offset = RUN * (place - (len(runs) - 1) / 2)
-        yield TimeMark(kind, _across(value), f"{y + offset:.1f}", _span(ends), told)
+        yield TimeMark(kind, _across(value), f"{y + offset:.1f}", _span(ends), words)
 
 
 def _span(ends: Sequence[float] | None) -> tuple[str, str] | None:
