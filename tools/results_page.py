@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from vidssl.evaluation.protocols.records import RECORDS_FILE, read_records
+from vidssl.reporting.compare.statistics import spread
+from vidssl.reporting.compare.wording import spread_text
 from vidssl.reporting.method_colours import UNTRAINED_ON_LIGHT, colour_on_light
-from vidssl.reporting.percent import percent
 from vidssl.runs.run_file import COMPLETED, read_run
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -123,9 +124,9 @@ def data_section(rows: Sequence[Row]) -> Iterator[str]:
     yield f"| method | seeds | steps | {' | '.join(TITLES.values())} | weights |"
     yield f"|---|---|---|{'---|' * len(TITLES)}---|"
     starts = [before_training(rows, name) for name in METRICS]
-    yield f"| untrained network | | 0 | {' | '.join(map(spread, starts))} | |"
+    yield f"| untrained network | | 0 | {' | '.join(map(in_one_piece, starts))} | |"
     for row in rows:
-        cells = " | ".join(spread(row.values(protocol, place=-1)) for protocol in METRICS)
+        cells = " | ".join(in_one_piece(row.values(protocol, place=-1)) for protocol in METRICS)
         name = row.method.lower()
         steps = ", ".join(map(str, row.facts("steps")))
         weights = f"`{name}_small_{data}`" if data == "synthetic" else ""
@@ -181,14 +182,10 @@ def paper_section(papers: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"| {told} | {row['accuracy']:.1f} ({row['source']}) | not run by us | `{row['configuration']}` |"
 
 
-def spread(values: Sequence[float]) -> str:
-    """Return mean and standard deviation in %, in one piece that is not broken into lines."""
-    if not values:
-        return ""
-    mean = percent(statistics.fmean(values))
-    return (
-        mean if len(values) == 1 else f"{mean}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{percent(statistics.stdev(values))}"
-    )
+def in_one_piece(values: Sequence[float]) -> str:
+    """Return mean and standard deviation in %, which a browser does not break into lines."""
+    found = spread({seed: [value] for seed, value in enumerate(values)})
+    return "" if found is None else spread_text(found, percent=True).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 # --- the curves ---
