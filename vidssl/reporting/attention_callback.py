@@ -56,8 +56,9 @@ class MotionAttention(Callback):
         assert isinstance(pl_module, Objective)  # vidssl trains nothing else
         with isolate_rng(), torch.inference_mode(False):
             metrics = self._measure(trainer, pl_module)
+        step = max(steps_done(trainer) - 1, 0)  # as Lightning logs evaluations: steps are counted from 0
         for run_logger in trainer.loggers:
-            run_logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=steps_done(trainer))
+            run_logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step=step)
 
     def _measure(self, trainer: Trainer, objective: Objective) -> dict[str, float]:
         if self._looked_at is None:

@@ -151,8 +151,8 @@
     panel.tip = panel.cursor = null;
   }
 
-  for (const node of document.querySelectorAll(".panel")) {
-    const panel = { select: node.querySelector("select"), chart: node.querySelector(".chart") };
+  for (const chart of document.querySelectorAll(".chart")) {
+    const panel = { select: chart.closest(".panel").querySelector("select"), chart };
     panels.push(panel);
     panel.select.addEventListener("change", () => draw(panel));
     panel.chart.addEventListener("pointermove", (event) => point(panel, event));
