@@ -14,8 +14,8 @@ from vidssl.reporting.percent import percent
 PROTOCOL = "attention"
 ON_MOTION, ELSEWHERE = "motion_share", "elsewhere_share"
 EVEN = 0.25  # of attention that is spread evenly lies on the quarter of the cells that move most
-WIDTH, LEFT, RIGHT = 640, 12, 110  # pixels: of the chart, beside the scale, of the numbers
-TOP, ROW, LANE = 8, 44, 7  # pixels: above the first row, between rows, from a row to a kind
+WIDTH, LEFT, RIGHT = 420, 12, 100  # pixels: of the chart, beside the scale, of the numbers
+TOP, ROW, LANE = 0, 50, 8  # pixels: above the first row, between rows, from a row to a kind
 TICK = 0.25
 
 
@@ -52,7 +52,7 @@ def attention_charts(comparison: Comparison) -> dict[str, Any]:
         }
         for heading in headings.values()
     }
-    ticks = [(_across(TICK * place, end), percent(TICK * place)) for place in range(round(end / TICK) + 1)]
+    ticks = [(_across(TICK * place, end), f"{100 * TICK * place:.0f}") for place in range(round(end / TICK) + 1)]
     geometry = {"width": WIDTH, "left": LEFT, "right": RIGHT, "even": _across(EVEN, end)}
     return {"charts": charts, "ticks": ticks, **geometry} if charts else {}
 

@@ -15,7 +15,7 @@ from vidssl.reporting.compare.runs import Column
 from vidssl.reporting.percent import percent
 
 KINDS = ("nearest", "linear")
-WIDTH, LEFT, RIGHT = 440, 108, 96  # pixels: of the chart, of the names of changes, of the numbers
+WIDTH, LEFT, RIGHT = 400, 98, 92  # pixels: of the chart, of the names of changes, of the numbers
 TOP, ROW, LANE, RUN = 8, 36, 7, 3  # pixels: above the first row, between rows, from a row to a kind, between runs
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
