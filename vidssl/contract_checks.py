@@ -36,7 +36,7 @@ class CheckResult:
 
 
 def run_check(check: str, function: Callable[[], str]) -> CheckResult:
-    """Run a check; whatever the plug-in raises is a failed check.
+    """Run a check; any exception of the plug-in is a failed check.
 
     Args:
         check: its name.

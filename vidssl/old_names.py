@@ -1,4 +1,4 @@
-"""Modules under the names that they had before: configurations and plug-ins of then still find them.
+"""Earlier names of modules, so that old configurations and plug-ins still find them.
 
 A module that is imported by its old name is the module under its new one, with a warning that tells the new name.
 """

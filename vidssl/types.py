@@ -1,4 +1,4 @@
-"""What travels between the stages, with shapes and units on every field."""
+"""The data that packages exchange, with shapes and units of every field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``vidssl export``: the bare backbone of a run as one safetensors file that says where it comes from."""
+"""``vidssl export``: writes the backbone of a run as one safetensors file, with its provenance."""
 
 from __future__ import annotations
 

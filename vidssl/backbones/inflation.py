@@ -36,7 +36,7 @@ class Inflated:
 
 
 def image_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
-    """Return the names and shapes of the 2D network that `backbone` can be inflated from; empty where none can be."""
+    """Return the names and shapes of the 2D network that `backbone` can be inflated from; empty if there is none."""
     shapes = {}
     for name, tensor in backbone.state_dict().items():
         image_name = backbone.image_name(name)

@@ -1,4 +1,4 @@
-"""What a data set holds: videos listed, probed once, and kept in one memory-mapped file, the catalog."""
+"""Catalogs of data sets: videos are listed, probed once, and kept in one memory-mapped file."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Which videos there are: one file, mapped into memory, that any number of loader workers share.
+"""The catalog: one file that lists the videos, mapped into memory and shared by any number of loader workers.
 
 The file is a safetensors container: every column is a flat array, a column of strings is one block of UTF-8
 bytes and one array of offsets, and a little JSON stands in its header. Nothing in it is executed when it is
@@ -171,11 +171,11 @@ class Catalog:
         return "content" in self._arrays
 
     def place(self, index: int) -> str:
-        """Return where the bytes of video `index` lie, as `read_frames` takes it: a path, or a range inside a shard."""
+        """Return where the bytes of video `index` are, as `read_frames` takes it: a path, or a range inside a shard."""
         return self[index].place(self.root)
 
     def unchanged(self, video: VideoRow) -> str:
-        """Return where a video lies (see `place`), if its file is still the one that was prepared.
+        """Return where a video is (see `place`), if its file is still the one that was prepared.
 
         A file that is not there is left to whoever opens it.
 

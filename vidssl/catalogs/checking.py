@@ -1,4 +1,4 @@
-"""Whether the videos of a catalog are still those that were prepared, each looked at."""
+"""Checks whether the videos of a catalog are still those that were prepared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _THREADS = 16  # they wait for a disk or a network
 
 
 def changed_videos(catalog: Catalog, watch: Callable[[int, int], None] = lambda done, bad: None) -> dict[str, str]:
-    """Look at the file of every video: its size, and what is in three parts of it.
+    """Compare the file of every video: its size, and the contents of three parts of it.
 
     Args:
         catalog: the videos; of one of version 0.1 it is only said which are not there.

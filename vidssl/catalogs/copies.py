@@ -1,4 +1,4 @@
-"""Which videos of a catalog are there more than once, under whatever names."""
+"""Copies: videos that a catalog contains more than once, under any names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shared_by_splits(catalog: Catalog, groups: list[list[int]]) -> Iterator[tupl
 
 
 def copies_in_words(catalog: Catalog, named: int = 3) -> list[str]:
-    """Report copies, above all those in two splits; nothing where there are none."""
+    """Report copies, first of all those in two splits; empty if there are none."""
     groups = copies(catalog)
     if not groups:
         return []

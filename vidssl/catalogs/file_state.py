@@ -1,4 +1,4 @@
-"""Whether a file is still the one that was prepared: its size, its time of change and a hash of parts of it."""
+"""Checks whether a file is still the one that was prepared, by size, time of change and a hash of parts of it."""
 
 from __future__ import annotations
 

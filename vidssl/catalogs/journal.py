@@ -1,4 +1,4 @@
-"""What has been probed so far, on disk, so that a run that was killed goes on where it stopped."""
+"""A journal of probed videos on disk, so that an interrupted preparation continues where it stopped."""
 
 from __future__ import annotations
 

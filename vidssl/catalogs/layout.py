@@ -1,4 +1,4 @@
-"""What a catalog file holds: its columns, and what is known of one video."""
+"""The columns of a catalog file, and the row of one video."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMN_DTYPES = {
 FILE_COLUMNS = ("num_bytes", "changed_ns", "content")
 """Columns of 64-bit integers that catalogs of version 0.1 do not have."""
 SHARD_COLUMNS = {"shard": np.int32, "offset": np.int64}
-"""Columns of catalogs whose videos lie in larger files: number of that file, and where in it the video begins."""
+"""Columns of catalogs whose videos are inside larger files: number of that file, and where in it the video begins."""
 SHARD_NAMES = "shard_name"
 """The column of strings with those files, relative to the root."""
 SOURCE_COLUMN = "source_content"
@@ -102,5 +102,5 @@ class VideoRow:
         return FileState(self.num_bytes, self.changed_ns, self.content)
 
     def place(self, root: str | os.PathLike[str]) -> str:
-        """Return where its bytes lie, as `vidssl.video.places` writes it."""
+        """Return where its bytes are, as `vidssl.video.places` writes it."""
         return place_of(root, self.path, self.shard, self.offset, self.num_bytes)

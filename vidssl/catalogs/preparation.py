@@ -1,4 +1,4 @@
-"""From listed videos to a catalog: probe each one, keep what decodes, report what does not and why."""
+"""From listed videos to a catalog: probes each video, keeps those that decode, and reports the others with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probe videos: what each of them holds, whatever state its file is in."""
+"""Probes videos: frames, size and length of each, even if its file is damaged."""
 
 from __future__ import annotations
 

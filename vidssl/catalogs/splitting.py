@@ -1,4 +1,4 @@
-"""Splits for videos that come without: a share of the videos of each class, whole groups, or groups by name."""
+"""Splits for catalogs without splits: a share of the videos of each class, whole groups, or groups by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a catalog holds, in a few lines for people."""
+"""A summary of a catalog in a few lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing a catalog, once it is known what it holds."""
+"""Writes a catalog file."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _check(
 
 
 def _shards(rows: Sequence[VideoRow]) -> dict[str, np.ndarray]:
-    """Return the columns that say in which larger file a video lies, and where; none where all have their own."""
+    """Return the columns with the shard of each video, and its place there; empty if all have files of their own."""
     names = sorted({row.shard for row in rows})
     if not any(names):
         return {}

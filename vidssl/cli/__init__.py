@@ -1,4 +1,4 @@
-"""The command line: one verb, one file. Nothing below this package knows it."""
+"""The command line, one file per verb. No other package imports this one."""
 
 import argparse
 import re
@@ -8,10 +8,10 @@ from vidssl.errors import nearest
 
 
 class VerbParser(argparse.ArgumentParser):
-    """A parser of a verb's own options that knows what was meant by a misspelt one."""
+    """A parser of a verb's own options that suggests the nearest option for a misspelled one."""
 
     def error(self, message: str) -> NoReturn:
-        """End with the message, the nearest choice or option behind it."""
+        """End with the message and the nearest choice or option."""
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
         if choice:

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in a sentence, instead of what the parser tried."""
+"""Errors of a configuration in one sentence, instead of everything that the parser tried."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def _class_in(message: str) -> type | None:
 
 
 def _place(message: str) -> str:
-    """The key in the configuration, and the class that stands there: ``model (CVRL)``."""
+    """The key in the configuration, with the class named there: ``model (CVRL)``."""
     top = re.match(r'Parser key "([^"]+)"', message)
     kind = _class_in(message)
     return " ".join(([top[1]] if top else []) + ([f"({kind.__name__})"] if kind else []))

@@ -1,4 +1,4 @@
-"""Parsers of configurations: what every verb's has in common, and the one for the keys below ``data`` alone."""
+"""Parsers of configurations: the common part of all verbs, and the parser for the keys below ``data``."""
 
 from __future__ import annotations
 

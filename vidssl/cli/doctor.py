@@ -1,4 +1,4 @@
-"""The verb ``vidssl doctor``: what this machine has of what vidssl uses, in a screen. It needs neither GPU nor data."""
+"""The verb ``vidssl doctor``: reports what this machine has on one screen. It needs neither a GPU nor data."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def default_flags(args: Sequence[str], groups: Collection[str] | None = None) ->
 
 
 def _class_called(name: str) -> Any:
-    """Return the class that a name or a path stands for; None where there is none, which the parser reports."""
+    """Return the class of a name or a path; None if there is no such class, which the parser reports."""
     if name in OBJECTIVES.names():
         return OBJECTIVES.get(name)
     module, _, attribute = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""The verb ``vidssl split``: training and test videos for a catalog that has none."""
+"""The verb ``vidssl split``: adds training and test splits to a catalog."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ REGION_GRID = 7
 
 
 def draw_crop(recipe: AugmentationRecipe, rng: np.random.Generator, height: int, width: int) -> Crop:
-    """Draw a crop as torchvision's RandomResizedCrop does, with its central crop where none fits."""
+    """Draw a crop as torchvision's RandomResizedCrop does, with its central crop if no crop fits."""
     size = _draw_size(recipe, rng, height, width)
     if size is None:
         crop_height = max(1, min(height, round(width / recipe.crop_aspect[0])))

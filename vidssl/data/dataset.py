@@ -232,7 +232,7 @@ def _users_of_motion(sampler: ClipSampler, recipes: Sequence[AugmentationRecipe]
 
 
 def collate(samples: Sequence[ClipSample] | ClipBatch) -> ClipBatch:
-    """Stack samples into a batch; what is a batch already stays as it is."""
+    """Stack samples into a batch; a batch is returned unchanged."""
     if isinstance(samples, ClipBatch):
         return samples
     num_views = len(samples[0].clips)

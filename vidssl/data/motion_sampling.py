@@ -74,7 +74,7 @@ class MotionSampler(ClipSampler):
 
     @property
     def uses_motion(self) -> bool:
-        """Whether motion changes what is drawn."""
+        """Whether the draws depend on motion."""
         return self.probability > 0
 
     def shortcomings(self) -> list[tuple[int, str]]:

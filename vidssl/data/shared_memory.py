@@ -14,7 +14,7 @@ SHARED_MEMORY = Path("/dev/shm")
 def check_shared_memory(
     video_bytes: int, batch_size: int, batch_size_key: str, num_workers: int, num_processes: int
 ) -> None:
-    """Compare what the workers of a machine will hold in shared memory with what is free.
+    """Compare the shared memory that the workers of a machine will need with the free shared memory.
 
     Args:
         video_bytes: of all views of a video.

@@ -107,7 +107,7 @@ def list_name(digest: str) -> str:
 
 
 def _find_list(digest: str, checkpoint: Path | None) -> VideoList | None:
-    """Read a list that lies beside a checkpoint, or beside what it is a link to; None where it does not."""
+    """Read the list in the folder of a checkpoint, or of the file that it links to; None if there is no list."""
     if checkpoint is None:
         return None
     folders = dict.fromkeys((checkpoint.absolute().parent, checkpoint.resolve().parent))

@@ -63,7 +63,7 @@ class Background:
             raise VidsslError(mistake)
 
     def give_up(self) -> None:
-        """End what is being measured; its numbers are lost, and the log says so."""
+        """End the current measurement; its numbers are lost, and this is logged."""
         if self._running is None:
             return
         self._running.stop()

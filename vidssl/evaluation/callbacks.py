@@ -163,7 +163,7 @@ class FrozenFeatureEvaluation(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep what is measured of a batch; features of clips changed in time are computed here, from its frames."""
+        """Keep the features of a batch; those of clips changed in time are computed here, from its frames."""
         if not self._parts:
             return
         loader = self._loaders[dataloader_idx]
@@ -210,7 +210,7 @@ class FrozenFeatureEvaluation(Callback):
         self._background.log_if_done(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Wait for what is still measured in the background."""
+        """Wait for the measurement in the background."""
         if self.in_background and self._processes is not None:
             self._background.finish(trainer, self._processes)
 
@@ -221,7 +221,7 @@ class FrozenFeatureEvaluation(Callback):
     on_test_end = on_validation_end
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give passing files back, and end what is measured in the background."""
+        """Remove temporary files, and end the measurement in the background."""
         for part in self._parts.values():
             part.close()
         self._parts = {}

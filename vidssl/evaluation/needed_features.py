@@ -28,7 +28,7 @@ class Needed:
 
 
 def needed_features(protocols: Sequence[Protocol], loaders: Collection[str]) -> list[Needed]:
-    """Return what is to be kept, each once; where some protocol needs each view, no mean is kept beside them.
+    """Return the features to keep, each once. If a protocol needs every view, the mean is not kept as well.
 
     Args:
         protocols: to be measured.

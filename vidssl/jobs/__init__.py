@@ -1,1 +1,1 @@
-"""Long work over many videos, in processes that may die: shares of it, its files, its progress."""
+"""Long work on many videos, in processes that may die: shares of the work, files, progress."""

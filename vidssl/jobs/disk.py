@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def free_bytes(file: Path) -> int:
-    """Return the bytes free on the disk where a file would lie, whose folder need not be there yet."""
+    """Return the free bytes on the disk where a file would be written; its folder need not exist yet."""
     folder = next(parent for parent in file.absolute().parents if parent.is_dir())
     return shutil.disk_usage(folder).free
 

@@ -1,4 +1,4 @@
-"""What has been computed so far, in append-only files that survive whatever kills their writer.
+"""Append-only files of results, which stay readable however their writer ends.
 
 A shard is a sequence of records, each with a mark, its length and a checksum. The first one says what the shard is
 for; every other one is the outcome of one video. What a process wrote before it died is there; a record that was torn
@@ -173,7 +173,7 @@ class ShardWriter:
 
 
 def check_about(file: Path, about: Mapping[str, Any]) -> None:
-    """Check that a shard is for what is being done.
+    """Check that a shard belongs to the current job.
 
     Raises:
         VidsslError: it is not; the message names both values of what differs.

@@ -65,7 +65,7 @@ class Processes:
 
 
 def over_videos(paths: Iterable[str], work: Work[Answer], processes: Processes) -> Iterator[tuple[str, Answer | str]]:
-    """Work on videos in parallel; yield each path with the answer, or with the reason why there is none.
+    """Work on videos in parallel; yield each path with the answer, or with the reason for its absence.
 
     The order is that in which the answers come. Leaving the loop early ends all processes.
 
@@ -127,7 +127,7 @@ class _Worker:
             self.give(path)
 
     def outcome(self) -> Any:
-        """Return the answer, or why there is none (a string); None when the process has only now begun with it."""
+        """Return the answer, or why it is missing (a string); None when the process has only now begun with it."""
         if not self.connection.poll():
             return self._give_up()
         try:
@@ -149,7 +149,7 @@ class _Worker:
         self._process.kill()
 
     def kill(self) -> int | None:
-        """End the process whatever it does; return its exit code."""
+        """End the process, even if it hangs; return its exit code."""
         self.connection.close()
         self._process.kill()
         self._process.join()

@@ -28,7 +28,7 @@ REDUCTIONS = {"mean": lambda num_views: 1, "sum": lambda num_views: num_views}
 
 @dataclass
 class InfoNCEOutput:
-    """The loss and what is worth logging.
+    """The loss and values to log.
 
     Attributes:
         loss: scalar with gradient.

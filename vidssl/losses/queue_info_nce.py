@@ -18,7 +18,7 @@ from vidssl.nn.products import product
 
 @dataclass
 class ContrastOutput:
-    """A loss and what is worth logging.
+    """A loss and values to log.
 
     Attributes:
         loss: scalar with gradient.

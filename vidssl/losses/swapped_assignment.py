@@ -22,7 +22,7 @@ from vidssl.nn.products import product
 
 @dataclass
 class AssignmentOutput:
-    """The loss and what is worth logging.
+    """The loss and values to log.
 
     Attributes:
         loss: scalar with gradient.

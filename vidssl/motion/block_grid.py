@@ -162,7 +162,7 @@ _lattice = lru_cache(maxsize=32)(_Lattice)
 
 
 def _units_of_cells(length: int, cells: int, empty: int) -> list[np.ndarray]:
-    """Return the number of the first unit of 8 pixels whose middle lies in each cell, of the second, and so on.
+    """Return the numbers of the units of 8 pixels whose middle is in each cell: the first unit, the second, and so on.
 
     Where a cell holds fewer than others, `empty` stands for the rest.
     """

@@ -1,4 +1,4 @@
-"""Motion boundaries: what is left of a flow field when the camera's own motion is taken away.
+"""Motion boundaries: differences of flow between neighbouring cells, in which a pan of the camera cancels out.
 
 The camera moves neighbouring pixels alike, so that the derivatives of a flow field in space are the motion of things
 against their surroundings.

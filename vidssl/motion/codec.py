@@ -109,7 +109,7 @@ class _Held:
         self._looked_at: list[int] = []  # the frames whose textures these are
 
     def add(self, grid: BlockGrid, chunk: list[CodedFrame], end: int) -> None:
-        """Take in the frames that the flows up to `end` lead to; to the video's first frame leads none."""
+        """Read the frames that the flows up to `end` lead to; no flow leads to the first frame of the video."""
         frames, vectors = [], []
         for frame in chunk:
             if frame.picture is not None:

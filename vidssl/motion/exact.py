@@ -1,4 +1,4 @@
-"""The flow of the embedded videos, which their renderer knows: what the other estimators would give without error."""
+"""The exact flow of the embedded videos, computed from what their renderer drew."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def _weighted(maps: np.ndarray, pooling: list[tuple[np.ndarray, np.ndarray]]) ->
 
 @lru_cache(maxsize=64)
 def _pooling(length: int, parts: int, border_fraction: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return a mean over parts, what lies in the border weighing nothing.
+    """Return a mean over parts, in which the border has no weight.
 
     Returns:
         a list with the first cell of each part and its weight, the second cell of each, and so on.

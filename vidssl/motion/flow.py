@@ -1,4 +1,4 @@
-"""Optical flow of a whole video, whichever estimator computes it.
+"""Optical flow of a whole video, by any estimator.
 
 An estimator is a class built with the settings' options; see :class:`vidssl.motion.estimator.FlowEstimator`. Plug-ins
 announce theirs under the entry point group ``vidssl.flow_estimators``.

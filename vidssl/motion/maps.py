@@ -184,7 +184,7 @@ class VideoMotion:
         return np.stack(means).astype(np.float32, copy=False)
 
     def clip_motion_of_starts(self, num_frames: int, stride: int) -> np.ndarray:
-        """Return the T-motion of every clip that the video has room for, or of every looped one if it has for none.
+        """Return the T-motion of every clip that fits into the video, or of every looped clip if none fits.
 
         Args:
             num_frames: frames per clip.

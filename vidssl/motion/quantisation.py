@@ -1,4 +1,4 @@
-"""Motion maps in few bytes: every map is divided by its greatest value, and what remains is rounded.
+"""Motion maps in few bytes: every map is divided by its greatest value and rounded.
 
 ``uint8`` keeps the square root of the share, in 256 levels: small motions keep more digits than great ones, as most of
 a map is small and what is learned from it is where it moves, not how much. The error of a value v in a map of greatest
@@ -62,7 +62,7 @@ def quantisation(name: str) -> Quantisation:
 
 
 def quantise(maps: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is kept of motion maps.
+    """Return the stored form of motion maps.
 
     Args:
         maps: float32, S x rows x columns, at least 0.

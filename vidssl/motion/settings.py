@@ -1,4 +1,4 @@
-"""The keys that say how motion maps are computed."""
+"""The settings of motion maps."""
 
 from __future__ import annotations
 

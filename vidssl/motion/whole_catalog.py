@@ -1,4 +1,4 @@
-"""The motion of all videos of a catalog: computed in many processes and on many machines, put together in one file."""
+"""The motion of all videos of a catalog: computed by many processes and machines, and assembled in one file."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def compute_share(
 
 
 def _checked(outcome: tuple[dict[str, Any], bytes] | str, num_frames: int) -> tuple[dict[str, Any], bytes]:
-    """Return what is kept of an outcome: a reason where there is no motion, or that of another video than listed."""
+    """Return the stored form of an outcome, with a reason if the video has no motion or is not the listed one."""
     if isinstance(outcome, str):
         return {"reason": outcome}, b""
     found = outcome[0]["num_frames"]

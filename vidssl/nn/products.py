@@ -12,7 +12,7 @@ from torch import Tensor
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Compute products in full float32 while the block runs, whatever `torch.set_float32_matmul_precision` allows."""
+    """Compute products in full float32 while the block runs, at any `torch.set_float32_matmul_precision`."""
     allowed = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

@@ -1,4 +1,4 @@
-"""What a training step logs: in the steps that somebody reads, and reduced over the processes once for all of it."""
+"""What a training step logs. Values are computed only in steps that are logged, and reduced over the processes once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a training has come, whatever the number of its optimisers."""
+"""Counts the steps of a training, with any number of optimisers."""
 
 from __future__ import annotations
 

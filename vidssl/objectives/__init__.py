@@ -1,4 +1,4 @@
-"""The methods, one a file, each a LightningModule directly under `Objective`."""
+"""The methods, one per file. Each is a LightningModule and a direct subclass of `Objective`."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ from vidssl.registry import Registry
 __all__ = ["OBJECTIVES"]
 
 OBJECTIVES = Registry("objective", "vidssl.objectives", check="vidssl.objectives.contract:fault_of")
-"""Name -> method, a class directly under `Objective`; `--objective NAME` looks it up."""
+"""Name -> method, a direct subclass of `Objective`; `--objective NAME` looks it up."""
 OBJECTIVES.register(
     "CVRL",
     "vidssl.objectives.cvrl:CVRL",

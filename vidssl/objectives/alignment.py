@@ -1,4 +1,4 @@
-"""Motion alignment as a part of any method: what the network looks at shall be what moves.
+"""Motion alignment as a part of any method: the network should look at what moves.
 
 Source: Li et al., "Motion-Focused Contrastive Learning of Video Representations", ICCV 2021, section 3.3, where it is a
 part of MCL. The loss itself is in ``vidssl/losses/motion_alignment.py``; here are its settings, the layer and the views

@@ -1,4 +1,4 @@
-"""Checks that all methods share: ranges of settings, what they require of the data, weights that are finite."""
+"""Checks that all methods share: ranges of settings, requirements on the data, finite weights."""
 
 from __future__ import annotations
 

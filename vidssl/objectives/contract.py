@@ -1,4 +1,4 @@
-"""What a class must be to be used as an objective; `docs/objectives.md` says it in words.
+"""What a class must be to be used as an objective; `docs/objectives.md` describes it.
 
 What it must do is checked by `vidssl.objectives.contract_checks`.
 """

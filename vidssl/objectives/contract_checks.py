@@ -1,4 +1,4 @@
-"""The contract of an objective, as checks: those behind ``vidssl check objective``, for tests of your own too.
+"""The contract of an objective, as checks: those behind ``vidssl check objective``, which your own tests can use, too.
 
     contract = Contract(MyMethod, {"embedding_dim": 16})
 
@@ -131,7 +131,7 @@ def check_loss(contract: Contract) -> str:
 
 
 def check_gradients(contract: Contract) -> str:
-    """A gradient reaches every trainable parameter; DDP waits in vain for one that gets none."""
+    """A gradient reaches every trainable parameter; DDP would wait for a parameter without one."""
     objective = contract.case.build()
     parameters = {name: p for name, p in objective.named_parameters() if p.requires_grad}
     if not objective.automatic_optimization:

@@ -55,7 +55,7 @@ class TrainedRun:
 
 
 class _Killed(Exception):
-    """Stands for whatever ends a process in mid-epoch."""
+    """Replaces a signal that ends a process in the middle of an epoch."""
 
 
 class _Watch(Callback):

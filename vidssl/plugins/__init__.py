@@ -1,1 +1,1 @@
-"""Methods and networks that live outside vidssl: plug-in files, a package to begin with, its checks."""
+"""Parts from outside vidssl: plug-in files, and a package to start from with its checks."""

@@ -1,4 +1,4 @@
-"""Plug-in files: Python files of the user's with parts of their own (`kinds.KINDS`), named by the key ``plugin``.
+"""Plug-in files: the user's Python files with parts (`kinds.KINDS`), named by the key ``plugin``.
 
 The file is imported by its own name, with its folder at the end of the import path. Processes that start later
 (loader workers, the other processes of DDP) are given the same path or repeat the command, so they find it too.

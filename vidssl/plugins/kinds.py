@@ -1,4 +1,4 @@
-"""The kinds of plug-ins that a Python file may define: their registries, and the classes that they are below."""
+"""The kinds of plug-ins that a Python file may define: their registries, and their base classes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a person sees of a run: metrics on disk, wandb, pictures and the closing summary."""
+"""What users see of a run: metrics on disk, wandb, pictures, pages and console output."""

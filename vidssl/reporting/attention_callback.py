@@ -1,4 +1,4 @@
-"""Whether a network learns to look at what moves, while it trains."""
+"""Measures during training whether a network looks at what moves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFAULT_MOTION = MotionSettings()
 
 
 class MotionAttention(Callback):
-    """Measures after validation how much of the network's attention lies on what moves, see `Overlap`.
+    """Measures after validation how much of the network's attention is on what moves, see `Overlap`.
 
     Logged as ``eval/<data set>/attention/motion_share``, ``.../elsewhere_share`` and ``.../motion_correlation``, with a
     picture of the first video. The first process works alone, on a copy of the backbone; nothing of the model and no

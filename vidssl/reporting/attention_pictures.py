@@ -1,4 +1,4 @@
-"""Pictures of what networks look at: a sheet and an animation a video, the networks side by side on the same clip."""
+"""Pictures of what networks look at: a sheet and an animation per video, with all networks on the same clip."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class AttentionPage:
         return shown | {name: heated(frames, maps) for name, maps in self.attention.items()}
 
     def nothing(self) -> dict[str, str]:
-        """Return which panels have a map that is 0 everywhere, and what is said of them."""
+        """Return the panels whose map is 0 everywhere, with the text shown on them."""
         still = {} if self.motion.any() else {"motion": NO_MOTION}
         return still | {name: NO_ATTENTION for name, maps in self.attention.items() if not maps.any()}
 

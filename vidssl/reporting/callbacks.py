@@ -1,4 +1,4 @@
-"""Callbacks that tell a person how a run is doing: where the time goes, what the network sees, what came out."""
+"""Callbacks that report on a run: where the time goes, what the network sees, and the results."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def project(name: str, features: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def feature_rank(features: np.ndarray) -> float:
-    """Return in how many dimensions features (N, D) lie, see `vidssl.losses.effective_rank`."""
+    """Return the number of dimensions in which features (N, D) vary, see `vidssl.losses.effective_rank`."""
     return float(effective_rank(torch.from_numpy(np.ascontiguousarray(features))))
 
 

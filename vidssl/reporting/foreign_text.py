@@ -1,4 +1,4 @@
-"""Labels and names that users chose, written into tables of other programs without becoming more than text there."""
+"""Writes names chosen by users into tables of other programs, where they stay plain text."""
 
 from __future__ import annotations
 

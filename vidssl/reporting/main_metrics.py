@@ -1,4 +1,4 @@
-"""Which metrics are shown where nothing is asked for, and which ones are the same number twice."""
+"""Which metrics are shown by default, and which ones are the same number twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EQUAL = 1e-9  # a mean over classes is added up in another order than one over v
 
 
 def main_metric(metrics: Collection[str]) -> str | None:
-    """Return the main one of a protocol's metrics; None where there is none, as of attention."""
+    """Return the main metric of a protocol; None if it has none, as for attention."""
     return next((name for name in METRIC_ORDER if name in metrics), None)
 
 

@@ -1,4 +1,4 @@
-"""The colour of a method: by its name, so that it is the same on every page and in every picture."""
+"""The colour of a method depends on its name, so it is the same on every page and in every picture."""
 
 from __future__ import annotations
 

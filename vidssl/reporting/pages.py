@@ -1,4 +1,4 @@
-"""Pages of HTML: templates fill the frame that all pages share, and escape whatever text they are given."""
+"""HTML pages: templates fill the frame that all pages share, and escape all text."""
 
 from __future__ import annotations
 

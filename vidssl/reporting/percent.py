@@ -1,4 +1,4 @@
-"""Shares as percentages, rounded alike wherever a number is printed."""
+"""Shares as percentages, rounded in the same way everywhere."""
 
 from __future__ import annotations
 

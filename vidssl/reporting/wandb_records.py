@@ -1,4 +1,4 @@
-"""What is logged with the numbers on wandb: code, videos, protocols, and the accuracy of each class."""
+"""Logged on wandb with the numbers: code, videos, protocols, and the accuracy of each class."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def protocol_line(record: dict[str, Any]) -> str:
 
 
 def _wandb_runs(trainer: Trainer) -> list[Any]:
-    """The running wandb runs; none on all but the first process."""
+    """The running wandb runs; empty on all processes but the first."""
     if not trainer.is_global_zero:
         return []
     return [run_logger.experiment for run_logger in trainer.loggers if isinstance(run_logger, WandbLogger)]

@@ -59,7 +59,7 @@ def build_report(spec: WorkspaceSpec, comparison: Comparison) -> Any:
 
 
 def _settings(reports: Any, comparison: Comparison) -> list[Any]:
-    """The settings that differ as a table; nothing where none do."""
+    """The settings that differ as a table; empty if none differ."""
     rows = differing_settings(comparison.methods)
     if not rows:
         return []

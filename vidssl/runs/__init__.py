@@ -1,1 +1,1 @@
-"""The folder of a run: what lies in it, and how it is resumed."""
+"""The folder of a run: its files, and how a run is resumed."""

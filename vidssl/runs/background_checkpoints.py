@@ -1,4 +1,4 @@
-"""Checkpoints that are written while the training goes on."""
+"""Checkpoints that are written while training continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder belongs to one run at a time, from before anything slow begins until its process ends."""
+"""Claims a folder for one run at a time, until the process of the run ends."""
 
 from __future__ import annotations
 

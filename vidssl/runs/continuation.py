@@ -1,4 +1,4 @@
-"""What Lightning leaves out when a run continues: numbers and evaluations after a checkpoint, the count of an epoch."""
+"""What Lightning leaves out when a run continues: numbers and evaluations after a checkpoint, the epoch count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run ended, in a few words: ``completed``, ``stopped: max_time at step 94 of 4000``, ``failed: ...``."""
+"""Describes how a run ended: ``completed``, ``stopped: max_time at step 94 of 4000``, ``failed: ...``."""
 
 from __future__ import annotations
 

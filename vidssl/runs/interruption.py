@@ -1,4 +1,4 @@
-"""A signal ends a run between two steps, with a checkpoint to continue from and an exit code that says so."""
+"""On a signal, ends a run between two steps with a checkpoint to continue from and a matching exit code."""
 
 from __future__ import annotations
 

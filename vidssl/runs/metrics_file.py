@@ -1,4 +1,4 @@
-"""``metrics.csv``: everything that a run logged."""
+"""``metrics.csv``: reads everything that a run logged."""
 
 from __future__ import annotations
 

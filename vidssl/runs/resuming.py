@@ -1,4 +1,4 @@
-"""Whether a checkpoint fits the model, checked before the trainer loads it."""
+"""Checks whether a checkpoint fits the model before the trainer loads it."""
 
 from __future__ import annotations
 

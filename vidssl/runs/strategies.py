@@ -1,4 +1,4 @@
-"""Which of Lightning's strategies a run can be trained by."""
+"""The strategies of Lightning that a run can use."""
 
 from __future__ import annotations
 

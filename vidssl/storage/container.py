@@ -1,4 +1,4 @@
-"""Arrays in one file: a safetensors container that is written in one piece and mapped, not read.
+"""Arrays in one file: a safetensors container that is written in one piece and mapped into memory.
 
 The format is that of the `safetensors` package. Reading is done here, because its numpy reader copies every array into
 memory, and a loader worker should share the pages of the file with all others; writing too, because arrays need not fit

@@ -1,4 +1,4 @@
-"""A kind of file of our own: a container of arrays with a header in JSON, known by its name and version."""
+"""A file format of vidssl: a container of arrays with a JSON header, identified by name and version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that one process holds at a time; the system gives them up when the process ends, however it ends."""
+"""Files that one process locks at a time. The system releases them when the process ends for any reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading videos: frames by number, whatever the decoder."""
+"""Reading videos: frames by number, with any decoder."""
 
 from typing import TYPE_CHECKING
 

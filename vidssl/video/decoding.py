@@ -1,4 +1,4 @@
-"""Frames of a video by their numbers, whichever library decodes them.
+"""Frames of a video by their numbers, with any decoding library.
 
 Frame number i is the i-th frame the decoder presents, from 0. Every decoder returns frames as a player would show
 them: rotation metadata is applied. Differences that remain between decoders are in docs/decoding.md.

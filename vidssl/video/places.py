@@ -1,4 +1,4 @@
-"""Where the bytes of a video lie: in a file of its own, or in a range of a larger one, such as a tar shard.
+"""Where the bytes of a video are: in a file of its own, or in a range of a larger one, such as a tar shard.
 
 Either is named by one string, so that it goes wherever a path goes, into another process too: the path of the file, or
 ``FILE::START+LENGTH::NAME`` with START and LENGTH in bytes. FILE may be a URL, as fsspec reads them. NAME is that of

@@ -1,4 +1,4 @@
-"""Files that a URL names, such as those of object storage, read in parts through fsspec.
+"""Files behind URLs, such as those in object storage, read in parts through fsspec.
 
 What was read stays in memory for a while, up to a limit: a video of a few MB in one piece, others in blocks. A request
 that fails is repeated a few times. If it still fails, the video is not at fault: the work ends and can be continued

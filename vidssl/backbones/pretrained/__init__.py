@@ -52,7 +52,7 @@ def weights_file(name: str) -> Path:
 
 
 def brought_along(file: Path) -> dict[str, Any]:
-    """Return the configuration in the header of a file of weights (`CONFIGURATION`), empty where there is none."""
+    """Return the configuration in the header of a file of weights (`CONFIGURATION`), empty if there is none."""
     from safetensors import SafetensorError, safe_open
 
     if file.suffix != ".safetensors":

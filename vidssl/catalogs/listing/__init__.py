@@ -1,4 +1,4 @@
-"""Which videos a data set lists, and which of them are there: one reader for each layout, by name.
+"""Readers of data sets: which videos are listed and which of them exist. There is one reader per layout, by name.
 
 A reader looks at lists and file names only; no video is opened.
 """

@@ -1,4 +1,4 @@
-"""Which videos a folder holds, and where a listed video is."""
+"""Finds the videos of a folder, and the file of a listed video."""
 
 from __future__ import annotations
 

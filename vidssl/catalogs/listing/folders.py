@@ -1,4 +1,4 @@
-"""Folders that are their own list: a folder for each class, or labels in the file names, or none."""
+"""Folders of videos without a list: one folder per class, labels in the file names, or no labels."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class ListedVideo:
     num_bytes: int = UNKNOWN
 
     def place(self, root: str | os.PathLike[str]) -> str:
-        """Return where its bytes lie, as `vidssl.video.places` writes it."""
+        """Return where its bytes are, as `vidssl.video.places` writes it."""
         return place_of(root, self.path, self.shard, self.offset, self.num_bytes)
 
 
@@ -110,7 +110,7 @@ def fingerprint(lists: Iterable[Path]) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the lines of a text file, whatever its line ends, without white space at either end of a line.
+    """Return the lines of a text file with any line ends, without white space at either end of a line.
 
     Raises:
         VidsslError: the file is missing, cannot be read, or is not UTF-8 text.
@@ -133,7 +133,7 @@ def read_text(path: Path) -> str:
 
 
 def find_lists(folder: Path, pattern: str, what: str) -> tuple[Path, list[str]]:
-    """Find the folder of the lists, which is `folder` or lies directly below it.
+    """Find the folder of the lists, which is `folder` or directly below it.
 
     Returns:
         The folder, and the sorted names of the files in it that match `pattern`; at least one.

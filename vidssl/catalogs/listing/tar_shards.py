@@ -47,7 +47,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Keys:
-    """Where label, group and split of a sample stand."""
+    """Where label, group and split of a sample are stored."""
 
     label: str
     group: str

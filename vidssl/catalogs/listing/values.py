@@ -1,4 +1,4 @@
-"""What the values of a table mean: which are none, which are whole numbers, and what is doubtful about them."""
+"""The meaning of values in tables: which are missing, which are whole numbers, and which are doubtful."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMED = 4
 
 
 def is_none(value: str) -> bool:
-    """Say whether a value means "none"."""
+    """Whether a value means "none"."""
     return value.lower() in NONE_WORDS
 
 

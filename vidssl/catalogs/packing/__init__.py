@@ -1,1 +1,1 @@
-"""Videos packed once, encoded for fast reading or as they are, into tar shards or a folder, with a catalog of them."""
+"""Packing: videos are encoded for fast reading or copied, into tar shards or a folder, with a catalog of them."""

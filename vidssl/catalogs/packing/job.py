@@ -1,4 +1,4 @@
-"""What is to be packed, where to, and how it is divided.
+"""A packing job: its videos, its target, and how it is divided into units.
 
 The videos are divided into units by the size of their sources, the same whoever packs them; a unit becomes one shard,
 or some files of a folder. While a unit is being packed, its finished videos are kept in a file of records, which
@@ -115,7 +115,7 @@ class PackJob:
         return sum(len(self.rows(unit)) for unit in share.rows(self.num_units))
 
     def records(self, unit: int) -> Path:
-        """Return the file that holds what is done of a unit."""
+        """Return the file that holds the finished part of a unit."""
         return self.folder / f"unit-{unit:06d}{SUFFIX}"
 
     def index(self, unit: int) -> Path:

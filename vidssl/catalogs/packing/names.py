@@ -1,4 +1,4 @@
-"""What packed videos are called."""
+"""Names of packed videos."""
 
 from __future__ import annotations
 

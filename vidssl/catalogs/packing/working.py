@@ -1,4 +1,4 @@
-"""Pack a share of the units, and put the catalog together when all are there."""
+"""Packs a share of the units, and assembles the catalog when all units are complete."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class _Share:
 
 
 def finish(job: PackJob, write_beside: WriteBeside | None = None) -> int:
-    """Write the catalog once every unit is complete, and delete what is no longer needed.
+    """Write the catalog once every unit is complete, and delete files that are no longer needed.
 
     It depends on nothing but the job and the videos: not on the shares, nor on the order of the answers.
 

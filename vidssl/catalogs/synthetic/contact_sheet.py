@@ -1,4 +1,4 @@
-"""A picture of what an embedded data set shows."""
+"""A picture of the embedded videos, one row per class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was drawn for a synthetic video to its pixels, and to the flow between them."""
+"""Renders the drawn scene of a synthetic video as pixels, and as the flow between its frames."""
 
 from __future__ import annotations
 

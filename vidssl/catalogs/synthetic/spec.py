@@ -1,4 +1,4 @@
-"""What is asked for of the embedded videos, and the file beside them that says so."""
+"""The specification of a set of embedded videos, and the file that stores it beside them."""
 
 from __future__ import annotations
 

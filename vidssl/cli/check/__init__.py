@@ -1,4 +1,4 @@
-"""The verb ``vidssl check``: the contract of a plug-in, or whether a file is as it was written."""
+"""The verb ``vidssl check``: checks the contract of a plug-in, or whether a file is undamaged."""
 
 from __future__ import annotations
 

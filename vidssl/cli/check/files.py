@@ -1,4 +1,4 @@
-"""Whether a catalog, or stored motion, is as it was written."""
+"""Checks whether a catalog or stored motion is undamaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an objective keeps its contract, see `vidssl.objectives.contract_checks`."""
+"""Checks the contract of an objective, see `vidssl.objectives.contract_checks`."""
 
 from __future__ import annotations
 

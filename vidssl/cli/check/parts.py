@@ -1,4 +1,4 @@
-"""Whether a sampler, or an augmentation operation, keeps its contract."""
+"""Checks the contract of a sampler or an augmentation operation."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Configuration files as they are written: which ones a command line names, what in them comes from the environment."""
+"""Configuration files as written: which ones a command line names, and which values come from the environment."""

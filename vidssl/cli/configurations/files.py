@@ -1,4 +1,4 @@
-"""The files given by ``--config``, read before the parser does: what is wrong with them, and the plug-ins they name."""
+"""Reads the files given by ``--config`` before the parser does: reports errors in them, and finds their plug-ins."""
 
 from __future__ import annotations
 

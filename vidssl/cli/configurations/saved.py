@@ -1,4 +1,4 @@
-"""The configuration that a run keeps in its folder: what came from the environment is a reference there."""
+"""The configuration in the folder of a run. Values from the environment are stored there as references."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb ``vidssl evaluate``: networks that are trained already, measured by any protocol."""
+"""The verb ``vidssl evaluate``: measures trained networks by any protocol."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _report(done: Sequence[tuple[Result, Measured, Subject]], options: argparse.
 
 
 def _network(subject: Subject) -> MeasuredNetwork:
-    """How pages call a network."""
+    """Return how pages name a network."""
     from vidssl.reporting.evaluation_pages import MeasuredNetwork
 
     run = "" if subject.is_untrained or subject.config.file is None else subject.config.file.parent.name
@@ -133,7 +133,7 @@ def _network(subject: Subject) -> MeasuredNetwork:
 
 
 def _print_summary(results: Sequence[Result], summary: Summary, console: Console) -> None:
-    """Print a column a split for one network, a column a method for several."""
+    """Print one column per split for a single network, one column per method for several."""
     from vidssl.reporting.evaluation_tables import print_table
 
     splits = list(dict.fromkeys(result.split for result in results))

@@ -1,4 +1,4 @@
-"""What will be measured and about how long it takes, before it starts; how far it has got; each result as it comes."""
+"""Announces what will be measured and about how long it takes; then reports progress and each result."""
 
 from __future__ import annotations
 

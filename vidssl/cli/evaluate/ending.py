@@ -1,4 +1,4 @@
-"""A signal ends a measurement within seconds, and is reported as one."""
+"""Ends a measurement within seconds of a signal, with a message."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _query_request(task: Task) -> FeatureRequest:
 
 
 def plan_work(subject: Subject, protocols: Sequence[Protocol], options: argparse.Namespace) -> Work:
-    """Decide what is measured of a network, and refuse what cannot be before anything is encoded.
+    """Decide what is measured of a network, and refuse what cannot be measured before anything is encoded.
 
     Raises:
         VidsslError: splits that are missing or do not suit a protocol, query videos that were trained on, settings that

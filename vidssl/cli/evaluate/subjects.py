@@ -27,7 +27,7 @@ UNTRAINED = "untrained"
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What the configuration beside a checkpoint says; empty where there is none.
+    """The configuration of a checkpoint's run; empty if there is none.
 
     Attributes:
         file: the configuration, or None.

@@ -254,7 +254,7 @@ def _field_names(value: Any) -> set[str]:
 def make_task(
     named: Protocol, settings: Mapping[str, Any], base: EvaluationClips, pair: SplitPair, batch_size: int | None
 ) -> Task:
-    """Put together what is measured.
+    """Return everything that is measured.
 
     Args:
         named: a protocol.

@@ -1,4 +1,4 @@
-"""The verb ``vidssl motion``: compute the motion of a catalog once, so that training only reads it."""
+"""The verb ``vidssl motion``: computes the motion of a catalog once, for training to read."""
 
 from __future__ import annotations
 

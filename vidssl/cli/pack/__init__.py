@@ -1,4 +1,4 @@
-"""The verb ``vidssl pack``: videos encoded for fast reading, or copied, into tar shards or a folder."""
+"""The verb ``vidssl pack``: encodes videos for fast reading, or copies them, into tar shards or a folder."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def parse_size(text: str) -> int:
 
 
 def _check_output(job: PackJob) -> None:
-    """Check that nothing is in the folder that is not of the same work.
+    """Check that the folder holds only files of the same work.
 
     Raises:
         VidsslError: something is.

@@ -61,7 +61,7 @@ def _is_training(catalog: Catalog, split: str) -> bool:
 
 
 def _query_split(catalog: Catalog, training: str) -> str | None:
-    """The split to evaluate on, or None where there is none or nothing to learn from the training videos' labels."""
+    """The split to evaluate on, or None if there is none, or if the training videos' labels teach nothing."""
     number = re.sub(r"^train(ing)?", "", training)
     wanted = [f"{part}{number}" for part in ("test", "val", "validation")]
     usable = [split for split in wanted if split in catalog.split_names and _num_classes(catalog, split) > 0]

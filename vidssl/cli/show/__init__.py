@@ -1,4 +1,4 @@
-"""The verb ``vidssl show``: look at what a configuration makes of the videos, before it trains on them."""
+"""The verb ``vidssl show``: shows what training with a configuration will see."""
 
 from __future__ import annotations
 

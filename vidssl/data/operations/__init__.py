@@ -1,4 +1,4 @@
-"""What happens to the pixels of a view once it is cropped and flipped: operations, drawn first and applied second."""
+"""Operations on the pixels of a view after cropping and flipping. They are drawn first and applied later."""
 
 from __future__ import annotations
 
@@ -101,12 +101,12 @@ def draw_operation(operation: Operation, rng: np.random.Generator, size: int) ->
 
 
 def _unchanging(value: Any) -> Any:
-    """Return a value with tuples in the place of lists: plans are compared and counted."""
+    """Return a value with tuples instead of lists, so that plans can be compared and counted."""
     return tuple(map(_unchanging, value)) if isinstance(value, list) else value
 
 
 def apply_operation(frames: np.ndarray, drawn: Drawn) -> None:
-    """Do to frames, uint8 F x S x S x 3, what was drawn, in place."""
+    """Apply drawn operations to frames, uint8 F x S x S x 3, in place."""
     path, values = drawn
     class_of_operation(path).apply(frames, **dict(values))
 

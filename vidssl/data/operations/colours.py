@@ -113,7 +113,7 @@ def _groups(rows: list[list[tuple[Kind, list[float]]]]) -> Iterator[tuple[Kind, 
 
 
 def finish_colours(batch: ClipBatch) -> ClipBatch:
-    """Do to the views of a batch, in place, what is still to be done; return it with nothing left to do."""
+    """Apply the pending operations to the views of a batch, in place; return the batch without them."""
     if not batch.colours:
         return batch
     with torch.no_grad(), torch.autocast(batch.index.device.type, enabled=False):
@@ -123,7 +123,7 @@ def finish_colours(batch: ClipBatch) -> ClipBatch:
 
 
 def finish_view(view: Tensor, colours: PendingColours) -> None:
-    """Do to a view, uint8 B x 3 x T x S x S with channels last in memory, what is still to be done, in place."""
+    """Apply the pending operations to a view, uint8 B x 3 x T x S x S with channels last in memory, in place."""
     clips = view.permute(0, 2, 3, 4, 1)  # as it lies in memory
     rows = clips.view(len(clips) * colours.rows_per_clip, -1, *clips.shape[2:])
     at_a_time = max(1, VALUES_AT_A_TIME // max(1, rows[:1].numel()))

@@ -1,4 +1,4 @@
-"""The operations of vidssl; those that keys of a recipe stand for are these, in the order of the papers."""
+"""The operations of vidssl, which the keys of a recipe refer to, in the order of the papers."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Blur(Operation):
 
     @staticmethod
     def device_steps(size: int, **drawn: Any) -> list[DeviceStep]:
-        """One step with the taps of the kernel from its centre on, none where it is one pixel wide."""
+        """One step with the taps of the kernel from its centre on; empty if the kernel is one pixel wide."""
         from vidssl.data.operations import on_device
 
         kernel_size = blur_kernel_size(size)

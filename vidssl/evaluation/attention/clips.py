@@ -95,7 +95,7 @@ class LookedAt:
         return overlap(attention, self._motion_on(attention.shape[2:]))
 
     def share_of(self, place: int, clip: int, attention: np.ndarray) -> float:
-        """Return how much of one clip's attention T' x H' x W' lies on what moves most, see `Overlap`."""
+        """Return how much of one clip's attention T' x H' x W' is on what moves most, see `Overlap`."""
         return moving_share(attention, self._motion_on(attention.shape)[place, clip])
 
     def clip_of(self, row: int, clip: int) -> np.ndarray:

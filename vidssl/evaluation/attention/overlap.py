@@ -109,7 +109,7 @@ def attention_maps(encoder: FrozenEncoder, batches: Iterable[ClipBatch], directi
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of the attention lies on what moves; means over clips in which something moves.
+    """How much of the attention is on what moves; means over clips in which something moves.
 
     Attributes:
         motion_share: share of the attention on the quarter of the cells (`MOVING_SHARE`) that move most, in [0, 1].

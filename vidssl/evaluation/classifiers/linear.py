@@ -72,7 +72,7 @@ class LogisticRegression(PenalisedClassifier):
     normalisation: str = "l2"
 
     def problem(self, rows: Rows) -> Objective:
-        """Return what is minimised on these rows."""
+        """Return the objective on these rows."""
         # scikit-learn gives two classes one vector w. As a softmax they have w / 2 and -w / 2, half of the penalty.
         c = self.c / 2 if rows.num_classes == 2 else self.c
         return Objective(rows, Softmax(), c, bias_penalty=0.0)

@@ -1,4 +1,4 @@
-"""What every linear classifier shares: its classes, what is done to its features, and how videos are scored with it."""
+"""What linear classifiers share: classes, normalisation of features, and how videos are scored."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class PenalisedClassifier(LinearClassifier):
 
     @abstractmethod
     def problem(self, rows: Rows) -> Objective:
-        """Return what is minimised on these rows."""
+        """Return the objective on these rows."""
 
     def fit(self, gallery: VideoFeatures) -> LinearModel:
         """Fit on the mean features of labelled videos, which `check_classification` has let through."""

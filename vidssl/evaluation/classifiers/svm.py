@@ -23,7 +23,7 @@ class SquaredHinge:
     separate = True
 
     def value(self, scores: Tensor, columns: Tensor) -> Tensor:
-        """Return the losses, (n, K); a row with column -1 belongs to none of the classes."""
+        """Return the losses, (n, K); a row with column -1 belongs to no class."""
         return self._shortfall(scores, columns)[0].square_()
 
     def slope(self, scores: Tensor, columns: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class LinearSVM(PenalisedClassifier):
     normalisation: str = "standard"
 
     def problem(self, rows: Rows) -> Objective:
-        """Return what is minimised on these rows."""
+        """Return the objective on these rows."""
         return Objective(rows, SquaredHinge(), self.c, bias_penalty=1.0)
 
 

@@ -77,7 +77,7 @@ class Processes:
 
 @contextmanager
 def _reported() -> Iterator[None]:
-    """Word the loss of a process, which has told itself what went wrong there."""
+    """Report the loss of another process; its own message says what went wrong."""
     try:
         yield
     except RuntimeError as error:  # gloo has no error of its own

@@ -179,7 +179,7 @@ def _read(file: FeatureFile, data: VideoDataModule) -> VideoFeatures:
 
 
 def _is_alone(trainer: Trainer) -> bool:
-    """Whether no other process is running yet that would have to agree on what is there already."""
+    """Whether this process is still alone, so that no other has to agree on which files exist."""
     if trainer.world_size == 1:
         return True
     environment = getattr(trainer.strategy, "cluster_environment", None)

@@ -11,7 +11,7 @@ from vidssl.evaluation.neighbours.feature_rows import FeatureRows
 
 
 def spare_copies(gallery: FeatureRows, k: int) -> np.ndarray:
-    """Return the rows, int64, rising, before which the same row stands k times or more.
+    """Return the rows, int64, rising, before which the same row occurs k times or more.
 
     None of them can be among the k nearest of anything when the earlier of two equally near rows comes first; left in,
     thousands of them would tie with each other for every query.

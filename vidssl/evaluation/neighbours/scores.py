@@ -29,7 +29,7 @@ class Scores(Protocol):
         """Return the k-th highest score of every query, float32 (m,); k is at most n."""
 
     def above(self, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return queries, columns (int64) and scores (float32), each (c,), of what is above float32 (m,)."""
+        """Return queries, columns (int64) and scores (float32), each (c,), of all above float32 (m,)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class CPUScores:
         return np.partition(self.array, position, axis=1)[:, position]
 
     def above(self, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return queries, columns and scores of what is above."""
+        """Return queries, columns and scores of the scores above the thresholds."""
         query, column = np.divmod(np.flatnonzero(self.array > thresholds[:, None]), self.array.shape[1])
         return query, column, self.array[query, column]
 
@@ -70,7 +70,7 @@ class DeviceScores:
         return self.tensor.topk(k, dim=1).values[:, -1].cpu().numpy()
 
     def above(self, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return queries, columns and scores of what is above."""
+        """Return queries, columns and scores of the scores above the thresholds."""
         passes = self.tensor > torch.from_numpy(thresholds).to(self.tensor.device)[:, None]
         query, column = passes.nonzero(as_tuple=True)
         return query.cpu().numpy(), column.cpu().numpy(), self.tensor[query, column].cpu().numpy()

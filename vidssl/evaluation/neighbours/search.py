@@ -42,7 +42,7 @@ class Cosine:
         return -sum_rows(rows * query)
 
     def distances(self, keys: np.ndarray) -> np.ndarray:
-        """Return what is reported, float32."""
+        """Return the reported distances, float32."""
         return np.maximum(1 + keys, 0).astype(np.float32)
 
     def offsets(self, shifted: np.ndarray, origin: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ class Euclidean:
         return sum_rows(np.square(apart, out=apart))
 
     def distances(self, keys: np.ndarray) -> np.ndarray:
-        """Return what is reported, float32."""
+        """Return the reported distances, float32."""
         return np.sqrt(keys).astype(np.float32)
 
     def offsets(self, shifted: np.ndarray, origin: np.ndarray) -> np.ndarray:

@@ -216,7 +216,7 @@ class ProtocolTable(Mapping[str, Protocol]):
         return len(self._protocols)
 
     def faults(self) -> dict[str, str]:
-        """Return what is broken: nothing, since protocols are not plug-ins."""
+        """Return broken entries: none, because protocols are not plug-ins."""
         return {}
 
     def summaries(self) -> dict[str, str]:

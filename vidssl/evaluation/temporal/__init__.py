@@ -1,4 +1,4 @@
-"""What a network knows of time: features of clips whose frames are reordered, repeated or replayed at other speed."""
+"""What a network knows about time: clips are reordered, repeated or replayed at another speed."""
 
 from typing import TYPE_CHECKING
 

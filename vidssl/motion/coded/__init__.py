@@ -1,1 +1,1 @@
-"""What a video file says of motion, before it is regularised: which packets are read, their vectors, their spans."""
+"""Motion as a video file stores it: which packets are read, their vectors, and the frames that these span."""

@@ -1,4 +1,4 @@
-"""Which runs are one method: those whose configurations differ in the seed, the folder or the machine alone."""
+"""Groups runs into methods: runs of one method differ only in the seed, the folder or the machine."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def check_labels(methods: Sequence[Method]) -> None:
 
 
 def learning_settings(run: Run) -> dict[str, Any]:
-    """Return what of a run's configuration decides what is learned, flat; the catalog by its digest, if known."""
+    """Return the settings of a run that affect what is learned, flat; the catalog by its digest, if known."""
     return learning_part(run.config, (run.facts.get("catalog") or {}).get("digest"))
 
 
 def learning_part(config: Mapping[str, Any], catalog: str | None = None) -> dict[str, Any]:
-    """Return what of a configuration decides what is learned, flat.
+    """Return the settings of a configuration that affect what is learned, flat.
 
     Args:
         config: of a run.

@@ -1,4 +1,4 @@
-"""A comparison as one page that holds everything it shows and asks nothing of the network."""
+"""A comparison as one HTML page that loads nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a method looks on the page: a colour, a shape and a dash, so that nobody needs to tell colours apart."""
+"""The marks of a method on the page: a colour, a shape and a dash, so that colour is never needed alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STRIP_WIDTH, STRIP_HEIGHT, STRIP_MARGIN = 96, 13, 5
 
 @dataclass(frozen=True)
 class MarkedName:
-    """A name with the mark that stands for it.
+    """A name with its mark.
 
     Attributes:
         label: the name.

@@ -56,7 +56,7 @@ class Setting:
 
 
 def settings_tables(comparison: Comparison) -> dict[str, Any]:
-    """The settings in which methods differ, those that say most apart and first; empty where there are none."""
+    """The settings in which methods differ, the most important ones first; empty if there are none."""
     rows = differing_settings(comparison.methods)
     if not rows:
         return {}

@@ -1,4 +1,4 @@
-"""Pictures that lie in the folders of runs, made ready to stand inside a page."""
+"""Pictures from the folders of runs, prepared for a page."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ SPEED = ("batch_size",)
 
 @dataclass(frozen=True)
 class Conditions:
-    """What must agree for two numbers to stand in one column.
+    """Conditions that must agree for two numbers to share a column.
 
     Attributes:
         values: plain values: the protocol with its settings, data, splits, clips, number of videos, checkpoint.
@@ -119,7 +119,7 @@ class Run:
         return str(self.facts.get("ended") or unknown[self.finished])
 
     def final(self, column: Column) -> float | None:
-        """The last value of a column, measured on a trained network; None where there is none."""
+        """The last value of a column, measured on a trained network; None if there is none."""
         trained = [value for step, value in self.values.get(column, ()) if step > 0]
         return trained[-1] if trained else None
 

@@ -56,7 +56,7 @@ class PairedDifference:
 
 
 def spread(values: Mapping[int | str, Sequence[float]]) -> Spread | None:
-    """Summarise values over seeds; several of one seed count once, as their mean. None where there are none."""
+    """Summarise values over seeds; several of one seed count once, as their mean. None if there are no values."""
     means = {seed: statistics.fmean(found) for seed, found in values.items() if found}
     if not means:
         return None

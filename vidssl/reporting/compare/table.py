@@ -1,4 +1,4 @@
-"""How a comparison is made of methods: columns, rows, what they cost, and what a reader must know."""
+"""Makes a comparison from methods: columns, rows, costs and notes for the reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How numbers of a comparison are said, the same in every output."""
+"""The wording of numbers in a comparison, the same in every output."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def spread_text(spread: Spread, *, percent: bool) -> str:
 
 
 def signed(value: float, *, percent: bool) -> str:
-    """Return a difference with its sign (a typographic minus); one that rounds to 0 has none."""
+    """Return a difference with its sign (a typographic minus); a difference that rounds to 0 has no sign."""
     text = number(value, percent=percent)
     if text.strip("-0.") == "":
         return text.lstrip("-")
@@ -208,7 +208,7 @@ def against_text(row: Row, heading: Heading) -> str:
 
 
 def notes_below(comparison: Comparison) -> list[str]:
-    """Everything that is said below the tables."""
+    """The notes below the tables."""
     return [*legend(comparison), *comparison.notes, *map(left_out_text, comparison.left_out)]
 
 

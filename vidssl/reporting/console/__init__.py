@@ -1,1 +1,1 @@
-"""What `vidssl fit` prints: a header, how far it has got, a summary."""
+"""What `vidssl fit` prints: a header, the progress, a summary."""

@@ -1,4 +1,4 @@
-"""The first thing a run prints: what is trained, on what, where and for how long."""
+"""The header of a run: what is trained, on which data and devices, and for how long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far `vidssl fit` has got: a bar on a terminal, a line a minute in a log."""
+"""The progress of `vidssl fit`: a bar on a terminal, one line per minute in a log."""
 
 from __future__ import annotations
 

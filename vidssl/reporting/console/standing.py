@@ -1,4 +1,4 @@
-"""How far a run has got, and how it says so in a line."""
+"""The progress of a run, as one line of text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last thing a run prints."""
+"""The summary that a run prints last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One video as training sees it, on one page: when it moves, where, what the views show, what is aligned with what.
+"""Pictures of one video as training sees it: when and where it moves, its views, and the alignment target.
 
 Everything drawn comes from `vidssl.data.dataset.ClipDataset.draw_views`, so the page shows the very clips of a step of
 training with the same configuration and seed.

@@ -1,4 +1,4 @@
-"""What is drawn on a page, and how its views are called."""
+"""What is drawn for one video, and the names and colours of its views."""
 
 from __future__ import annotations
 

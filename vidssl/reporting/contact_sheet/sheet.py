@@ -58,7 +58,7 @@ def contact_sheet(page: Page, file: Path) -> Path:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the frame of each view and what the network sees of it stand in a grid of cells; sizes in inches.
+    """The grid cells of the frame of each view and of its augmented frames; sizes in inches.
 
     One or two views have both beside each other, more have what the network sees below the frames.
     """

@@ -41,7 +41,7 @@ def draw_frame(page: Page, view: int, axis: Axes) -> None:
 
 
 def _draw_motion(axis: Axes, page: Page, view: int, motion: VideoMotion) -> str:
-    """Lay the S-motion of a view over its frame; return what there is to say of its crop."""
+    """Lay the S-motion of a view over its frame; return the text about its crop."""
     s_motion = motion.clip(page.views.indices[view], 1)[0]
     plan, (height, width) = page.views.plans[view], page.views.plans[view].source_size
     greatest = float(s_motion.max())

@@ -82,7 +82,7 @@ class Confusion:
 
     @property
     def shares(self) -> np.ndarray:
-        """Counts over the videos of the true class, float64 (C, C) in [0, 1]; 0 where it has none."""
+        """Counts over the videos of the true class, float64 (C, C) in [0, 1]; 0 if it has no videos."""
         return self.counts / np.maximum(self.totals, 1)[:, None]
 
     def most_confused(self, most: int) -> list[tuple[str, str, int, float]]:

@@ -1,4 +1,4 @@
-"""What a measurement says about each query and each class, by name."""
+"""The results of a measurement for each query and each class, by name."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Findings:
 
 
 def _scattered(places: np.ndarray) -> list[int]:
-    """Order places so that any number of the first ones lies spread over all of them (van der Corput's sequence)."""
+    """Order places so that any number of the first ones is spread over all of them (van der Corput's sequence)."""
     if len(places) == 0:
         return []
     bits = max(1, int(len(places) - 1).bit_length())

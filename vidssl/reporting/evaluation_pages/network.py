@@ -1,4 +1,4 @@
-"""How a page calls the network that was measured."""
+"""The name of a measured network on a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A measurement as one page that holds everything it shows and asks nothing of the network."""
+"""A measurement as one HTML page that loads nothing else."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The frame readers behind :mod:`vidssl.video.decoding`, one library a file, none imported before it is used."""
+"""The frame readers behind :mod:`vidssl.video.decoding`, one file per library; none is imported before it is used."""

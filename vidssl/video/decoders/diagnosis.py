@@ -1,4 +1,4 @@
-"""Why a file cannot be opened, in words, the same whichever decoder failed."""
+"""Why a file cannot be opened, in the same words for every decoder."""
 
 from __future__ import annotations
 

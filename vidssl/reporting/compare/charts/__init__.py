@@ -1,1 +1,1 @@
-"""What the page of a comparison draws: learning curves, what networks know of time, what they look at."""
+"""What the page of a comparison draws: learning curves, what networks know about time, and what they look at."""

@@ -1,4 +1,4 @@
-"""A chart of how much of each network's attention lies on what moves, for every data set it was measured on."""
+"""A chart of how much of each network's attention is on what moves, one per data set."""
 
 from __future__ import annotations
 

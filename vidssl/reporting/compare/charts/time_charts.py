@@ -33,7 +33,7 @@ class TimeMark:
 
 @dataclass(frozen=True)
 class TimeRow:
-    """A change: its name, where its row lies in pixels, the means over the runs as text, and every run's marks."""
+    """A change: its name, where its row is in pixels, the means over the runs as text, and every run's marks."""
 
     name: str
     y: int
@@ -56,7 +56,7 @@ class TimeChart:
 
 
 def time_charts(comparison: Comparison) -> dict[str, Any]:
-    """Return the charts of every protocol that changes clips in time, by its title; empty where none was measured."""
+    """Return the charts of every protocol that changes clips in time, by its title; empty if none was measured."""
     groups: dict[tuple[str, str, str], Heading] = {}
     for heading in comparison.headings:
         if heading.column.metric in time_metrics("nearest"):
