@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from vidssl.catalogs.catalog import Catalog
-from vidssl.data.augmentation import CVRL_VIEW_1, AugmentationRecipe
+from vidssl.data.augmentation import CVRL_VIEW_1, AugmentationRecipe, apply
 from vidssl.data.datamodule import AugmentedViews, EvaluationClips, Loading, VideoDataModule
 from vidssl.data.dataset import ClipDataset, collate
 from vidssl.data.extras import ArrayFiles, ExtraTensors
@@ -283,3 +283,14 @@ def test_colours_on_the_device_are_those_of_the_loader(synthetic_catalog, num_wo
     module.loading = Loading(num_workers=num_workers)  # auto: a CPU is no faster than the loader
     again = next(iter(module.train_dataloader()))
     assert all(map(torch.equal, again.views, by_loader.views))
+
+
+@pytest.mark.parametrize("temporally_consistent", [True, False])
+def test_a_clip_made_while_decoding_is_what_apply_makes_of_whole_frames(synthetic_catalog, temporally_consistent):
+    recipe = replace(CVRL_VIEW_1, crop_size=40, temporally_consistent=temporally_consistent)
+    dataset = data_module(synthetic_catalog, augmentations=[recipe, RECIPE]).train_dataset()
+    for key in [(0, 3), (2, 9)]:
+        sample = dataset[key]
+        views = dataset.draw_views(key[0], sample.index)
+        for clip, frames, plan in zip(sample.clips, views.frames, views.plans, strict=True):
+            np.testing.assert_array_equal(clip, apply(frames, plan))

@@ -44,9 +44,15 @@ def clips_and_plans(recipe, num_clips):
     return clips, [draw(recipe, rng, num_frames=NUM_FRAMES, height=80, width=96) for _ in clips]
 
 
+def without_colours(plan):
+    return replace(plan, frames=tuple(replace(step, operations=()) for step in plan.frames))
+
+
 def unfinished(clips, plans):
     """The batch as the loader gives it with ``colours: device``."""
-    view = torch.from_numpy(np.stack([apply(clip, plan.geometry()) for clip, plan in zip(clips, plans, strict=True)]))
+    view = torch.from_numpy(
+        np.stack([apply(clip, without_colours(plan)) for clip, plan in zip(clips, plans, strict=True)])
+    )
     colours = pending_colours([[step.operations for step in plan.frames] for plan in plans], SIZE)
     rows = torch.arange(len(plans))
     return ClipBatch([view.permute(0, 4, 1, 2, 3)], rows, rows, colours=(colours,))

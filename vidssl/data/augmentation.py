@@ -10,6 +10,8 @@ spatial augmentation). The operations mean what they mean in ``torchvision.trans
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
@@ -40,8 +42,10 @@ __all__ = [
     "Plan",
     "apply",
     "blur_kernel_size",
+    "change_pixels",
     "draw",
     "evaluation_plan",
+    "place",
     "three_crop_positions",
     "transform_motion",
 ]
@@ -146,31 +150,45 @@ def apply(frames: np.ndarray, plan: Plan, out: np.ndarray | None = None) -> np.n
     if out is None:
         out = np.empty((plan.num_frames, size, size, 3), np.uint8)
     _check_array("out", out, (plan.num_frames, size, size, 3))
-    for part, frame_plan in plan.parts():
-        _apply_part(frames[part], frame_plan, out[part])
+    for few, frame_plan in _a_few_frames(plan):
+        place(frames[few], frame_plan, out[few])
+        _change(out[few], frame_plan)
     return out
 
 
-def _apply_part(frames: np.ndarray, plan: FramePlan, out: np.ndarray) -> None:
+def change_pixels(clip: np.ndarray, plan: Plan) -> None:
+    """Do the operations of a plan to a clip that is cropped, resized and flipped, uint8 T x S x S x 3, in place."""
+    for few, frame_plan in _a_few_frames(plan):
+        _change(clip[few], frame_plan)
+
+
+def _a_few_frames(plan: Plan) -> Iterator[tuple[slice, FramePlan]]:
+    for part, frame_plan in plan.parts():
+        for start in range(part.start, part.stop, FRAMES_AT_A_TIME):
+            yield slice(start, min(start + FRAMES_AT_A_TIME, part.stop)), frame_plan
+
+
+def place(frames: np.ndarray, plan: FramePlan, out: np.ndarray) -> None:
+    """Crop, resize and flip frames, uint8 F x H x W x 3, into `out`, uint8 F x S x S x 3."""
     size = out.shape[1]
     top, left, height, width = plan.crop
     window_top, window_left = plan.window
-    for start in range(0, len(frames), FRAMES_AT_A_TIME):
-        part = slice(start, start + FRAMES_AT_A_TIME)
-        resized = pixels.resize(frames[part, top : top + height, left : left + width], *plan.resize)
-        windows = resized[:, window_top : window_top + size, window_left : window_left + size]
-        place = out[part]
-        # the operations work in place, on contiguous frames only
-        target = place if place.flags.c_contiguous else np.empty(place.shape, np.uint8)
-        for window, frame in zip(windows, target, strict=True):
-            if plan.flip:
-                cv2.flip(window, 1, frame)
-            else:
-                np.copyto(frame, window)
-        for drawn in plan.operations:
-            apply_operation(target, drawn)
-        if target is not place:
-            place[...] = target
+    resized = pixels.resize(frames[:, top : top + height, left : left + width], *plan.resize)
+    windows = resized[:, window_top : window_top + size, window_left : window_left + size]
+    for window, frame in zip(windows, out, strict=True):
+        if plan.flip and frame.flags.c_contiguous:
+            cv2.flip(window, 1, frame)
+        else:
+            np.copyto(frame, window[:, ::-1] if plan.flip else window)
+
+
+def _change(frames: np.ndarray, plan: FramePlan) -> None:
+    # the operations work on contiguous frames only
+    target = frames if frames.flags.c_contiguous else frames.copy()
+    for drawn in plan.operations:
+        apply_operation(target, drawn)
+    if target is not frames:
+        frames[...] = target
 
 
 def transform_motion(maps: np.ndarray, plan: Plan, height: int, width: int) -> np.ndarray:

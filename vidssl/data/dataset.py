@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from vidssl.catalogs.catalog import Catalog
-from vidssl.data.augmentation import AugmentationRecipe, Plan, apply, draw, transform_motion
+from vidssl.data.augmentation import AugmentationRecipe, Plan, change_pixels, draw, place, transform_motion
 from vidssl.data.extras import ExtraTensors
 from vidssl.data.motion_source import MotionData, MotionSource
 from vidssl.data.operations import Drawn
@@ -19,7 +19,7 @@ from vidssl.data.sampling import ClipSampler
 from vidssl.errors import VidsslError
 from vidssl.motion.maps import VideoMotion
 from vidssl.types import ClipBatch
-from vidssl.video.decoding import DecodingError, frames_to_keep, read_frames
+from vidssl.video.decoding import DecodingError, each_frame, frames_to_keep
 
 # What a generator is keyed by, beside (seed, epoch, row): one number for each use, so that no two draws share a stream.
 SAMPLING_STREAM, REPLACEMENT_STREAM, FIRST_VIEW_STREAM = 0, 1, 2
@@ -56,19 +56,19 @@ class ClipSample:
 
 @dataclass
 class DrawnViews:
-    """What was drawn for one video, and nothing applied yet.
+    """What was drawn for one video.
 
     Attributes:
         indices: frame numbers of each view, int64 (T,).
-        frames: uint8, T x H x W x 3 for each view.
-        plans: one a view.
         motion: of the whole video, or None where nothing asks for it.
+        plans: one a view.
+        frames: uint8, T x H x W x 3 for each view, from `ClipDataset.draw_views`; empty in training.
     """
 
     indices: list[np.ndarray]
-    frames: list[np.ndarray]
-    plans: list[Plan]
     motion: VideoMotion | None
+    plans: list[Plan] = field(default_factory=list)
+    frames: list[np.ndarray] = field(default_factory=list)
 
 
 class ClipDataset(Dataset[ClipSample]):
@@ -174,21 +174,23 @@ class ClipDataset(Dataset[ClipSample]):
     def _sample(
         self, epoch: int, row: int, places: Sequence[np.ndarray | None], failures: tuple[tuple[int, str], ...]
     ) -> ClipSample:
-        views = self.draw_views(epoch, row)
-        is_all_done_here = self.colours == "loader"
-        plans = views.plans if is_all_done_here else [plan.geometry() for plan in views.plans]
-        left = [] if is_all_done_here else views.plans
-        colours = tuple(tuple(step.operations for step in plan.frames) for plan in left)
-        clips = [apply(*drawn) for drawn in zip(views.frames, plans, places, strict=True)]
+        num_frames = self.sampler.num_frames
+        shapes = [(num_frames, recipe.crop_size, recipe.crop_size, 3) for recipe in self.recipes]
+        clips = [np.empty(shape, np.uint8) if out is None else out for shape, out in zip(shapes, places, strict=True)]
+        for views, slots, frame in self._decoded(epoch, row):
+            # at once, while the frame is in the cache; together, those of a large video would not even fit into memory
+            for view, number in (divmod(slot, num_frames) for slot in slots.tolist()):
+                place(frame[None], views.plans[view].of_frame(number), clips[view][number : number + 1])
+        colours = tuple(tuple(step.operations for step in plan.frames) for plan in views.plans)
+        if self.colours == "loader":
+            for clip, plan in zip(clips, views.plans, strict=True):
+                change_pixels(clip, plan)
+            colours = ()
         starts = tuple(int(indices[0]) for indices in views.indices)
-        num_frames = self.catalog[row].num_frames
-        strides = tuple(self.sampler.stride_of(indices, num_frames) for indices in views.indices)
-        label, motion, extras = int(self.catalog.labels[row]), self._target(views), self._extras(row, views)
-        return ClipSample(clips, label, row, starts, motion, failures, strides, extras, colours)
-
-    def _extras(self, row: int, views: DrawnViews) -> dict[str, np.ndarray]:
         video = self.catalog[row]
-        return {name: np.asarray(source(video, views)) for name, source in self.extras.items()}
+        strides = tuple(self.sampler.stride_of(indices, video.num_frames) for indices in views.indices)
+        extras = {name: np.asarray(source(video, views)) for name, source in self.extras.items()}
+        return ClipSample(clips, video.label, row, starts, self._target(views), failures, strides, extras, colours)
 
     def draw_views(self, epoch: int, row: int) -> DrawnViews:
         """Draw and decode the views of a video, as training sees them in `epoch`; `apply` makes the clips of them.
@@ -196,22 +198,36 @@ class ClipDataset(Dataset[ClipSample]):
         Raises:
             DecodingError: the video, or its motion, cannot be read, or it changed since it was prepared.
         """
+        frames: np.ndarray | None = None
+        for views, slots, frame in self._decoded(epoch, row):
+            if frames is None:
+                frames = np.empty((sum(map(len, views.indices)), *frame.shape), np.uint8)
+            frames[slots] = frame
+        assert frames is not None  # a clip has a frame
+        return replace(views, frames=np.split(frames, len(views.indices)))
+
+    def _decoded(self, epoch: int, row: int) -> Iterator[tuple[DrawnViews, np.ndarray, np.ndarray]]:
+        """Yield what was drawn, and every frame with its places in the views, one view after the other."""
         video = self.catalog[row]
         path = self.catalog.unchanged(video)
         sampling = np.random.default_rng([self.seed, epoch, row, SAMPLING_STREAM])
         with frames_to_keep(self.decoder) as kept:
             motion = None if self.motion is None else self.motion(row, kept)
-            indices = self.sampler(video.num_frames, sampling, motion)
+            views = DrawnViews(self.sampler(video.num_frames, sampling, motion), motion)
             # One call for all views: frames that two clips share are decoded once.
-            frames = read_frames(path, np.concatenate(indices), decoder=self.decoder, kept=kept)
-        height, width = frames.shape[1:3]
+            numbers = np.concatenate(views.indices)
+            for slots, frame in each_frame(path, numbers, decoder=self.decoder, kept=kept):
+                if not views.plans:
+                    views.plans = self._plans(epoch, row, views, *frame.shape[:2])
+                yield views, slots, frame
+
+    def _plans(self, epoch: int, row: int, views: DrawnViews, height: int, width: int) -> list[Plan]:
         plans = []
-        for view, recipe in enumerate(self.recipes):
+        for view, (recipe, indices) in enumerate(zip(self.recipes, views.indices, strict=True)):
             rng = np.random.default_rng([self.seed, epoch, row, FIRST_VIEW_STREAM + view])
-            s_motion = motion.clip(indices[view], 1)[0] if motion is not None and recipe.motion_crop else None
-            num_frames = len(indices[view])
-            plans.append(draw(recipe, rng, num_frames=num_frames, height=height, width=width, motion=s_motion))
-        return DrawnViews(indices, np.split(frames, len(indices)), plans, motion)
+            s_motion = views.motion.clip(indices, 1)[0] if views.motion is not None and recipe.motion_crop else None
+            plans.append(draw(recipe, rng, num_frames=len(indices), height=height, width=width, motion=s_motion))
+        return plans
 
     def _target(self, views: DrawnViews) -> np.ndarray | None:
         """Return the ST-motion of what the first view shows, or of what each of them shows."""

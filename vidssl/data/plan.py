@@ -227,9 +227,9 @@ class Plan:
                 f"A plan for {self.num_frames} frames holds {len(self.frames)} frame plans; give one, or one per frame."
             )
 
-    def geometry(self) -> Plan:
-        """Return the plan without its operations on pixels: crop, size and flip."""
-        return replace(self, frames=tuple(replace(frame_plan, operations=()) for frame_plan in self.frames))
+    def of_frame(self, number: int) -> FramePlan:
+        """Return what happens to a frame of the clip."""
+        return self.frames[number if len(self.frames) > 1 else 0]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it (numbers, strings, lists)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING
@@ -79,23 +79,53 @@ def read_frames(
         DecodingError: the file cannot be read or has fewer frames; the result never has fewer frames than requested.
         UnknownNameError: no such decoder.
     """
+    output: np.ndarray | None = None
+    numbers = indices if isinstance(indices, np.ndarray) else list(indices)
+    for places, frame in each_frame(path, numbers, decoder=decoder, kept=kept):
+        if output is None:
+            output = np.empty((len(numbers), *frame.shape), np.uint8)
+        output[places] = frame
+    assert output is not None  # there is at least one number
+    return output
+
+
+def each_frame(
+    path: str | os.PathLike[str],
+    indices: np.ndarray | list[int],
+    *,
+    decoder: str = "auto",
+    kept: KeptFrames | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the frames that `read_frames` returns, each once, as they are decoded.
+
+    Args:
+        path: as for `read_frames`, like all of these.
+        indices: frame numbers.
+        decoder: name of the decoder.
+        kept: frames of this video.
+
+    Yields:
+        At which places of `indices` the frame belongs, int64; the frame, uint8 H x W x 3, which may be a view that the
+        next one overwrites.
+
+    Raises:
+        DecodingError: as `read_frames` does.
+        UnknownNameError: no such decoder.
+    """
     path = os.fspath(path)
-    numbers = np.asarray(indices if isinstance(indices, np.ndarray) else list(indices))
+    numbers = np.asarray(indices)
     if numbers.ndim != 1 or len(numbers) == 0 or numbers.dtype.kind not in "iu" or numbers.min() < 0:
         raise VidsslError(f"{path}: frame numbers must be whole numbers from 0, at least one; got {indices!r}.")
     distinct, positions = np.unique(numbers, return_inverse=True)
     order = np.argsort(positions, kind="stable")
     slots = np.split(order, np.cumsum(np.bincount(positions))[:-1])  # where each distinct frame goes
-    output: np.ndarray | None = None
+    shape: tuple[int, ...] | None = None
     with closing(_frames(path, distinct.tolist(), decoder, kept)) as frames:
         for places, frame in zip(slots, frames, strict=True):
-            if output is None:
-                output = np.empty((len(numbers), *frame.shape), np.uint8)
-            if frame.shape != output.shape[1:]:
-                raise DecodingError(path, f"its frames change size: {output.shape[1:3]} to {frame.shape[:2]}")
-            output[places] = frame
-    assert output is not None  # there is at least one number
-    return output
+            shape = shape or frame.shape
+            if frame.shape != shape:
+                raise DecodingError(path, f"its frames change size: {shape[:2]} to {frame.shape[:2]}")
+            yield places, frame
 
 
 def _frames(path: str, indices: list[int], decoder: str, kept: KeptFrames | None) -> Generator[np.ndarray, None, None]:
