@@ -31,7 +31,14 @@ def built(verb, *args):
 
 
 def test_help_and_lists_do_not_import_torch():
-    for args in (["--help"], ["--version"], ["list", "objectives"], ["list", "backbones"], ["list", "decoders"]):
+    for args in (
+        ["--help"],
+        ["--version"],
+        ["list", "objectives"],
+        ["list", "backbones"],
+        ["list", "decoders"],
+        ["list", "estimators"],
+    ):
         code = f"import sys; from vidssl.cli.main import main; main({args!r}); assert 'torch' not in sys.modules"
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

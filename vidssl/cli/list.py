@@ -17,9 +17,21 @@ _REGISTRIES = {
     "operations": "vidssl.data.operations:OPERATIONS",
     "extras": "vidssl.data.extras:EXTRAS",
     "decoders": "vidssl.video.decoding:DECODERS",
+    "estimators": "vidssl.motion:FLOW_ESTIMATORS",
     "protocols": "vidssl.evaluation.protocols.named:PROTOCOLS",
 }
 _LAYERS = "layers"
+_KINDS = """kinds                     key of a configuration, or flag
+  objectives              objective
+  backbones               model.backbone.name
+  pretrained              model.backbone.weights, evaluate --pretrained
+  layers --backbone NAME  model.alignment.layer
+  samplers                data.sampler
+  operations              data.augmentations: operations
+  extras                  data.extras
+  decoders                data.loading.decoder
+  estimators              data.motion.settings.estimator
+  protocols               evaluate --protocol, FrozenFeatureEvaluation.protocols"""
 _PRETRAINED = "pretrained"
 
 
@@ -29,14 +41,21 @@ def run_list(args: Sequence[str]) -> int:
     Raises:
         VidsslError: a backbone that is unknown, or a clip that is too small for it.
     """
-    parser = VerbParser(prog="vidssl list", description="List the names that a configuration may use.")
+    parser = VerbParser(
+        prog="vidssl list",
+        description="List the names that a configuration may use.",
+        epilog=_KINDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     kinds = [*_REGISTRIES, _LAYERS, _PRETRAINED]
-    parser.add_argument("kind", choices=kinds, help="what to list; layers: for model.alignment.layer")
+    parser.add_argument("kind", choices=kinds, metavar="KIND", nargs="?", help="what to list, from the kinds below")
     parser.add_argument("--backbone", metavar="NAME", help="with layers: the backbone")
     parser.add_argument(
         "--clip", nargs=3, type=int, metavar=("T", "H", "W"), help="with layers: frames, height, width (16 112 112)"
     )
     options = parser.parse_args(args)
+    if options.kind is None:
+        parser.error(f"name a kind: {', '.join(kinds)}")
     if options.kind == _LAYERS:
         if options.backbone is None:
             parser.error("layers need a backbone: add --backbone NAME (vidssl list backbones)")
