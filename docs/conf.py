@@ -34,6 +34,7 @@ nitpick_ignore = [
     *(
         ("py:class", name)
         for name in (
+            "DeviceStep",
             "KeptFrames",
             "Measure",
             "vidssl.catalogs.file_state.FileState",
