@@ -1,12 +1,15 @@
 """Measure the flow estimators against TV-L1 on real videos: what they cost, and whether they see the same motion.
 
-    python tools/bench_motion.py --videos FOLDER... [--limit N] [--frames N] [--json FILE]
+    python tools/bench_motion.py --videos FOLDER... [--limit N] [--frames N] [--packed PRESET] [--json FILE]
 
 Of each video the first frames are copied to a file of their own, still compressed, so that TV-L1 (about a second a
 frame) comes to an end; every estimator computes the motion maps of that file, and those of each frame (see
 `VideoMotion.maps_of`) are compared on 7 x 7 cells.
 The milliseconds are those one core worked for this process, on the whole video except for TV-L1, decoding included;
 only their ratios mean anything on another machine. Decoding is `read_frames` of all frames to RGB.
+
+With --packed, that file is also packed by a preset of `vidssl pack`, and the motion of the packed video is compared
+with TV-L1 on the source too; its milliseconds are those of this short file.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from vidssl.motion.maps import (
 from vidssl.motion.settings import MotionSettings
 from vidssl.video.decoders.diagnosis import open_container
 from vidssl.video.decoding import probe, read_frames
+from vidssl.video.encoding import PRESETS, SUFFIX, pack
 
 REFERENCE = "tvl1"
 ESTIMATORS = {
@@ -46,10 +50,12 @@ ESTIMATORS = {
     "dis fast": MotionSettings(estimator="dis", options={"preset": "fast"}, short_side=None),
     "farneback": MotionSettings(estimator="farneback"),
     REFERENCE: MotionSettings(estimator="tvl1", short_side=None, stride=4),
+    "tvl1 120": MotionSettings(estimator="tvl1", stride=4),
 }
 COMPARED_CELLS = 7  # the crop and the alignment of the last feature map see no finer
 CLIP_FRAMES = 16
 REPEATS = 5
+PACKED = ", packed"
 # Kinetics-400: training videos, of 10 seconds.
 KINETICS_VIDEOS, KINETICS_FRAMES = 240_436, 300
 
@@ -60,28 +66,35 @@ def main() -> None:
     made.add_argument("--videos", nargs="+", type=Path, required=True, help="folders of videos")
     made.add_argument("--limit", type=int, default=12, help="videos of each folder, evenly picked")
     made.add_argument("--frames", type=int, default=48, help="first frames of each video that are compared")
-    made.add_argument("--estimators", nargs="+", default=list(ESTIMATORS), choices=list(ESTIMATORS))
+    made.add_argument("--estimators", nargs="+", default=list(ESTIMATORS)[:-1], choices=list(ESTIMATORS))
+    made.add_argument(
+        "--reference", default=REFERENCE, choices=list(ESTIMATORS), help="what the others should agree with"
+    )
+    made.add_argument("--packed", choices=PRESETS, help="also take the motion of videos packed by this preset")
     report(made, measure, print_table)
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run every estimator on every video, on one core, and return the figures."""
     take_one_core()
-    names = [name for name in arguments.estimators if name != REFERENCE] + [REFERENCE]
-    measured: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    names = [name for name in arguments.estimators if name != arguments.reference] + [arguments.reference]
+    measured: dict[str, list[dict[str, float]]] = {}
     decode_ms, full_frames = [], []
     videos = [root / name for root in arguments.videos for name in evenly_picked(scan_videos(root), arguments.limit)]
     with tempfile.TemporaryDirectory() as folder:
         for video in videos:
             piece = copy_start(video, Path(folder) / f"piece{video.suffix}", arguments.frames)
-            milliseconds, figures, num_frames = measure_one(video, piece, names)
+            milliseconds, figures, num_frames = measure_one(video, piece, names, arguments.packed)
             full_frames.append(num_frames)
             decode_ms.append(milliseconds)
-            for name in names:
-                measured[name].append(figures[name])
+            for name, found in figures.items():
+                measured.setdefault(name, []).append(found)
             print(f"{len(full_frames)} {video.name}", flush=True)
     decode = float(np.mean(decode_ms))
-    rows = {name: summary(figures, decode, full_frames, ESTIMATORS[name]) for name, figures in measured.items()}
+    rows = {
+        name: summary(figures, decode, full_frames, ESTIMATORS[name.removesuffix(PACKED)])
+        for name, figures in measured.items()
+    }
     return {
         "videos": len(full_frames),
         "frames_compared": arguments.frames,
@@ -90,26 +103,44 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def measure_one(video: Path, piece: Path, names: list[str]) -> tuple[float, dict[str, dict[str, float]], int]:
-    """Measure the cost of each estimator on a whole video (of TV-L1 on a piece of it) and its agreement on the piece.
+def measure_one(
+    video: Path, piece: Path, names: list[str], preset: str | None
+) -> tuple[float, dict[str, dict[str, float]], int]:
+    """Measure each estimator: its cost on a whole video (the last: on a piece of it), its agreement on the piece.
 
     Returns:
         milliseconds per frame of decoding, the figures of each estimator, frames of the whole video.
     """
-    num_frames = probe(video).num_frames
-    works = {name: partial(video_motion, video, ESTIMATORS[name]) for name in names if name != REFERENCE}
+    num_frames, reference_name = probe(video).num_frames, names[-1]
+    works = {name: partial(video_motion, video, ESTIMATORS[name]) for name in names[:-1]}
     works["decoding"] = partial(read_frames, video, range(num_frames))
     seconds = take_turns({name: partial(core_seconds, work) for name, work in works.items()}, REPEATS)
     milliseconds = {name: 1000 * taken / num_frames for name, taken in seconds.items()}
     watch = Stopwatch()
-    with watch.measure(REFERENCE, 1):
-        reference = video_motion(piece, ESTIMATORS[REFERENCE])
-    milliseconds[REFERENCE] = 1000 * watch.median(REFERENCE) / reference.num_frames
+    with watch.measure(reference_name, 1):
+        reference = video_motion(piece, ESTIMATORS[reference_name])
+    milliseconds[reference_name] = 1000 * watch.median(reference_name) / reference.num_frames
     figures = {}
     for name in names:
-        motion = reference if name == REFERENCE else video_motion(piece, ESTIMATORS[name])
+        motion = reference if name == reference_name else video_motion(piece, ESTIMATORS[name])
         figures[name] = {"ms_per_frame": milliseconds[name], **agreement(motion, reference)}
+    if preset is not None:
+        figures |= measure_packed(piece, names, preset, reference)
     return milliseconds["decoding"], figures, num_frames
+
+
+def measure_packed(piece: Path, names: list[str], preset: str, reference: VideoMotion) -> dict[str, dict[str, float]]:
+    """Measure each estimator on a packed video against a motion of its source."""
+    packed = piece.with_name(f"packed{piece.suffix if PRESETS[preset].encoding is None else SUFFIX}")
+    packed.write_bytes(pack(os.fspath(piece), PRESETS[preset], probe(piece).fps).contents)
+    figures = {}
+    for name in names:
+        watch = Stopwatch()
+        with watch.measure(name, 1):
+            motion = video_motion(packed, ESTIMATORS[name])
+        milliseconds = 1000 * watch.median(name) / motion.num_frames
+        figures[name + PACKED] = {"ms_per_frame": milliseconds, **agreement(motion, reference)}
+    return figures
 
 
 def copy_start(video: Path, target: Path, num_frames: int) -> Path:
@@ -190,9 +221,9 @@ def print_table(results: dict[str, Any]) -> None:
     print(f"{results['videos']} videos; decoding to RGB {results['decode_ms_per_frame']:.3f} ms per frame")
     keys = ["ms_per_frame", "times_decoding", "s_correlation", "t_correlation", "clip_t_correlation"]
     keys += ["st_correlation", "starts_in_common", "region_iou", "bytes_a_video", "kinetics400_core_hours"]
-    print(f"{'estimator':<12}" + "".join(f"{key.replace('correlation', 'corr')[:17]:>18}" for key in keys))
+    print(f"{'estimator':<20}" + "".join(f"{key.replace('correlation', 'corr')[:17]:>18}" for key in keys))
     for name, row in results["estimators"].items():
-        print(f"{name:<12}" + "".join(f"{row[key]:>18,.3f}" for key in keys))
+        print(f"{name:<20}" + "".join(f"{row[key]:>18,.3f}" for key in keys))
 
 
 if __name__ == "__main__":

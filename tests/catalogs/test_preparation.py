@@ -227,6 +227,17 @@ def test_lines_of_the_journal_without_sense_are_probed_again(tmp_path):
     assert (root / "probed.log").read_text() == "a.avi\nb.avi\n"
 
 
+def test_two_processes_do_not_prepare_one_catalog(tmp_path):
+    root = make_videos(tmp_path / "v", "a.avi")
+
+    def watch(done, bad):
+        with pytest.raises(VidsslError, match=r"x.catalog.partial.jsonl is being written by process \d+ on"):
+            prepare(LISTINGS.get("flat")(videos=root), tmp_path / "x.catalog", QUICK, probe=fake_probe)
+
+    prepare(LISTINGS.get("flat")(videos=root), tmp_path / "x.catalog", QUICK, probe=fake_probe, watch=watch)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["v", "x.catalog"]
+
+
 # --- where nothing can be written
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from vidssl.catalogs.file_state import FileState
 from vidssl.catalogs.probing import Probed
 from vidssl.storage.container import cannot_write
+from vidssl.storage.locks import hold_or_fail
 from vidssl.video.decoding import VideoInfo
 
 Key = tuple[str, int, int, str]
@@ -27,7 +28,7 @@ class Journal:
         file: where the lines are; made when it is not there.
 
     Raises:
-        VidsslError: the file cannot be read or written.
+        VidsslError: the file cannot be read or written, or another process writes it.
     """
 
     def __init__(self, file: Path) -> None:
@@ -35,9 +36,14 @@ class Journal:
         self._answers: dict[Key, Probed | str] = {}
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            self._held = hold_or_fail(file)
+        except OSError as error:
+            raise cannot_write(file, error) from error
+        try:
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             self._read()
         except OSError as error:
+            self._held.release()
             raise cannot_write(file, error) from error
 
     def __enter__(self) -> Journal:
@@ -47,6 +53,7 @@ class Journal:
         os.close(self._descriptor)
         if not self._answers:
             self.delete()
+        self._held.release()
 
     def get(self, key: Key) -> Probed | str | None:
         """Return what a video holds, or why it is bad; None when it was not probed yet."""

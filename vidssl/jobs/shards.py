@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from vidssl.errors import VidsslError
 from vidssl.storage.container import cannot_write
-from vidssl.storage.locks import lock
+from vidssl.storage.locks import hold_or_fail
 
 _MARK = b"vmr1"
 # mark, checksum of what follows it, row, bytes of JSON, bytes after the JSON
@@ -124,16 +124,20 @@ class ShardWriter:
         self.file = file
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._held = hold_or_fail(file)
         except OSError as error:
             raise cannot_write(file, error) from error
-        if not lock(self._descriptor):
-            os.close(self._descriptor)
-            raise VidsslError(f"Another process is writing {file}; wait for it, or end it.")
-        self.rows = self._repair()
-        if os.fstat(self._descriptor).st_size == 0:
-            self._write(pack_record(ABOUT_ROW, about))
-        check_about(file, about)
+        try:
+            self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self.rows = self._repair()
+            if os.fstat(self._descriptor).st_size == 0:
+                self._write(pack_record(ABOUT_ROW, about))
+            check_about(file, about)
+        except BaseException as error:
+            self._held.release()
+            if isinstance(error, OSError):
+                raise cannot_write(file, error) from error
+            raise
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -146,6 +150,7 @@ class ShardWriter:
         with suppress(OSError):
             os.fsync(self._descriptor)
         os.close(self._descriptor)
+        self._held.release()
 
     def add(self, row: int, info: Mapping[str, Any], contents: bytes = b"") -> None:
         """Append the outcome of a video.
@@ -157,6 +162,11 @@ class ShardWriter:
         self.rows.add(row)
 
     def _write(self, record: bytes) -> None:
+        if not self._held.is_ours():
+            raise VidsslError(
+                f"This process was silent for minutes, and another one writes {self.file} now. End that one, or leave "
+                "the work to it."
+            )
         try:
             rest = memoryview(record)
             while rest:  # straight to the system: what is written survives the death of this process

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -26,7 +25,7 @@ from vidssl.motion.quantisation import quantisation, quantise
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.store import StoredVideo, bytes_per_map, num_maps, write_store
 from vidssl.storage.container import cannot_write
-from vidssl.storage.locks import lock
+from vidssl.storage.locks import Held, hold
 
 Watch = Callable[[int, int], None]
 """Called with the number of videos of the share done so far, and the number of bad ones among them."""
@@ -205,17 +204,29 @@ def merge(job: MotionJob) -> MergeOutcome:
         VidsslError: a shard was damaged or belongs to another job, no video has motion, or the file cannot be written.
     """
     try:
-        key = os.open(job.folder / "merging.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        # counted before the claim: else the last of two shares that end at once finds the first one counting, and goes
+        missing = len(job.catalog) - len(_recorded(job)) if job.folder.is_dir() else 0
+        if missing:
+            return MergeOutcome(missing)
+        held = hold(job.folder / "merging.claim")
     except FileNotFoundError:
         return MergeOutcome(0, True) if job.output.exists() else MergeOutcome(len(job.catalog))
     except OSError as error:
         raise cannot_write(job.folder, error) from error
+    if not isinstance(held, Held):
+        return MergeOutcome(merged_elsewhere=True)
     try:
-        if not lock(key):
-            return MergeOutcome(merged_elsewhere=True)
         return _merge(job)
     finally:
-        os.close(key)
+        held.release()
+
+
+def _recorded(job: MotionJob) -> set[int]:
+    rows: set[int] = set()
+    for file in shard_files(job.folder):
+        with file.open("rb") as shard:
+            rows |= {record.row for record in read_records(shard, verify=False) if record.row >= 0}
+    return rows
 
 
 def _merge(job: MotionJob) -> MergeOutcome:

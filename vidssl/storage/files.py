@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from vidssl.storage.locks import open_locked
+from vidssl.storage.locks import machine_tag, works_here
+
+SECONDS_UNTIL_LEFT = 24 * 3600.0
+"""A passing file of another machine that has not changed for so long was left by a process that ended."""
+_NUMBERS = count(1)
+_SWEPT: set[tuple[int, Path]] = set()
+_NAME = re.compile(r".*\.([0-9a-f]{8})-(\d+)-\d+\.partial", re.DOTALL)
+_CHARACTERS_OF_NAME = 40  # so that a long name does not become too long
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Write to a passing file that takes the place of `path` when the block ends well.
 
-    After a crash or on a full disk, what was there before is there still, whole. Of several writers at once each has a
-    passing file of its own, and the last one to finish wins.
+    After a crash or on a full disk, what was there before is there still, whole. Of several writers at once, on one
+    machine or several, each has a passing file of its own, and the last one to finish wins. What a killed process left
+    in the folder is removed by the next process that writes there.
 
     Args:
         path: the file to write; its folder is made.
 
     Yields:
-        The name to write to, ``<path>.partial``, or ``<path>.2.partial`` while somebody else writes the former, ...
+        The name to write to, ``<path>.MACHINE-PROCESS-NUMBER.partial``.
 
     Raises:
         OSError: the folder or the file cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    passing, descriptor = _passing_file(path)
+    _sweep(path.parent)
+    mine = f"{machine_tag()}-{os.getpid()}-{next(_NUMBERS)}"
+    passing = path.with_name(f"{path.name[:_CHARACTERS_OF_NAME]}.{mine}.partial")
+    passing.touch(exist_ok=False)
     try:
         yield passing
         with passing.open("r+b") as file:
@@ -39,15 +52,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with suppress(OSError):  # the failure to write is what the user must hear of
             passing.unlink(missing_ok=True)
         raise
-    finally:
-        os.close(descriptor)
 
 
-def _passing_file(path: Path) -> tuple[Path, int]:
-    """Return the first passing file that nobody writes, and the descriptor that holds it; leftovers are taken again."""
-    for number in count(1):
-        passing = path.with_name(f"{path.name}{'' if number == 1 else f'.{number}'}.partial")
-        descriptor = open_locked(passing)
-        if descriptor is not None:
-            return passing, descriptor
-    raise AssertionError("count ends")
+def _sweep(folder: Path) -> None:
+    """Remove the passing files of processes that ended, once a process: a folder may hold a million files."""
+    this = (os.getpid(), folder.absolute())
+    if this in _SWEPT:
+        return
+    _SWEPT.add(this)
+    for name in os.listdir(folder):
+        found = _NAME.fullmatch(name) if name.endswith(".partial") else None
+        if found is not None and _was_left(folder / name, found[1], int(found[2])):
+            with suppress(OSError):
+                (folder / name).unlink()
+
+
+def _was_left(file: Path, machine: str, process: int) -> bool:
+    works = works_here(process) if machine == machine_tag() else None
+    if works is not None:
+        return not works
+    try:
+        return time.time() - file.stat().st_mtime > SECONDS_UNTIL_LEFT
+    except OSError:
+        return False

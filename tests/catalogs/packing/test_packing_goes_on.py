@@ -196,3 +196,17 @@ def test_killed_again_and_again_it_ends_with_the_same_set(sources, tmp_path, mor
         process.wait()
     subprocess.run([*command, str(tmp_path / "p")], capture_output=True, check=True)
     assert written(tmp_path / "p") == written(tmp_path / "whole")
+
+
+def test_two_processes_do_not_pack_the_same_part(sources, tmp_path, here):
+    job = job_of(sources, tmp_path / "p", shard_bytes=10**6)
+    pack_one, told = PackVideo(sources, "keep"), []
+
+    def work(row):
+        with pytest.raises(VidsslError, match=r"unit-000000.records is being written by process \d+ on"):
+            pack_share(job, Share(), Processes(1, 60.0))
+        told.append(row)
+        return pack_one(row)
+
+    pack_all(job, work=work)
+    assert told == list("01234")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from vidssl.jobs.shards import ShardWriter, check_about
 from vidssl.jobs.shares import Share
 from vidssl.jobs.video_processes import Processes, over_videos
 from vidssl.storage.container import cannot_write
-from vidssl.storage.locks import open_locked
+from vidssl.storage.locks import Held, hold
 from vidssl.video.decoders.diagnosis import check_file
 from vidssl.video.decoders.reader import DecodingError
 from vidssl.video.encoding import PRESETS, Look, pack
@@ -171,17 +170,17 @@ def finish(job: PackJob, write_beside: WriteBeside | None = None) -> int:
     if missing:
         return 0 if job.catalog_file.exists() else missing
     try:
-        descriptor = open_locked(job.folder / "finishing.lock")
+        held = hold(job.folder / "finishing.claim")
     except FileNotFoundError:  # another process has written it, and deleted the folder
         return 0
     except OSError as error:
         raise cannot_write(job.folder, error) from error
-    if descriptor is None:  # another process is writing the catalog
+    if not isinstance(held, Held):  # another process is writing the catalog
         return 0
     try:
         _write_catalog(job, write_beside)
     finally:
-        os.close(descriptor)
+        held.release()
     return 0
 
 
