@@ -24,7 +24,7 @@ class TrainingProgress(ProgressBar):
     """Shows epoch, step, loss, contrastive accuracy, videos/s, the last evaluation and the time that is left.
 
     On a terminal it is a bar over the whole run, which is gone when training ends. Anywhere else it is a line after the
-    first step, one a minute, and one at the end. `vidssl fit` adds it unless the configuration has a progress bar of
+    first step, one per minute, and one at the end. `vidssl fit` adds it unless the configuration has a progress bar of
     its own (``RichProgressBar``, ``TQDMProgressBar``) or ``trainer.enable_progress_bar: false``.
 
     Args:
@@ -47,7 +47,7 @@ class TrainingProgress(ProgressBar):
         self._enabled = True
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say that the network is measured before it is trained."""
+        """Show that the network is measured before it is trained."""
         self._open().say("evaluating the network before training")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -71,16 +71,16 @@ class TrainingProgress(ProgressBar):
             self._display.show(self._meter.standing())
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say that the network is measured."""
+        """Show that the network is being measured."""
         if self._display is not None and not trainer.sanity_checking:
             self._display.say("evaluating")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read what came out."""
+        """Show the new numbers."""
         if self._meter is not None and self._display is not None:
             self._meter.evaluation = last_evaluation(trainer.default_root_dir)
             self._meter.pause()
-            self._display.say("")
+            self._display.measured(self._meter.standing())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show where training ended."""
@@ -149,6 +149,9 @@ class _Bar:
         self._doing = doing
         self._live.refresh()
 
+    def measured(self, standing: Standing) -> None:
+        self.show(standing)
+
     def end(self, standing: Standing) -> None:
         """Nothing: the summary follows."""
 
@@ -175,6 +178,9 @@ class _Lines:
         print(standing.line, flush=True)
 
     def say(self, doing: str) -> None:
+        """Nothing: the next line has the result."""
+
+    def measured(self, standing: Standing) -> None:
         """Nothing: the next line has the result."""
 
     def end(self, standing: Standing) -> None:

@@ -78,11 +78,11 @@ def print_summary(
         console.print(f"[yellow]The run did not get to its end ({escape(ended)}).[/]", soft_wrap=True)
     if unreadable:
         console.print(f"[yellow]{unreadable} videos could not be read and were replaced; the log names them.[/]")
-    console.print("[bold]Files[/]")
+    console.print("\n[bold]Files[/]")
     for what, path in _files(run_dir).items():
         if path.exists():  # no table: on a narrow terminal it would cut the paths
             console.print(f"  {what:<16} {escape(str(path))}", soft_wrap=True)
-    console.print("[bold]What next[/]")
+    console.print("\n[bold]What next[/]")
     for what, command in _next_commands(run_dir).items():
         console.print(f"  {what}\n    {escape(command)}", soft_wrap=True)
 
@@ -115,13 +115,15 @@ def _next_commands(run_dir: Path) -> dict[str, str]:
     config, last = run_dir / CONFIG_FILE, run_dir / LAST_CHECKPOINT
     page, pictures = run_dir.parent / "comparison.html", run_dir / "attention"
     commands = {}
+    if last.exists():
+        commands["see what the network looks at (a page)"] = (
+            f"vidssl show --checkpoint {run_dir} --untrained --output {pictures}"
+        )
+    commands["compare it with other runs (a page)"] = f"vidssl compare {run_dir} OTHER_RUN --html {page}"
+    commands["repeat it with another seed"] = f"vidssl fit --config {config} --seed_everything 1"
     if any(run_dir.glob(OFFLINE_WANDB_RUNS)):  # one that was online is there already
         commands["see the curves in wandb"] = f"wandb sync {run_dir}/{OFFLINE_WANDB_RUNS}"
     if last.exists():
-        commands["see what the network looks at"] = f"vidssl show --checkpoint {last} --untrained --output {pictures}"
-    commands["repeat it with another seed"] = f"vidssl fit --config {config} --seed_everything 1"
-    commands["compare it with other runs"] = f"vidssl compare {run_dir} OTHER_RUN --html {page}"
-    if last.exists():
-        commands["train on, or resume after a crash"] = f"vidssl fit --config {config} --ckpt_path {last}"
+        commands["continue training, or resume after a crash"] = f"vidssl fit --config {config} --ckpt_path {last}"
         commands["export the backbone"] = f"vidssl export --checkpoint {last} --output {run_dir}/backbone.safetensors"
     return commands
