@@ -1,8 +1,10 @@
 """A folder belongs to one run at a time."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from threading import Timer
 
@@ -19,6 +21,7 @@ from vidssl.runs.run_directory import (
     same_configuration,
 )
 from vidssl.runs.run_file import write_run
+from vidssl.storage.locks import SILENT_SECONDS
 
 CHOOSE = """
 import sys
@@ -159,3 +162,23 @@ def test_any_other_run_is_left_as_it_is(tmp_path, ended, changes, files):
 def test_a_configuration_that_cannot_be_read_is_another(tmp_path):
     (tmp_path / CONFIG_FILE).write_bytes(b"\xff: [")
     assert not same_configuration(tmp_path / CONFIG_FILE, CONFIG)
+
+
+def claim_of_another_machine(folder, seconds_ago):
+    folder.mkdir()
+    words = {"machine": "node7 pid:[1]", "process": 12, "began": "1", "token": "t", "about": ""}
+    (folder / CLAIM_FILE).write_text(json.dumps(words))
+    os.utime(folder / CLAIM_FILE, (time.time() - seconds_ago,) * 2)
+
+
+def test_the_run_of_a_lost_machine_is_waited_for_until_it_counts_as_ended(tmp_path, caplog):
+    claim_of_another_machine(tmp_path / "mine", SILENT_SECONDS - 1.5)
+    assert claim(tmp_path / "mine", patience_seconds=0.1) is None
+    assert "belongs to process 12 on node7: waiting for a sign of it, 180 s at most" in caplog.text
+
+
+def test_a_run_of_another_machine_that_works_is_not_waited_for(tmp_path):
+    claim_of_another_machine(tmp_path / "mine", 100)
+    Timer(0.5, (tmp_path / "mine" / CLAIM_FILE).touch).start()
+    assert claim(tmp_path / "mine", patience_seconds=0.1) == "process 12 on node7"
+    assert claim(tmp_path / "mine") == "process 12 on node7"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from vidssl.storage.locks import Held, hold
+from vidssl.storage.locks import SILENT_SECONDS, Held, hold
 
 CLAIM_FILE = ".claim"
-SECONDS_BETWEEN_TRIES = 0.1
+SECONDS_BETWEEN_TRIES = 0.2
+
+logger = logging.getLogger(__name__)
 
 _held: dict[Path, Held] = {}
 
@@ -21,7 +24,9 @@ def claim(folder: Path, patience_seconds: float = 0.0) -> str | None:
 
     Args:
         folder: of the run.
-        patience_seconds: how long to wait for a process that has it: one that was killed may take seconds to end.
+        patience_seconds: how long to wait for a process that has it: one that was killed may take seconds to end. With
+            any patience, one of another machine is waited for until it shows that it works or is taken for ended, in
+            minutes: the machine may be lost, and this run may be what SLURM or torchrun starts in its place.
 
     Returns:
         None where the folder is now ours, else who has it: ``process 12 on host``.
@@ -30,13 +35,22 @@ def claim(folder: Path, patience_seconds: float = 0.0) -> str | None:
         OSError: the folder cannot be made or written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    file, launch = folder / CLAIM_FILE, _launch()
     deadline = time.monotonic() + patience_seconds
-    launch = _launch()
-    while not isinstance(found := hold(folder / CLAIM_FILE, launch), Held):
+    first_beat, has_warned = None, False
+    while not isinstance(found := hold(file, launch), Held):
         if launch and found.about == launch:
             return None
+        first_beat = first_beat or (found.token, _changed(file))
         if time.monotonic() >= deadline:
-            return str(found)
+            is_silent = found.is_elsewhere and first_beat == (found.token, _changed(file))
+            if patience_seconds == 0 or not is_silent:
+                return str(found)
+            if not has_warned:
+                logger.warning(
+                    "%s belongs to %s: waiting for a sign of it, %d s at most.", folder, found, SILENT_SECONDS
+                )
+                has_warned = True
         time.sleep(SECONDS_BETWEEN_TRIES)
     _held[folder.absolute()] = found
     return None
@@ -50,6 +64,14 @@ def release(folder: Path) -> None:
     held.release()
     with suppress(OSError):
         folder.rmdir()  # only an empty one can be
+
+
+def _changed(file: Path) -> int:
+    """Return when a file was changed last; 0 where it is gone."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _launch() -> str:

@@ -49,6 +49,11 @@ class Holder:
     token: str = ""
     about: str = ""
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is a process of another machine, which is known by its silence alone."""
+        return self.token != "" and self.machine != _machine()
+
     def __str__(self) -> str:
         return f"process {self.process} on {self.machine.partition(' ')[0]}" if self.token else "another process"
 
