@@ -1,6 +1,6 @@
 """Work on videos in processes that may crash or hang without taking anything else along.
 
-A pool of the standard library does not do: it waits for ever for a process that died, and cannot end one that hangs.
+A pool of the standard library does not do: it waits forever for a process that died, and cannot end one that hangs.
 Here every process holds one video at a time, so whoever dies or stays silent, it is known which video it was.
 """
 

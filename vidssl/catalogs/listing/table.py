@@ -58,7 +58,7 @@ def read_table(path: Path, *, required: Sequence[str], known: Sequence[str] | No
 
 
 def csv_table(*, list_file: Path, videos: Path | None = None) -> Listing:
-    """Read a table of our own format, described in ``docs/data.md``.
+    """Read a table in the format of vidssl, described in ``docs/data.md``.
 
     Args:
         list_file: CSV with the columns path, label, group, split.

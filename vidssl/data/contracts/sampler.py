@@ -1,4 +1,4 @@
-"""The contract of a sampler, as checks: those behind ``vidssl check sampler``, for tests of your own too.
+"""The contract of a sampler, as checks: those behind ``vidssl check sampler``, which your own tests can use, too.
 
 contract = SamplerContract(MySampler(num_frames=8))
 assert [result for result in contract.results() if result.outcome == "failed"] == []
