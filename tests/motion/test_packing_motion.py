@@ -79,6 +79,8 @@ def test_it_is_the_file_that_would_be_computed_from_the_packed_videos(
     store = MotionStore.open(store_of(job), packed, settings)  # as training opens it
     for row in range(len(packed)):
         assert store[row].num_frames == packed[row].num_frames
+    fallback = "dis" if preset == "keep" else settings.estimator  # the lossless video has no vectors
+    assert [store.estimator(row) for row in range(5)] == [settings.estimator] * 4 + [fallback]
     assert store[0].maps.any()
     assert not store[2].maps.any()
     assert store.header["packed"] == {

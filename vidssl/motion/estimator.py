@@ -41,11 +41,13 @@ class MotionEvidence:
     Attributes:
         num_flows: taken in so far.
         is_certain: the flow is known, not estimated: none of it is noise.
+        estimator: name of the one that the flow comes from, which may be the fallback.
     """
 
     def __init__(self) -> None:
         self.num_flows = 0
         self.is_certain = False
+        self.estimator = ""
         self._recent: deque[np.ndarray] = deque(maxlen=_LAGS)
         self._products = np.zeros((1 + _LAGS, *_LASTING_GRID))
         self._changed = self._unexplained = 0.0

@@ -49,12 +49,21 @@ def video_motion(path: str | os.PathLike[str], settings: MotionSettings, kept: K
         DecodingError: as `vidssl.video.decoding.read_frames` does.
         VidsslError: the estimator is not available, or rejects its options.
     """
+    return motion_and_estimator(path, settings, kept)[0]
+
+
+def motion_and_estimator(
+    path: str | os.PathLike[str], settings: MotionSettings, kept: KeptFrames | None = None
+) -> tuple[VideoMotion, str]:
+    """Return what `video_motion` does, and the name of the estimator: the fallback where ``codec`` finds nothing."""
     path, maps, evidence = os.fspath(path), list[np.ndarray](), MotionEvidence()
     num_flows = yield_into(maps, _POOLED[settings.pool](path, settings, kept, evidence))
+    estimator = evidence.estimator
     stacked = np.stack(maps) if maps else np.zeros((1, *settings.grid), np.float32)
     if stacked.any() and _nothing_moves(path, stacked, evidence):
         stacked = np.zeros_like(stacked)
-    return VideoMotion(maps=above_floor(stacked, settings.floor), stride=settings.stride, num_frames=num_flows + 1)
+    motion = VideoMotion(above_floor(stacked, settings.floor), stride=settings.stride, num_frames=num_flows + 1)
+    return motion, estimator
 
 
 def _nothing_moves(path: str, maps: np.ndarray, evidence: MotionEvidence) -> bool:

@@ -76,12 +76,19 @@ def _with_fallback(
     try:
         estimator = _built("options", settings.estimator, settings.options)
         estimator.kept, estimator.evidence = kept, evidence
+        _note(evidence, settings.estimator)
         return (yield from run(estimator))
     except NoMotionVectors as reason:
         _tell_fallback(str(reason), settings.estimator, settings.fallback)
     estimator = _built("fallback_options", settings.fallback, settings.fallback_options)
     estimator.evidence = evidence
+    _note(evidence, settings.fallback)
     return (yield from run(estimator))
+
+
+def _note(evidence: MotionEvidence | None, name: str) -> None:
+    if evidence is not None:
+        evidence.estimator = name
 
 
 def _built(key: str, name: str, options: dict[str, Any]) -> FlowEstimator:

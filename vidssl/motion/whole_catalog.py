@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,8 +18,6 @@ from vidssl.errors import VidsslError
 from vidssl.jobs.shards import SUFFIX, Record, ShardWriter, check_about, is_sound, read_records
 from vidssl.jobs.shares import Share
 from vidssl.jobs.video_processes import Processes, over_videos
-from vidssl.motion import FLOW_ESTIMATORS
-from vidssl.motion.estimator import NoMotionVectors
 from vidssl.motion.maps import VideoMotion
 from vidssl.motion.quantisation import quantisation, quantise
 from vidssl.motion.settings import MotionSettings
@@ -148,26 +146,16 @@ def encode_video(
     Raises:
         DecodingError: the video cannot be read.
     """
-    from vidssl.motion.extract import video_motion
+    from vidssl.motion.extract import motion_and_estimator
 
     cv2.setNumThreads(1)  # the processes are the parallelism
-    motion = (extract or video_motion)(path, settings)
+    if extract is None:
+        motion, estimator = motion_and_estimator(path, settings)
+    else:
+        motion, estimator = extract(path, settings), settings.estimator
     shares, scales = quantise(motion.maps, dtype)
-    estimator = settings.estimator if extract else estimator_of(path, settings)
     info = {"num_frames": motion.num_frames, "num_maps": len(scales), "estimator": estimator}
     return info, scales.tobytes() + shares.tobytes()
-
-
-def estimator_of(path: str, settings: MotionSettings) -> str:
-    """Return the estimator that computes the motion of a readable video: the fallback where ``codec`` finds nothing."""
-    if settings.estimator != "codec":
-        return settings.estimator
-    try:
-        with closing(FLOW_ESTIMATORS.get("codec")(**settings.options).flows(path, settings.short_side)) as flows:
-            next(flows, None)  # it gives up before its first flow or not at all
-    except NoMotionVectors:
-        return settings.fallback
-    return settings.estimator
 
 
 def _rows_in(files: list[Path], about: Mapping[str, Any]) -> set[int]:
