@@ -10,6 +10,7 @@ import time
 import pytest
 from whole_runs import WITH_EXTRAS, assert_same_run, vidssl
 
+from vidssl.catalogs.catalog import Catalog
 from vidssl.jobs.lost_hosts import ROLL_CALL
 from vidssl.runs.metrics_file import METRICS_FILE
 
@@ -136,3 +137,32 @@ def test_a_host_that_is_cut_off_ends_the_run_with_a_message_and_it_continues(on_
     vidssl(*line("whole", "--trainer.devices", "2", *long))
     assert [folder.name for folder in sorted((tmp_path / "runs").iterdir())] == ["cut", "whole"]
     assert_same_run(tmp_path / "runs" / "whole", tmp_path / "runs" / "cut")
+
+
+@pytest.mark.slow
+def test_two_hosts_compute_the_motion_of_a_catalog_and_pack_it_as_one_does(hosts, synthetic_catalog, tmp_path):
+    catalog = ("--data.catalog", synthetic_catalog)
+    motion = ("motion", *catalog, "--data.motion.settings.estimator", "codec", "--workers", "1", "--output")
+    pack = ("pack", "--catalog", synthetic_catalog, "--preset", "keep", "--shards", "1MB", "--workers", "1", "--output")
+    for job, name in ((motion, "videos.motion"), (pack, "packed")):
+        vidssl(*job, tmp_path / "alone" / name)
+        together = [as_host(host, *job, tmp_path / "shared" / name) for host in (0, 1)]
+        words = [one.communicate(timeout=SECONDS)[0] for one in together]
+        assert [one.returncode for one in together] == [0, 0], "\n".join(words)
+    alone, shared = (
+        {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        for folder in (tmp_path / "alone", tmp_path / "shared")
+    )
+    assert shared.keys() == alone.keys()
+    catalog = "packed/synthetic.catalog"  # which names its folder
+    assert [name for name in alone if alone[name] != shared[name]] == [catalog]
+    assert Catalog.open(tmp_path / "alone" / catalog).digest == Catalog.open(tmp_path / "shared" / catalog).digest
+
+
+def as_host(host, *args):
+    """Start the command as a task of SLURM on a host that has a name of its own."""
+    name = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', NAMES[host]]
+    line = ["ip", "netns", "exec", NAMES[host], *name, sys.executable, str(WITH_EXTRAS), *map(str, args)]
+    slurm = {"SLURM_PROCID": str(host), "SLURM_NTASKS": "2"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **slurm}
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
