@@ -8,6 +8,7 @@ import motion_scenes as scenes
 import numpy as np
 import pytest
 from packing_jobs import job_of, pack_all, work_here, written
+from packing_work import hanging_with_motion
 
 from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
 from vidssl.catalogs.file_state import FileState
@@ -203,6 +204,15 @@ def test_a_full_disk_ends_the_work_and_what_was_done_stays(sources, tmp_path, he
     packed = pack_all(job, work=noted, write_beside=write)
     assert done == list("01234")
     assert len(MotionStore.open(store_of(job), packed, CODEC)) == 5
+
+
+def test_a_video_that_hangs_costs_only_itself(sources, tmp_path):
+    job, _, write = with_motion(sources, tmp_path / "p", CODEC)
+    pack_share(job, Share(), Processes(1, 1.0), work=hanging_with_motion)
+    assert finish(job, write) == 0
+    packed = Catalog.open(job.catalog_file)
+    assert packed.bad == [("a.avi", "no answer within 1 s")]
+    assert MotionStore.open(store_of(job), packed).bad == [(row, "nothing to see") for row in range(4)]
 
 
 def test_other_settings_do_not_go_on_with_what_is_there(sources, tmp_path, here):

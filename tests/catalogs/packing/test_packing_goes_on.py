@@ -1,6 +1,7 @@
 """Packing that is shared, interrupted, or fails: what is there at the end, and what is reported."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from vidssl.errors import VidsslError
 from vidssl.jobs.shards import ShardWriter
 from vidssl.jobs.shares import Share
 from vidssl.jobs.video_processes import Processes
+from vidssl.storage.locks import SILENT_SECONDS
 from vidssl.video.decoding import DecodingError
 
 
@@ -210,3 +212,15 @@ def test_two_processes_do_not_pack_the_same_part(sources, tmp_path, here):
 
     pack_all(job, work=work)
     assert told == list("01234")
+
+
+def test_the_part_of_a_machine_that_died_is_taken_over(sources, tmp_path, here):
+    job = job_of(sources, tmp_path / "p", shard_bytes=10**6)
+    job.folder.mkdir(parents=True)
+    claim = job.records(0).with_name(f"{job.records(0).name}.claim")
+    claim.write_text(json.dumps({"machine": "node7", "process": 12, "began": "1", "token": "t", "about": ""}))
+    with pytest.raises(VidsslError, match="is being written by process 12 on node7; wait for it, or end it"):
+        pack_share(job, Share(), Processes(1, 60.0))
+    os.utime(claim, (time.time() - 2 * SILENT_SECONDS,) * 2)
+    assert len(pack_all(job)) == 5
+    assert not job.folder.exists()
