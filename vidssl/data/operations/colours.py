@@ -81,8 +81,12 @@ def _steps(operations: Iterable[Drawn], size: int) -> list[tuple[Kind, list[floa
     steps = []
     for path, drawn in operations:
         for function, values in class_of_operation(path).device_steps(size, **dict(drawn)):
-            arguments = tuple((name, np.size(value) if np.ndim(value) else 0) for name, value in values.items())
-            row = [float(number) for value in values.values() for number in np.ravel(value)]
+            arguments = tuple(
+                (name, len(value) if isinstance(value, Sequence) else 0) for name, value in values.items()
+            )
+            row: list[float] = []
+            for value in values.values():
+                row += value if isinstance(value, Sequence) else (value,)
             steps.append(((function, arguments), row))
     return steps
 
