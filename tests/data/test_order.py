@@ -1,7 +1,10 @@
+from dataclasses import asdict
+from itertools import chain
+
 import numpy as np
 import pytest
 
-from vidssl.data.order import GlobalBatchSampler
+from vidssl.data.order import GlobalBatchSampler, OrderKey
 from vidssl.errors import VidsslError
 
 
@@ -60,3 +63,18 @@ def test_batches_that_cannot_be_made_are_refused():
         GlobalBatchSampler(7, 8, seed=0)
     with pytest.raises(VidsslError, match=r"positive multiple of their number \(3\)"):
         GlobalBatchSampler(100, 8, seed=0, world_size=3)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (4, 2)])
+def test_another_number_of_processes_goes_on_with_the_same_batches(before, after):
+    whole = epoch_of(GlobalBatchSampler(40, 8, seed=0), 2)
+    seen = [epoch_of(GlobalBatchSampler(40, 8, seed=0, rank=rank, world_size=before), 2) for rank in range(before)]
+    order = OrderKey(seed=0, batch_size=8, num_videos=40, videos="")
+    place = order.place_after({"epoch": 2, "videos": 24, "order": asdict(order)})  # no number of processes is in it
+    rest = []
+    for rank in range(after):
+        resumed = GlobalBatchSampler(40, 8, seed=0, rank=rank, world_size=after)
+        resumed.resume_at(*place)
+        rest.append(epoch_of(resumed, 2))
+    steps = [*list(zip(*seen, strict=True))[:3], *zip(*rest, strict=True)]
+    assert [list(chain(*shares)) for shares in steps] == whole
