@@ -30,9 +30,10 @@ class PixelStep:
     num_rows: int
 
 
-@dataclass(frozen=True)
 class PendingColours:
     """What is still to be done to the pixels of a view, on the device, before anybody sees it.
+
+    It is no dataclass: Lightning would convert the values of one to the precision of the weights (`bf16-true`).
 
     Attributes:
         steps: in their order.
@@ -43,15 +44,18 @@ class PendingColours:
         rows_per_clip: 1, or the frames of a clip.
     """
 
-    steps: tuple[PixelStep, ...]
-    rows: Tensor
-    values: Tensor
-    known_rows: np.ndarray
-    rows_per_clip: int
+    def __init__(
+        self, steps: tuple[PixelStep, ...], rows: Tensor, values: Tensor, known_rows: np.ndarray, rows_per_clip: int
+    ) -> None:
+        self.steps = steps
+        self.rows = rows
+        self.values = values
+        self.known_rows = known_rows
+        self.rows_per_clip = rows_per_clip
 
     def map(self, move: Callable[[Tensor], Tensor]) -> PendingColours:
         """Return the same with other tensors."""
-        return replace(self, rows=move(self.rows), values=move(self.values))
+        return PendingColours(self.steps, move(self.rows), move(self.values), self.known_rows, self.rows_per_clip)
 
     def part(self, clips: slice, num_clips: int) -> PendingColours:
         """Return what concerns some of `num_clips` clips, which are then numbered from 0."""

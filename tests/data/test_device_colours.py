@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision
 
 from vidssl.data.augmentation import CVRL_VIEW_1, CVRL_VIEW_2, AugmentationRecipe, apply, draw
 from vidssl.data.operations import Operation
@@ -120,6 +121,15 @@ def test_autocast_changes_nothing():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         under_autocast = finish_colours(unfinished(clips, plans))
     np.testing.assert_array_equal(as_frames(under_autocast), as_frames(finish_colours(unfinished(clips, plans))))
+
+
+@pytest.mark.parametrize("precision", [HalfPrecision("bf16-true"), DoublePrecision()])
+def test_the_precision_of_the_weights_changes_nothing(precision):
+    clips, plans = clips_and_plans(RECIPES["cvrl"], 6)
+    converted = precision.convert_input(unfinished(clips, plans))  # as Lightning does before the transfer
+    np.testing.assert_array_equal(
+        as_frames(finish_colours(converted)), as_frames(finish_colours(unfinished(clips, plans)))
+    )
 
 
 @dataclass(frozen=True)
