@@ -73,6 +73,25 @@ def _gathered(encode, views, permutation):
     return [gather(rows)[own] for rows in embeddings]
 
 
+def _by_seed(rank, world_size):
+    torch.manual_seed(10 + rank)
+    views, dealt = [torch.arange(4 * rank, 4 * rank + 4)[:, None]], []
+
+    def encode(given):
+        dealt.append(gather(given[0]).flatten().tolist())
+        return given[0].float()
+
+    for seed in (1, 1, 2):
+        (found,) = encode_shuffled(encode, views, seed)
+        assert torch.equal(found, views[0].float())
+    assert dealt[0] == dealt[1] != dealt[2]
+    assert sorted(dealt[0]) == list(range(8))
+
+
+def test_an_order_by_seed_is_the_same_on_every_process_and_of_every_draw():
+    run_on_processes(_by_seed, 2)
+
+
 def _exchange(rank, world_size):
     generator = torch.Generator().manual_seed(rank)
     shape = (5, 4, 6, 6, 3)

@@ -31,10 +31,10 @@ ROWS = {"all_gather": 1, "all_reduce": 1}  # rows of all processes, and the sum 
 NEEDED = {
     "BYOL": {},
     "CVRL": ROWS,
-    # one way for each view of the keys and one for what becomes of them, in an order that the first process draws; and
-    # the keys of all processes for the queue
-    "MCL": {"broadcast": 1, "all_to_all_single": 4, "all_gather": 1},
-    "MoCo": {"broadcast": 1, "all_to_all_single": 2, "all_gather": 1},
+    # one way for each view of the keys and one for what becomes of them, in an order that every process knows; and the
+    # keys of all processes for the queue
+    "MCL": {"all_to_all_single": 4, "all_gather": 1},
+    "MoCo": {"all_to_all_single": 2, "all_gather": 1},
     "SimCLR": ROWS,
     "SimSiam": {},
     "SwAV": {"all_gather": 1},

@@ -16,7 +16,9 @@ from vidssl.nn.gather import rank, world_size
 
 
 @torch.no_grad()
-def encode_shuffled(encode: Callable[[list[Tensor]], Tensor], views: list[Tensor]) -> list[Tensor]:
+def encode_shuffled(
+    encode: Callable[[list[Tensor]], Tensor], views: list[Tensor], seed: int | None = None
+) -> list[Tensor]:
     """Encode views with the videos shuffled among the processes, without gradients.
 
     Every video goes to one process with all its views. On one process nothing is moved. A process sends and receives as
@@ -25,6 +27,8 @@ def encode_shuffled(encode: Callable[[list[Tensor]], Tensor], views: list[Tensor
     Args:
         encode: turns a list of views into embeddings, the rows of the first view first.
         views: tensors B x ..., the same shape on every process. Give them as uint8: that is what is sent.
+        seed: key of the order, the same on every process (`Objective.step_seed`). With None the first process draws the
+            order and sends it, for which every process and, on GPUs, every host waits.
 
     Returns:
         One tensor B x ... a view: the embeddings of this process's own rows, in their order.
@@ -32,7 +36,8 @@ def encode_shuffled(encode: Callable[[list[Tensor]], Tensor], views: list[Tensor
     if world_size() == 1:
         return list(encode(views).chunk(len(views)))
     num_rows = len(views[0])
-    permutation = _shared_permutation(num_rows * world_size(), views[0].device).cpu()
+    num_all = num_rows * world_size()
+    permutation = _sent_permutation(num_all, views[0].device) if seed is None else _known_permutation(num_all, seed)
     there, back = _Exchange(permutation), _Exchange(permutation.argsort())
     embeddings = encode([there(view) for view in views])
     own = back(torch.stack(embeddings.chunk(len(views)), dim=1))
@@ -71,7 +76,11 @@ def _is_channels_last(rows: Tensor) -> bool:
     return rows.ndim > 2 and not rows.is_contiguous() and rows.movedim(1, -1).is_contiguous()
 
 
-def _shared_permutation(length: int, device: torch.device) -> Tensor:
+def _known_permutation(length: int, seed: int) -> Tensor:
+    return torch.randperm(length, generator=torch.Generator().manual_seed(seed))
+
+
+def _sent_permutation(length: int, device: torch.device) -> Tensor:
     permutation = torch.randperm(length, device=device)
     dist.broadcast(permutation, src=0)
-    return permutation
+    return permutation.cpu()

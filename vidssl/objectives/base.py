@@ -52,7 +52,8 @@ class Objective(LightningModule, ABC):
     at a time, since it compares nothing with other videos, sets `min_videos` to 1; `min_videos_per_process` is the same
     for the share of each process (BatchNorm needs two rows to normalise). Each is an attribute of the class, set in the
     constructor where it depends on settings; a property will do, too. One that takes `alignment` passes it on, encodes
-    its clips by `encode`, and adds `alignment_loss` to its loss.
+    its clips by `encode`, and adds `alignment_loss` to its loss. Draws in which all processes must agree are keyed by
+    `step_seed`, another number in every step; it is None outside of a run.
 
     Args:
         backbone: which network learns.
@@ -86,6 +87,7 @@ class Objective(LightningModule, ABC):
         self.clip_input = ClipInput(backbone.pixel_mean, backbone.pixel_std)
         self.logged_terms: dict[str, Tensor | float] = {}
         self._training_log = TrainingLog(describe=_spread)
+        self.step_seed: int | None = None
         self.aligner: MotionAligner | None = None
         if alignment is not None and alignment.terms:
             self.aligner = MotionAligner(alignment, self.backbone)
@@ -218,6 +220,7 @@ class Objective(LightningModule, ABC):
             VidsslError: synchronised BatchNorm with a form of alignment that it cannot train.
         """
         self._run_seed = torch.initial_seed() & 0xFFFFFFFF
+        self._shared_seed = self.trainer.strategy.broadcast(self._run_seed)
         self._training_log.begin()
         if self.aligner is not None:
             self.aligner.begin(self)
@@ -232,8 +235,9 @@ class Objective(LightningModule, ABC):
         """
         if self.needs_extras:
             check_extras(self, batch)
-        key = [self._run_seed, self.trainer.fit_loop.epoch_loop.total_batch_idx, self.global_rank]
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        step = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        self.step_seed = _seed_of(self._shared_seed, step)
+        torch.manual_seed(_seed_of(self._run_seed, step, self.global_rank))
         unreadable = getattr(self._data_module(), "unreadable", None)
         if unreadable:
             self.log("data/unreadable_videos", float(len(unreadable)), batch_size=1, rank_zero_only=True)
@@ -281,3 +285,7 @@ class Objective(LightningModule, ABC):
 
 def _spread(rows: Tensor) -> dict[str, Tensor]:
     return {f"train/{name}": value for name, value in spread(rows).items()}
+
+
+def _seed_of(*key: int) -> int:
+    return int(np.random.SeedSequence(key).generate_state(1)[0])

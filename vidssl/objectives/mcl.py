@@ -106,7 +106,9 @@ class MCL(Objective):
         query, *key_views = batch.views
         features, maps = self.encode(self.network_input([query]))
         queries = dict(zip(self.tasks, self.heads(features).unbind(1), strict=True))
-        encoded = encode_shuffled(lambda views: self.momentum_encoder(self.network_input(views)), key_views)
+        encoded = encode_shuffled(
+            lambda views: self.momentum_encoder(self.network_input(views)), key_views, self.step_seed
+        )
         keys = dict(zip(self.tasks, torch.stack(encoded, dim=1).unbind(2), strict=True))  # B x 3 x D each
 
         compare = {"inter": self._inter, "intra": self._intra, "order": self._order}

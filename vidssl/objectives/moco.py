@@ -126,7 +126,9 @@ class MoCo(Objective):
         features, maps = self.encode(self.network_input(query_views))
         queries = self.heads(features)[:, 0]
         key_views = [batch.views[number] for number in self.key_numbers]
-        encoded = encode_shuffled(lambda views: self.momentum_encoder(self.network_input(views)), key_views)
+        encoded = encode_shuffled(
+            lambda views: self.momentum_encoder(self.network_input(views)), key_views, self.step_seed
+        )
         keys = {number: key[:, 0] for number, key in zip(self.key_numbers, encoded, strict=True)}
         others = [[keys[other] for other in keys if other != number] for number in self.query_numbers]
         positives = torch.cat([torch.stack(of_one, dim=1) for of_one in others])  # as many rows as queries
