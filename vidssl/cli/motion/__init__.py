@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
-import os
 import re
 import textwrap
 from collections.abc import Sequence
@@ -19,17 +18,17 @@ from vidssl.cli import VerbParser
 from vidssl.cli.motion.comparison import compare_estimators, settings_of_each
 from vidssl.errors import VidsslError
 from vidssl.jobs.disk import free_bytes, size_text
+from vidssl.jobs.flags import add_flags, processes_of, share_of
 from vidssl.jobs.progress import run_with_progress
 from vidssl.jobs.shares import Share
 from vidssl.jobs.signals import INTERRUPTED
-from vidssl.jobs.video_processes import Processes, default_workers
+from vidssl.jobs.video_processes import Processes
 from vidssl.motion.quantisation import QUANTISATIONS
 from vidssl.motion.settings import MotionSettings
 from vidssl.motion.store import MotionStore
 from vidssl.motion.whole_catalog import MotionJob, compute_share, merge, shard_files
 
 # TV-L1 takes up to a second a frame, and a Kinetics video has 300: six times that.
-TIMEOUT_SECONDS = 1800.0
 
 _USAGE = """vidssl motion --config FILE [--config FILE ...] [--data.KEY VALUE ...] [options]
 
@@ -86,15 +85,7 @@ def motion_parser() -> argparse.ArgumentParser:
     add("--output", type=Path, metavar="FILE", help="file to write (default: data.motion.store)")
     add("--overwrite", action="store_true", help="replace an existing file")
     add("--dtype", default="uint8", metavar="NAME", help=f"type of the maps: {', '.join(QUANTISATIONS)} (%(default)s)")
-    add("--workers", type=int, metavar="N", help=f"processes (default: one per core, {default_workers()} here)")
-    add(
-        "--timeout",
-        type=float,
-        default=TIMEOUT_SECONDS,
-        metavar="SECONDS",
-        help="seconds after which a video is given up (%(default)g)",
-    )
-    add("--share", metavar="K/N", help="work on share K of N, from 0 (default: as torchrun or SLURM say)")
+    add_flags(add)
     add("--merge", action="store_true", help="only assemble the file from existing shards")
     add("--compare", nargs="+", metavar="NAME", help="compare flow estimators on a sample of the catalog instead")
     add("--sample", type=int, default=24, metavar="N", help="videos that --compare looks at (%(default)s)")
@@ -130,8 +121,8 @@ def run_motion(args: Sequence[str]) -> int:
         return _check_there(job)
     if options.merge:
         return _finish(job, Share(), is_merge=True)
-    share = Share.parse(options.share, "--share") if options.share else Share.from_environment(os.environ)
-    processes = _processes(options)
+    share = share_of(options)
+    processes = processes_of(options)
     print(_announcement(job, share, processes), flush=True)
     check_disk(job)
     went_through = run_with_progress(
@@ -155,10 +146,6 @@ def _read_arguments(args: Sequence[str]) -> tuple[argparse.Namespace, Any]:
     return options, parse_data("motion", [*configs, *rest]).data
 
 
-def _processes(options: argparse.Namespace) -> Processes:
-    return Processes(default_workers() if options.workers is None else options.workers, options.timeout)
-
-
 def motion_settings(data: Any) -> MotionSettings:
     """Return `data.motion.settings` of a configuration, or the defaults."""
     motion = data.get("motion")
@@ -176,7 +163,7 @@ def _compare(data: Any, options: argparse.Namespace) -> int:
     if options.sample < 1:
         raise VidsslError(f"--sample is a number of videos, at least 1, got {options.sample}.")
     settings = settings_of_each(options.compare, motion_settings(data))
-    print(compare_estimators(_catalog(data), settings, options.sample, _processes(options)))
+    print(compare_estimators(_catalog(data), settings, options.sample, processes_of(options)))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +17,11 @@ from vidssl.cli.motion import summarise as summarise_motion
 from vidssl.cli.prepare.next_steps import next_command
 from vidssl.errors import VidsslError
 from vidssl.jobs.disk import free_bytes, size_text
+from vidssl.jobs.flags import add_flags, processes_of, share_of
 from vidssl.jobs.progress import duration_text, run_with_progress
 from vidssl.jobs.shares import Share
 from vidssl.jobs.signals import INTERRUPTED
-from vidssl.jobs.video_processes import Processes, default_workers
+from vidssl.jobs.video_processes import Processes
 from vidssl.motion.packing import (
     PackWithMotion,
     motion_beside,
@@ -34,7 +34,6 @@ from vidssl.motion.settings import MotionSettings
 from vidssl.motion.store import MotionStore
 from vidssl.video.encoding import PRESETS
 
-TIMEOUT_SECONDS = 1800.0
 DEFAULT_PRESET = "fast"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -88,15 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--motion", action="store_true", help="compute the motion of the packed videos too, from the same decoding")
     add("-c", "--config", action="append", default=[], metavar="FILE", help="of a training, for --motion: its settings")
-    add("--workers", type=int, metavar="N", help=f"processes (default: one per core, {default_workers()} here)")
-    add(
-        "--timeout",
-        type=float,
-        default=TIMEOUT_SECONDS,
-        metavar="SECONDS",
-        help="seconds after which a video is given up (%(default)g)",
-    )
-    add("--share", metavar="K/N", help="work on share K of N, from 0 (default: as torchrun or SLURM say)")
+    add_flags(add)
     return parser
 
 
@@ -115,8 +106,8 @@ def run_pack(args: Sequence[str]) -> int:
     if job.catalog_file.exists():
         return _check_there(job, motion)
     _check_output(job)
-    share = Share.parse(options.share, "--share") if options.share else Share.from_environment(os.environ)
-    processes = Processes(default_workers() if options.workers is None else options.workers, options.timeout)
+    share = share_of(options)
+    processes = processes_of(options)
     print(_announcement(job, share, processes, motion), flush=True)
     _check_disk(job, motion)
     work = None if motion is None else PackWithMotion(PackVideo(job.catalog, job.preset_name), motion, job.folder)
