@@ -1,3 +1,7 @@
+import multiprocessing
+import subprocess
+
+import numpy as np
 import pytest
 import torch
 from evaluation_setup import BARE, CLIPS, as_torchrun, data_of, drawing, grouped_catalog
@@ -8,9 +12,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from vidssl.errors import VidsslError
 from vidssl.evaluation import background
 from vidssl.evaluation.callbacks import FrozenFeatureEvaluation
+from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.protocols.records import read_records
 from vidssl.runs.metrics_csv import MetricsCSV
 from vidssl.runs.metrics_file import read_metrics
+from vidssl.storage import files
+from vidssl.storage.locks import machine_tag
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -27,7 +34,6 @@ def fit(catalog, folder, *callbacks, max_epochs=2, **settings):
     trainer = Trainer(
         **{**quiet, "default_root_dir": str(folder), "max_epochs": max_epochs, **settings}, callbacks=list(callbacks)
     )
-    folder.mkdir(exist_ok=True)
     model = drawing()
     torch.manual_seed(1)
     trainer.fit(model, data_of(catalog, batch_size=6, evaluation=CLIPS))
@@ -55,7 +61,7 @@ def test_numbers_and_records_are_those_of_the_foreground_under_the_same_steps(ca
     found = evaluations(tmp_path / "background")
     assert found == [pytest.approx(row) for row in expected]  # what Lightning logs it has rounded to float32
     assert without_time(tmp_path / "background") == without_time(tmp_path / "before")
-    assert not list((tmp_path / "background").glob(".measuring-*"))
+    assert not list((tmp_path / "background").glob("*.partial"))
 
 
 class Slow:
@@ -120,7 +126,7 @@ def test_a_process_that_dies_is_reported_with_its_exit_code(catalog, tmp_path):
     evaluation = FrozenFeatureEvaluation(["svm"], in_background=True)
     with pytest.raises(VidsslError, match=r"measured svm after epoch 0 ended without an answer \(exit code -9\)"):
         fit(catalog, tmp_path, evaluation, callback)
-    assert not list(tmp_path.glob(".measuring-*"))
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_a_run_that_breaks_off_ends_the_process_and_says_what_is_lost(catalog, tmp_path, caplog):
@@ -137,7 +143,7 @@ def test_a_run_that_breaks_off_ends_the_process_and_says_what_is_lost(catalog, t
         fit(catalog, tmp_path, evaluation, callback)
     assert not kept[0]._process.is_alive()
     assert "before knn was measured after epoch 0 in the background" in caplog.text
-    assert not list(tmp_path.glob(".measuring-*"))
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_what_is_monitored_is_not_measured_in_the_background(catalog, tmp_path):
@@ -151,6 +157,28 @@ def test_what_is_monitored_is_not_measured_in_the_background(catalog, tmp_path):
             checkpoint,
             enable_checkpointing=True,
         )
+
+
+def test_a_script_that_the_process_imports_does_not_train_again(catalog, tmp_path, monkeypatch):
+    # as the standard library marks a process that imports the main module
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(VidsslError, match="under `if __name__ =="):
+        fit(catalog, tmp_path, FrozenFeatureEvaluation(["knn"], in_background=True))
+
+
+def test_the_files_with_features_are_removed_after_a_kill(tmp_path):
+    folder = tmp_path / "new"
+    rows = np.arange(3)
+    found = {number: VideoFeatures(np.zeros((3, 1, 2), np.float32), rows, rows, rows) for number in range(2)}
+    written = background._write(found, folder)
+    assert len(list(folder.iterdir())) == 2
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for number, file in enumerate(written.values()):
+        file.rename(folder / f"features.{machine_tag()}-{ended.pid}-{number}.partial")
+    files._SWEPT.clear()
+    background._remove(background._write(found, folder))
+    assert list(folder.iterdir()) == []
 
 
 def _fit_on_two(rank, world_size, catalog, folder):

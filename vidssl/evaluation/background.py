@@ -6,7 +6,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import tempfile
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,7 +19,8 @@ from vidssl.evaluation.measuring import Measuring, Numbers
 from vidssl.evaluation.needed_features import Needed
 from vidssl.jobs.parent import end_with_parent
 from vidssl.jobs.threads import a_thread_per_core
-from vidssl.storage.container import map_arrays, write_arrays
+from vidssl.storage.container import cannot_write, map_arrays, write_arrays
+from vidssl.storage.files import passing_name
 
 COLUMNS = ("views", "labels", "groups", "index")
 NICENESS = 10
@@ -88,6 +88,19 @@ class Background:
             run_logger.log_metrics({**metrics, "epoch": running.epoch}, step=running.step)
 
 
+def check_not_imported() -> None:
+    """Refuse to train in a process that is only to measure, and imports the script that trains.
+
+    Raises:
+        VidsslError: it says what the script lacks.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise VidsslError(
+            "FrozenFeatureEvaluation with in_background: true starts a process, which imports your script and would "
+            'train again. Put the body of the script under `if __name__ == "__main__":`.'
+        )
+
+
 def check_unmonitored(trainer: Trainer, prefixes: Sequence[str]) -> None:
     """Refuse callbacks that monitor numbers which are measured in the background.
 
@@ -110,19 +123,19 @@ def check_unmonitored(trainer: Trainer, prefixes: Sequence[str]) -> None:
 class BackgroundMeasurement:
     """A process that measures; it ends with the one that started it.
 
-    The features travel in a passing file, which the process maps: no second copy of them is in memory. It computes
+    The features travel in passing files, which the process maps: no second copy of them is in memory. It computes
     with a thread per core that belongs to this process (torchrun's ``OMP_NUM_THREADS=1`` is for training), at a low
     priority.
 
     Args:
         measuring: what to measure.
         found: the features.
-        folder: of the run; for the passing file.
+        folder: of the run; for the passing files.
         step: of the run, that the features are of.
         epoch: of the run, likewise.
 
     Raises:
-        VidsslError: the passing file cannot be written.
+        VidsslError: a passing file cannot be written.
     """
 
     def __init__(
@@ -130,16 +143,12 @@ class BackgroundMeasurement:
     ) -> None:
         self.step, self.epoch = step, epoch
         self.protocols = measuring.protocols
-        self._folder = tempfile.TemporaryDirectory(prefix=".measuring-", dir=folder)
-        files = {needed: Path(self._folder.name) / f"{number}.safetensors" for number, needed in enumerate(found)}
-        for needed, file in files.items():
-            columns = {name: getattr(found[needed], name) for name in COLUMNS}
-            write_arrays(file, columns, {"views_per_video": str(columns["views"].shape[1])})
+        self._files = _write(found, folder)
         context = multiprocessing.get_context(
             "spawn"
         )  # a fork would copy the state of a GPU, which does not work there
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_measure, args=(theirs, measuring, files), daemon=True)
+        self._process = context.Process(target=_measure, args=(theirs, measuring, self._files), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -156,11 +165,12 @@ class BackgroundMeasurement:
         """
         try:
             answer = self._connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # nothing, or half an answer
             self._process.join()
             raise VidsslError(
                 f"The background process that measured {', '.join(self.protocols)} after epoch {self.epoch} ended "
-                f"without an answer (exit code {self._process.exitcode}); -9 often means that memory ran out."
+                f"without an answer (exit code {self._process.exitcode}). Its own message is above, if it could "
+                "write one; -9 often means that memory ran out."
             ) from None
         finally:
             self.stop()
@@ -169,11 +179,11 @@ class BackgroundMeasurement:
         return answer
 
     def stop(self) -> None:
-        """End the process, done or not, and remove its file."""
+        """End the process, done or not, and remove its files."""
         self._process.kill()
         self._process.join()
         self._connection.close()
-        self._folder.cleanup()
+        _remove(self._files)
 
 
 def _measure(connection: Connection, measuring: Measuring, files: Mapping[Needed, Path]) -> None:
@@ -187,6 +197,26 @@ def _measure(connection: Connection, measuring: Measuring, files: Mapping[Needed
         except VidsslError as error:
             answer = str(error)
     connection.send(answer)
+
+
+def _write(found: Mapping[Needed, VideoFeatures], folder: Path) -> dict[Needed, Path]:
+    files: dict[Needed, Path] = {}
+    try:
+        for needed, features in found.items():
+            files[needed] = passing_name(folder / "features")
+            columns = {name: getattr(features, name) for name in COLUMNS}
+            write_arrays(files[needed], columns, {"views_per_video": str(columns["views"].shape[1])})
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    except BaseException:
+        _remove(files)
+        raise
+    return files
+
+
+def _remove(files: Mapping[Needed, Path]) -> None:
+    for file in files.values():
+        file.unlink(missing_ok=True)  # the process that measures has removed it, if it lived to read it
 
 
 def _read(file: Path, needed: Needed) -> VideoFeatures:

@@ -18,7 +18,7 @@ from torch import Tensor
 from vidssl.data.datamodule import VideoDataModule
 from vidssl.errors import VidsslError
 from vidssl.evaluation.averaging import measured_weights
-from vidssl.evaluation.background import Background, check_unmonitored
+from vidssl.evaluation.background import Background, check_not_imported, check_unmonitored
 from vidssl.evaluation.device import measuring_on
 from vidssl.evaluation.features.collection import FeaturePart, Processes, hold
 from vidssl.evaluation.features.video_features import VideoFeatures
@@ -90,8 +90,8 @@ class FrozenFeatureEvaluation(Callback):
 
         Raises:
             VidsslError: gallery and query share videos, so that each would find itself; clips are too short to be
-                changed in time; Lightning does not validate when the schedule says so; or a callback monitors a number
-                that comes too late for it.
+                changed in time; Lightning does not validate when the schedule says so; a callback monitors a number
+                that comes too late for it; or this process is one that a measurement in the background started.
         """
         wanted = trainer.limit_test_batches if stage == "test" else trainer.limit_val_batches
         if stage == "predict" or not wanted:
@@ -103,6 +103,7 @@ class FrozenFeatureEvaluation(Callback):
                 f"trainer.check_val_every_n_epoch ({validates_every}), which is when there are features to measure."
             )
         if stage == "fit" and self.in_background:
+            check_not_imported()
             check_unmonitored(trainer, [f"eval/{data_of(trainer).name}/{name}/" for name in self.protocols])
         check_disjoint(data_of(trainer), self.protocols)
         for of in self._needed(("gallery", "query")):

@@ -38,10 +38,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         OSError: the folder or the file cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
-    mine = f"{machine_tag()}-{os.getpid()}-{next(_NUMBERS)}"
-    passing = path.with_name(f"{path.name[:_CHARACTERS_OF_NAME]}.{mine}.partial")
+    passing = passing_name(path)
     passing.touch(exist_ok=False)
     try:
         yield passing
@@ -52,6 +49,20 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with suppress(OSError):  # the failure to write is what the user must hear of
             passing.unlink(missing_ok=True)
         raise
+
+
+def passing_name(path: Path) -> Path:
+    """Return a free name beside `path`, and make its folder; what a killed process left there is removed.
+
+    A file of this name is for this process, which removes it; if it is killed, the next one that writes there does.
+
+    Raises:
+        OSError: the folder cannot be made or read.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    mine = f"{machine_tag()}-{os.getpid()}-{next(_NUMBERS)}"
+    return path.with_name(f"{path.name[:_CHARACTERS_OF_NAME]}.{mine}.partial")
 
 
 def _sweep(folder: Path) -> None:
