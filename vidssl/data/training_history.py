@@ -150,17 +150,23 @@ class TrainedSplit:
 
     def can_tell(self, catalog: Catalog) -> bool:
         """Whether it is known which videos of a catalog are among these: without the list, of the very same alone."""
-        return self.videos is not None or catalog.digest == self.catalog_digest
+        return self.videos is not None or catalog.digest == self.catalog_digest or self._was_packed_into(catalog)
 
     def seen(self, catalog: Catalog, rows: np.ndarray) -> np.ndarray:
         """Say of each video whether it was trained on, bool (n,), where that `can_tell`.
 
-        By row where the catalog is the very same, by key otherwise; and copies in either case.
+        By row where the catalog is the very same, by key otherwise; and copies in either case. Of the same catalog's
+        videos, packed, the contents of the sources are known: they alone decide.
         """
         if catalog.digest == self.catalog_digest:
             return np.isin(rows, catalog.split(self.split)) | self.holds_copies(catalog, rows)
+        if self._was_packed_into(catalog):
+            return self.holds_copies(catalog, rows)
         assert self.videos is not None  # it can tell
         return np.isin(video_keys(catalog, rows), self.videos.keys) | self.holds_copies(catalog, rows)
+
+    def _was_packed_into(self, catalog: Catalog) -> bool:
+        return bool(catalog.source.get("packed", {}).get("source_digest") == self.catalog_digest)
 
     def holds_copies(self, catalog: Catalog, rows: np.ndarray) -> np.ndarray:
         """Say of each video whether a file with the same contents was trained on, under any name, bool (n,)."""

@@ -2,20 +2,21 @@
 
 import json
 import tarfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_videos import numbers_shown
+from numbered_videos import encode, numbers_shown
 from packing_jobs import job_of, pack_all
 
-from vidssl.catalogs.catalog import Catalog
+from vidssl.catalogs.catalog import Catalog, VideoRow, write_catalog
+from vidssl.catalogs.file_state import FileState
 from vidssl.data.augmentation import CVRL_VIEW_1
 from vidssl.data.dataset import ClipDataset
 from vidssl.data.sampling import IntervalSampler
 from vidssl.data.training_history import TrainedSplit
-from vidssl.video.decoding import read_frames
+from vidssl.video.decoding import probe, read_frames
 
 
 @pytest.mark.parametrize("shard_bytes", [None, 10_000])
@@ -74,6 +75,23 @@ def read_range(place: str) -> bytes:
     file, range_, _ = place.split("::")
     start, size = map(int, range_.split("+"))
     return Path(file).read_bytes()[start : start + size]
+
+
+def test_videos_of_one_name_and_length_are_told_apart_once_they_are_packed(tmp_path, here):
+    rows = []
+    for split in ("train", "test"):  # test videos are numbered as training videos are
+        file = tmp_path / split / "0001.mp4"
+        file.parent.mkdir()
+        encode(file, "libx264", num_frames=8, options={"crf": "20" if split == "train" else "30"})
+        rows.append(VideoRow(f"{split}/0001.mp4", -1, -1, **asdict(probe(file)), **asdict(FileState.of(file))))
+    splits = {"train": [0], "test": [1]}
+    write_catalog(tmp_path / "x.catalog", rows, classes=[], group_names=[], splits=splits, root=".", source={})
+    catalog = Catalog.open(tmp_path / "x.catalog")
+    packed = pack_all(job_of(catalog, tmp_path / "p", "fast"))
+    trained = TrainedSplit.of(catalog, "train")
+    for history in (trained, replace(trained, videos=None)):  # the list may be lost
+        assert history.can_tell(packed)
+        assert history.seen(packed, np.arange(2)).tolist() == [True, False]
 
 
 def test_encoded_videos_are_other_files_of_the_same_videos(sources, tmp_path, here):
