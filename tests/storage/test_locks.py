@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -87,6 +88,29 @@ def test_a_process_with_the_same_number_is_another_if_it_began_at_another_time(t
     (tmp_path / "claim").write_text(json.dumps(entries | {"began": "1"}))
     assert isinstance(hold(tmp_path / "claim"), Held)
     assert not held.is_ours() or held._beaten > time.time() - locks.BEAT_SECONDS
+
+
+def test_a_claim_that_was_copied_with_its_folder_holds_nothing(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    held = hold(run / "claim")
+    (tmp_path / "link").symlink_to(run)
+    os.link(run / "claim", tmp_path / "mounted again")
+    shutil.copytree(run, tmp_path / "copy")
+    assert isinstance(hold(tmp_path / "link" / "claim"), Holder)
+    assert isinstance(hold(tmp_path / "mounted again"), Holder)
+    hold(tmp_path / "copy" / "claim").release()
+    assert held.is_ours()
+    run.rename(tmp_path / "moved")
+    assert isinstance(hold(tmp_path / "moved" / "claim"), Holder)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not say which boot this is")
+def test_a_machine_of_the_same_name_is_another(tmp_path):
+    name, boot, *container = locks._machine().split(" ")
+    machine = " ".join([name, boot[::-1], *container])
+    of_another_machine(tmp_path / "claim", 10, machine=machine, process=2**22 + 1)
+    assert isinstance(hold(tmp_path / "claim"), Holder)
 
 
 def test_one_of_another_machine_is_taken_over_after_minutes_of_silence(tmp_path):

@@ -36,11 +36,12 @@ class Holder:
     """Who holds a file.
 
     Attributes:
-        machine: name of the machine, and which of its containers.
+        machine: name of the machine, since when it runs, and which of its containers.
         process: its number there.
         began: when the process began, by the machine's own count; a number may be given again.
         token: of this one holding.
         about: what the holder wanted to say.
+        file: the file that was made, without links; it may have been copied with its folder since.
     """
 
     machine: str = ""
@@ -48,6 +49,7 @@ class Holder:
     began: str = ""
     token: str = ""
     about: str = ""
+    file: str = ""
 
     @property
     def is_elsewhere(self) -> bool:
@@ -108,7 +110,7 @@ def hold(file: Path, about: str = "") -> Held | Holder:
     Raises:
         OSError: the file cannot be made.
     """
-    mine = Holder(_machine(), os.getpid(), _began(os.getpid()), uuid4().hex, about)
+    mine = Holder(_machine(), os.getpid(), _began(os.getpid()), uuid4().hex, about, os.path.realpath(file))
     took_over = False
     while True:
         try:
@@ -168,11 +170,22 @@ def machine_tag() -> str:
 
 
 def _works(file: Path, holder: Holder) -> bool:
+    if _is_copy(file, holder):
+        return False
     if holder.token and holder.machine == _machine():
         works = works_here(holder.process)
         if works is not None:
             return works and _began(holder.process) == holder.began
     return _silence(file) < (SILENT_SECONDS if holder.token else 2 * BEAT_SECONDS)
+
+
+def _is_copy(file: Path, holder: Holder) -> bool:
+    """Return whether a holder works elsewhere, and its file came here with a copy of the folder."""
+    made = Path(holder.file)
+    try:  # under another name it may be the same file: of a folder that is mounted twice
+        return bool(holder.file) and not made.samefile(file) and _holder(made).token == holder.token
+    except OSError:  # the folder was moved, or is of another machine
+        return False
 
 
 def _silence(file: Path) -> float:
@@ -212,10 +225,12 @@ def _written(file: Path) -> Holder:
 
 @cache
 def _machine() -> str:
-    try:  # in two containers of one machine, the same number is that of two processes
-        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return socket.gethostname()
+    names = [socket.gethostname()]
+    with suppress(OSError):  # machines that were installed from one image may have the same name
+        names.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with suppress(OSError):  # in two containers of one machine, the same number is that of two processes
+        names.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(names)
 
 
 def _state(process: int) -> str:
