@@ -110,7 +110,8 @@ class RunSummary(Callback):
         if file is not None:
             log_picture(trainer, "pictures/curves", file)
         data: VideoDataModule | None = getattr(trainer, "datamodule", None)  # Lightning does not declare it
-        print_summary(run_dir, ended=how_it_ended(trainer), unreadable=len(data.unreadable) if data else 0)
+        unreadable = len(data.unreadable) if data else 0
+        print_summary(run_dir, ended=how_it_ended(trainer), steps=steps_done(trainer), unreadable=unreadable)
 
 
 def pictures_folder(trainer: Trainer) -> Path:

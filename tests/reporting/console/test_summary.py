@@ -62,6 +62,24 @@ def test_the_start_is_only_called_untrained_where_it_was(tmp_path):
     assert "start: before the first step" in printed(print_summary, other)
 
 
+def test_an_evaluation_before_the_end_is_not_called_the_end(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"")
+    log = MetricsCSV(str(tmp_path))
+    log.log_metrics({"eval/x/knn/top1": 0.25}, step=0)
+    untrained = printed(print_summary, tmp_path, steps=30)
+    assert "Frozen features before training, %" in untrained
+    assert "The trained network was not measured." in untrained
+    assert "vidssl validate --config" in untrained
+    assert "gain" not in untrained
+    log.log_metrics({"eval/x/knn/top1": 0.5}, step=14)
+    assert "The last evaluation was after step 15 of 30." in printed(print_summary, tmp_path, steps=30)
+    log.log_metrics({"eval/x/knn/top1": 0.5}, step=29)
+    measured = printed(print_summary, tmp_path, steps=30)
+    assert "last evaluation" not in measured
+    assert "vidssl validate" not in measured
+
+
 def test_measured_evaluations_are_printed_in_percent():
     told = printed(print_metrics, {"eval/x/knn/top1": 0.123, "val/loss": 3.0})
     assert "x/knn/top1" in told

@@ -40,14 +40,15 @@ def _logged(rows: list[dict[str, float]]) -> dict[str, list[tuple[float, float]]
     return {name: [(row["step"], row[name]) for row in rows if name in row] for name in shown}
 
 
-def print_metrics(metrics: dict[str, float], *, console: Console | None = None) -> None:
-    """Print the evaluations among the metrics, which are shares in [0, 1], in %."""
+def print_metrics(metrics: dict[str, float], *, of: str = "", console: Console | None = None) -> None:
+    """Print the evaluations among the metrics, which are shares in [0, 1], in %; `of` continues the title."""
     console = console or Console(highlight=False)
     metrics = {name: value for name, value in metrics.items() if name.startswith(EVALUATION_PREFIX)}
     if not metrics:
         console.print("Nothing was measured: trainer.callbacks has no FrozenFeatureEvaluation.")
         return
-    table = Table(title="Frozen features, %", title_justify="left", box=None)
+    console.print(f"[italic]Frozen features{of}, %[/]")
+    table = Table(box=None)
     table.add_column("evaluation")
     table.add_column("measured", justify="right")
     for name, value in metrics.items():
@@ -56,24 +57,37 @@ def print_metrics(metrics: dict[str, float], *, console: Console | None = None) 
 
 
 def print_summary(
-    run_dir: Path, *, ended: str = COMPLETED, unreadable: int = 0, console: Console | None = None
+    run_dir: Path,
+    *,
+    ended: str = COMPLETED,
+    steps: int = 0,
+    unreadable: int = 0,
+    console: Console | None = None,
 ) -> None:
     """Print the metrics (start against end), where the files are and what to type next.
 
     Args:
         run_dir: folder of the run.
         ended: how it ended, in words.
+        steps: of training that were done; 0 if not known. Evaluations that are older are not called its end.
         unreadable: number of videos that had to be replaced.
         console: where to print; the terminal by default.
     """
     console = console or Console(highlight=False)
     logged = _logged(read_metrics(run_dir))
+    last_measured = max((values[-1][0] for values in logged.values()), default=0.0)
+    end_measured = not logged or last_measured >= steps - 1  # logged steps are counted from 0
     console.print()
-    if logged:
+    if logged and last_measured == 0 and not end_measured:
+        print_metrics({name: values[0][1] for name, values in logged.items()}, of=" before training", console=console)
+    elif logged:
         first_step = min(values[0][0] for values in logged.values())
         start = "before the first step" if first_step == 0 else f"after step {first_step:.0f}"
         console.print(f"[italic]Frozen features, % (start: {start})[/]")  # a title would wrap at the table's width
         console.print(_gains(logged))
+    if not end_measured:
+        measured = f"The last evaluation was after step {last_measured + 1:.0f} of {steps}"
+        console.print(f"[yellow]{measured if last_measured else 'The trained network was not measured'}.[/]")
     if ended != COMPLETED:
         console.print(f"[yellow]The run did not get to its end ({escape(ended)}).[/]", soft_wrap=True)
     if unreadable:
@@ -83,7 +97,7 @@ def print_summary(
         if path.exists():  # no table: on a narrow terminal it would cut the paths
             console.print(f"  {what:<16} {escape(str(path))}", soft_wrap=True)
     console.print("\n[bold]What next[/]")
-    for what, command in _next_commands(run_dir).items():
+    for what, command in _next_commands(run_dir, end_measured=end_measured).items():
         console.print(f"  {what}\n    {escape(command)}", soft_wrap=True)
 
 
@@ -110,11 +124,13 @@ def _files(run_dir: Path) -> dict[str, Path]:
     }
 
 
-def _next_commands(run_dir: Path) -> dict[str, str]:
+def _next_commands(run_dir: Path, *, end_measured: bool) -> dict[str, str]:
     """What to type next, the first thing first."""
     config, last = run_dir / CONFIG_FILE, run_dir / LAST_CHECKPOINT
     page, pictures = run_dir.parent / "comparison.html", run_dir / "attention"
     commands = {}
+    if last.exists() and not end_measured:
+        commands["measure the trained network"] = f"vidssl validate --config {config} --ckpt_path {last}"
     if last.exists():
         commands["see what the network looks at (a page)"] = (
             f"vidssl show --checkpoint {run_dir} --untrained --output {pictures}"
