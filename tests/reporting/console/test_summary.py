@@ -6,6 +6,7 @@ from vidssl.reporting.console.summary import print_metrics, print_summary, start
 from vidssl.reporting.wandb import RUN_ID_FILE, WandbSpec, build_wandb_logger
 from vidssl.runs.metrics_csv import MetricsCSV
 from vidssl.runs.run_directory import CONFIG_FILE
+from vidssl.runs.run_file import write_run
 
 
 def printed(function, *args, **kwargs):
@@ -31,6 +32,9 @@ def test_a_run_without_metrics_still_says_what_next(tmp_path):
     told = printed(print_summary, tmp_path)
     assert "Frozen features" not in told
     assert "vidssl fit --config" in told
+    assert "--seed_everything 1\n" in told
+    write_run(tmp_path, {"seed": 1})
+    assert "--seed_everything 2\n" in printed(print_summary, tmp_path)
 
 
 def test_what_is_not_there_is_not_suggested(tmp_path):
@@ -43,6 +47,15 @@ def test_what_is_not_there_is_not_suggested(tmp_path):
     told = printed(print_summary, tmp_path)
     for present in ("--ckpt_path", "vidssl export", "wandb sync"):
         assert present in told
+
+
+def test_a_complete_run_is_continued_by_a_larger_limit(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"")
+    assert "last.ckpt --trainer.max_epochs MORE\n" in printed(print_summary, tmp_path)
+    (tmp_path / CONFIG_FILE).write_text("trainer: {max_steps: 40, max_epochs: null}")
+    assert "last.ckpt --trainer.max_steps MORE\n" in printed(print_summary, tmp_path)
+    assert "last.ckpt\n" in printed(print_summary, tmp_path, ended="stopped: max_time at step 94 of 4000")
 
 
 def test_paths_are_whole_on_a_narrow_terminal(tmp_path):

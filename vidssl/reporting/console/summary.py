@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,7 +14,7 @@ from vidssl.reporting.main_metrics import main_metric, protocol_rank
 from vidssl.reporting.percent import percent, signed_percent
 from vidssl.runs.metrics_file import METRICS_FILE, read_metrics
 from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT, PICTURES_FOLDER
-from vidssl.runs.run_file import COMPLETED
+from vidssl.runs.run_file import COMPLETED, read_run
 
 OFFLINE_WANDB_RUNS = "wandb/offline-run-*"
 EVALUATION_PREFIX = "eval/"
@@ -97,7 +98,7 @@ def print_summary(
         if path.exists():  # no table: on a narrow terminal it would cut the paths
             console.print(f"  {what:<16} {escape(str(path))}", soft_wrap=True)
     console.print("\n[bold]What next[/]")
-    for what, command in _next_commands(run_dir, end_measured=end_measured).items():
+    for what, command in _next_commands(run_dir, end_measured=end_measured, complete=ended == COMPLETED).items():
         console.print(f"  {what}\n    {escape(command)}", soft_wrap=True)
 
 
@@ -124,7 +125,7 @@ def _files(run_dir: Path) -> dict[str, Path]:
     }
 
 
-def _next_commands(run_dir: Path, *, end_measured: bool) -> dict[str, str]:
+def _next_commands(run_dir: Path, *, end_measured: bool, complete: bool) -> dict[str, str]:
     """What to type next, the first thing first."""
     config, last = run_dir / CONFIG_FILE, run_dir / LAST_CHECKPOINT
     page, pictures = run_dir.parent / "comparison.html", run_dir / "attention"
@@ -136,10 +137,21 @@ def _next_commands(run_dir: Path, *, end_measured: bool) -> dict[str, str]:
             f"vidssl show --checkpoint {run_dir} --untrained --output {pictures}"
         )
     commands["compare it with other runs (a page)"] = f"vidssl compare {run_dir} OTHER_RUN --html {page}"
-    commands["repeat it with another seed"] = f"vidssl fit --config {config} --seed_everything 1"
+    another_seed = (read_run(run_dir).get("seed") or 0) + 1
+    commands["repeat it with another seed"] = f"vidssl fit --config {config} --seed_everything {another_seed}"
     if any(run_dir.glob(OFFLINE_WANDB_RUNS)):  # one that was online is there already
         commands["see the curves in wandb"] = f"wandb sync {run_dir}/{OFFLINE_WANDB_RUNS}"
     if last.exists():
-        commands["continue training, or resume after a crash"] = f"vidssl fit --config {config} --ckpt_path {last}"
+        continued = f"vidssl fit --config {config} --ckpt_path {last}"
+        if complete:
+            commands["train longer"] = f"{continued} --trainer.{_limit(config)} MORE"
+        else:
+            commands["continue"] = continued
         commands["export the backbone"] = f"vidssl export --checkpoint {last} --output {run_dir}/backbone.safetensors"
     return commands
+
+
+def _limit(config: Path) -> str:
+    """The key of the trainer that ends the run."""
+    values = (yaml.safe_load(config.read_text()) if config.exists() else None) or {}
+    return "max_steps" if (values.get("trainer", {}).get("max_steps") or -1) > 0 else "max_epochs"
