@@ -109,7 +109,7 @@ def test_copies_and_short_videos_are_reported(tmp_path):
     assert "3 videos have the same contents as others: a.avi = sub/renamed.avi, b.avi = linked.avi" in told
     assert "3 of them in test and train: " in told
     assert "7 of 7 videos are shorter than a clip of 31 frames" in told
-    assert "7 of 7 videos are shorter than two such clips (62 frames), which would always overlap" in told
+    assert "7 of 7 videos are shorter than two clips of 31 frames (16 at stride 2), which would always" in told
 
 
 def test_what_is_known_of_a_file_survives_an_interruption(tmp_path):
@@ -271,6 +271,7 @@ def test_the_command_prepares_real_class_folders(real_videos, tmp_path, capsys, 
     told = capsys.readouterr()
     assert "class_folders: found 18 of 18 listed videos" in told.out
     assert "groups     9: daria, denis, eli, ido, ..." in told.out
+    assert "vidssl split data/w.catalog --by group --test-share 0.3 --output data/w_split.catalog\n" in told.out
     assert "Next: vidssl fit --config" in told.out
     assert "probed 18 of 18 videos, 0 bad" in told.err
     catalog = Catalog.open(tmp_path / "data" / "w.catalog")

@@ -6,7 +6,7 @@ import pytest
 
 from vidssl.catalogs.catalog import Catalog, write_catalog
 from vidssl.cli.main import main
-from vidssl.cli.prepare.next_steps import next_command
+from vidssl.cli.prepare.next_steps import next_command, split_command
 from vidssl.runs.metrics_csv import read_metrics
 
 TRAIN, TEST = range(32), range(32, 48)
@@ -43,6 +43,15 @@ def catalog_with(synthetic_catalog, tmp_path):
         return file
 
     return write
+
+
+def test_a_split_is_suggested_where_there_is_none_and_classes_to_measure(catalog_with):
+    folders = catalog_with("folders", "class_folders", {})
+    command = split_command(Catalog.open(folders), "data/folders.catalog")
+    assert command == "vidssl split data/folders.catalog --test-share 0.3 --output data/folders_split.catalog"
+    for others in ({"train": TRAIN}, True), ({}, False):
+        file = catalog_with("others", "csv", *others)
+        assert split_command(Catalog.open(file), file) is None
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,11 @@ def summarise(catalog: Catalog) -> str:
 
 
 def _short(catalog: Catalog) -> str:
+    clip = f"{USUAL_CLIP} frames (16 at stride 2)"
     looped, overlapping = (int((catalog.num_frames < clips * USUAL_CLIP).sum()) for clips in (1, 2))
     stated = {
-        f"shorter than a clip of {USUAL_CLIP} frames (16 at stride 2), in which they would be looped": looped,
-        f"shorter than two such clips ({2 * USUAL_CLIP} frames), which would always overlap": overlapping,
+        f"shorter than a clip of {clip}, in which they would be looped": looped,
+        f"shorter than two clips of {clip}, which would always overlap": overlapping,
     }
     lines = [f"{short:,} of {len(catalog):,} videos are {what}" for what, short in stated.items() if short]
     return "\n".join(lines).replace("\n", f"\n{'':<13}")

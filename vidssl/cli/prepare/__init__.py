@@ -19,7 +19,7 @@ from vidssl.catalogs.synthetic.contact_sheet import contact_sheet
 from vidssl.catalogs.synthetic.spec import CHOICES, SyntheticSpec
 from vidssl.catalogs.synthetic.videos import write_synthetic
 from vidssl.cli import VerbParser
-from vidssl.cli.prepare.next_steps import next_command
+from vidssl.cli.prepare.next_steps import next_command, split_command
 from vidssl.errors import VidsslError
 from vidssl.jobs.progress import show_progress
 from vidssl.jobs.signals import INTERRUPTED
@@ -94,6 +94,9 @@ def _run_listing(args: argparse.Namespace) -> int:
     if catalog.bad:
         print(f"  all bad ones with their reasons: {bad_path(args.output)}")
     note = "   # for 64 GPUs; see the top of that file to use fewer" if args.kind == "kinetics" else ""
+    drawing = split_command(catalog, args.output)
+    if drawing is not None:
+        print(f"\nNo splits, so nothing can be measured. To draw test videos first: {drawing}")
     print(f"\nNext: {next_command(catalog, args.output)}{note}")
     return 0
 

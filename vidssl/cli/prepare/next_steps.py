@@ -56,6 +56,20 @@ def next_command(catalog: Catalog, file: str | Path) -> str:
     return shlex.join(words)
 
 
+def split_command(catalog: Catalog, file: str | Path) -> str | None:
+    """Return the command that draws test videos, or None if there are splits already or no classes to recognise.
+
+    Args:
+        catalog: the videos.
+        file: the catalog's file, as it should appear in the command.
+    """
+    if catalog.split_names or _num_classes(catalog, ALL) < 2:
+        return None
+    unit = ["--by", "group"] if len(catalog.group_names) > 1 else []
+    output = Path(file).with_name(f"{Path(file).stem}_split.catalog")
+    return shlex.join(["vidssl", "split", str(file), *unit, "--test-share", "0.3", "--output", str(output)])
+
+
 def _is_training(catalog: Catalog, split: str) -> bool:
     return split.startswith("train") and len(catalog.split(split)) > 0
 
