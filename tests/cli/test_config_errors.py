@@ -139,7 +139,7 @@ AS_A_FLAG = [
     (["--data.batch_size", "many"], "data.batch_size: expected int, got 'many'."),
     (["--data.batch_size"], "--data.batch_size needs a value."),
     (["stray"], "Cannot make sense of 'stray'"),
-    (["--ckpt_path", "no.ckpt"], "ckpt_path: there is no file no.ckpt."),
+    (["--ckpt_path", "no.ckpt"], "ckpt_path: there is no checkpoint no.ckpt: no such file."),
     (
         [
             "--trainer.strategy=ModelParallelStrategy",

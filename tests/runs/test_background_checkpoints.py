@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
+from vidssl.errors import VidsslError
 from vidssl.runs.background_checkpoints import BackgroundCheckpointIO, follow_writer, snapshot
 from vidssl.runs.checkpoint_io import AtomicCheckpointIO
 from vidssl.runs.interruption import END, Interrupted, Interruption
@@ -182,6 +183,9 @@ def test_a_link_that_leads_nowhere_is_no_checkpoint(tmp_path):
     (tmp_path / "run" / "config.yaml").touch()
     (tmp_path / "run" / "checkpoints" / "last.ckpt").symlink_to("newest.ckpt")
     assert resolve_checkpoint(str(tmp_path / "run"), "auto") is None
+    for given in ("last", str(tmp_path / "run" / "checkpoints" / "last.ckpt")):
+        with pytest.raises(VidsslError, match=r"last.ckpt: it is a link to newest.ckpt, which is not there"):
+            resolve_checkpoint(str(tmp_path / "run"), given)
 
 
 # --- under a trainer ---
@@ -206,7 +210,7 @@ class AtTheEnd(Callback):
         self.found = sorted(file.name for file in Path(trainer.default_root_dir, "checkpoints").iterdir())
 
 
-def train(folder, callbacks, batches=2, **settings):
+def train(folder, callbacks, batches=2, model=None, **settings):
     trainer = Trainer(
         **BARE | {"enable_checkpointing": True, "max_epochs": 2, "num_sanity_val_steps": 0} | settings,
         default_root_dir=folder,
@@ -214,7 +218,7 @@ def train(folder, callbacks, batches=2, **settings):
         plugins=[BackgroundCheckpointIO()],
     )
     follow_writer(trainer)
-    trainer.fit(Network(), DataLoader(torch.zeros(batches, 1)))
+    trainer.fit(model or Network(), DataLoader(torch.zeros(batches, 1)))
 
 
 def test_all_is_written_before_the_marks_of_the_end(tmp_path, gate):
@@ -234,6 +238,22 @@ def test_two_callbacks_do_not_take_the_same_name(tmp_path):
     train(tmp_path, [ModelCheckpoint(filename="{epoch}"), Best(filename="{epoch}", save_top_k=-1)])
     names = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
     assert names == ["epoch=0-v1.ckpt", "epoch=1-v1.ckpt", "epoch=1.ckpt"]
+
+
+def test_checkpoints_of_a_callback_that_the_model_brings_are_linked_when_they_are_written(tmp_path, gate):
+    class Bringing(Network):
+        def configure_callbacks(self):
+            return [ModelCheckpoint(filename="{step}", save_last="link")]
+
+    def look(trainer, *args):
+        if trainer.current_epoch == 1:
+            assert not os.path.lexists(tmp_path / "checkpoints" / "last.ckpt")
+            gate.open.set()
+
+    callback = Callback()
+    callback.on_train_epoch_start = look
+    train(tmp_path, [callback, Interruption(tmp_path)], model=Bringing())
+    assert os.readlink(tmp_path / "checkpoints" / "last.ckpt") == "step=4.ckpt"
 
 
 class WishInStep(Callback):

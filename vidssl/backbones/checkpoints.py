@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vidssl.backbones.pretrained import described, weights_file
 from vidssl.errors import VidsslError
+from vidssl.storage.links import absence
 
 # Where training codes put the weights: Lightning, PyTorchVideo and SlowFast, MCL and MoCo forks, and others.
 _STATE_KEYS = ("state_dict", "model_state", "model_state_dict", "model", "module")
@@ -59,7 +60,7 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
     if path.is_dir():
         raise VidsslError(f"{path} is a folder, not a checkpoint file; name a file inside it.")
     if not path.is_file():
-        raise VidsslError(f"There is no checkpoint {path}: no such file.")
+        raise VidsslError(f"There is no checkpoint {path}: {absence(path)}.")
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
 
 

@@ -48,7 +48,7 @@ from vidssl.reporting.console.progress import TrainingProgress
 from vidssl.reporting.console.summary import print_metrics
 from vidssl.reporting.wandb import WandbSpec, build_wandb_logger
 from vidssl.reporting.wandb_records import WandbRecords
-from vidssl.runs.background_checkpoints import BackgroundCheckpointIO, follow_writer
+from vidssl.runs.background_checkpoints import BackgroundCheckpointIO
 from vidssl.runs.continuation import Continuation
 from vidssl.runs.ending import is_complete
 from vidssl.runs.interruption import Interrupted, Interruption
@@ -207,7 +207,6 @@ class VidsslCLI(LightningCLI):
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise VidsslError(f"trainer: {error}") from error
         check_strategy(trainer.strategy)
-        follow_writer(trainer)
         return trainer
 
     def _progress(self, callbacks: list[Any]) -> list[ProgressBar]:

@@ -20,7 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from vidssl.jobs.notices import Notices
 from vidssl.jobs.signals import ENDING_SIGNALS, SHELL_CODE
 from vidssl.nn.training_steps import steps_done
-from vidssl.runs.background_checkpoints import wait_for_writer, written_at_once
+from vidssl.runs.background_checkpoints import follow_writer, wait_for_writer, written_at_once
 from vidssl.runs.run_directory import CONFIG_FILE, LAST_CHECKPOINT
 
 NOTHING, REQUEUE, END = range(3)
@@ -105,8 +105,9 @@ class Interruption(Checkpoint):
     # --- hooks ---
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Remember the trainer."""
+        """Remember the trainer, whose callbacks are complete now: a model may bring some."""
         self._trainer = trainer
+        follow_writer(trainer)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals back from Lightning, which reacts to them in the middle of a step."""

@@ -18,6 +18,7 @@ from vidssl.errors import VidsslError
 from vidssl.runs.claim import claim, release
 from vidssl.runs.resuming import is_whole_checkpoint
 from vidssl.runs.run_file import is_broken_off, read_run
+from vidssl.storage.links import absence
 
 # Processes that Lightning starts for DDP repeat the command line; they must not count up to a folder of their own.
 CHOSEN_VARIABLE = "VIDSSL_RUN_DIR"
@@ -82,12 +83,16 @@ def resolve_checkpoint(wanted: str, ckpt_path: str | None) -> str | None:
     if ckpt_path == "auto":
         return newest_checkpoint(*_numbered(Path(wanted)))
     if ckpt_path == "last":
-        found = [folder / LAST_CHECKPOINT for folder in _numbered(Path(wanted)) if (folder / LAST_CHECKPOINT).exists()]
+        files = [folder / LAST_CHECKPOINT for folder in _numbered(Path(wanted))]
+        found = [file for file in files if file.exists()]
         if not found:
-            raise VidsslError(f"ckpt_path last: no {LAST_CHECKPOINT} below {wanted}; did that run save one?")
+            links = [f" {file}: {absence(file)}." for file in files if file.is_symlink()]
+            raise VidsslError(
+                f"ckpt_path last: no {LAST_CHECKPOINT} below {wanted}; did that run save one?{''.join(links)}"
+            )
         return str(max(found, key=_modified))
     if ckpt_path is not None and not Path(ckpt_path).is_file():
-        raise VidsslError(f"ckpt_path: there is no file {ckpt_path}.")
+        raise VidsslError(f"ckpt_path: there is no checkpoint {ckpt_path}: {absence(Path(ckpt_path))}.")
     return ckpt_path
 
 

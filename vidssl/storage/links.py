@@ -33,3 +33,8 @@ def write_link(link: Path, file: Path) -> None:
             shutil.copyfile(file, copy)
     else:
         os.replace(passing, link)
+
+
+def absence(file: Path) -> str:
+    """Say why a file is not there: there is nothing of this name, or a link that leads to nothing."""
+    return f"it is a link to {os.readlink(file)}, which is not there" if file.is_symlink() else "no such file"
