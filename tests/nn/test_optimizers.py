@@ -28,6 +28,16 @@ def test_they_learn_the_same(name, implementation):
     torch.testing.assert_close(found, learned(name, None)[1], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize(("before", "now"), [(None, "fused"), ("fused", "foreach"), ("foreach", None)])
+def test_a_checkpoint_does_not_change_the_implementation(name, before, now):
+    saved, (continued, _) = learned(name, before)[0].state_dict(), learned(name, now)
+    continued.load_state_dict(saved)
+    flags = [group[flag] for group in continued.param_groups for flag in ("foreach", "fused")]
+    assert flags == [flag == now or None for flag in ("foreach", "fused")] * 2
+    continued.step()
+
+
 def test_what_does_not_exist_is_refused():
     with pytest.raises(VidsslError, match=r"model\.optimizer\.implementation: unknown value 'fuse'.*fused"):
         OptimizerSpec(implementation="fuse")

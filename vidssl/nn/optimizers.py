@@ -7,18 +7,39 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from vidssl.errors import VidsslError, nearest
 from vidssl.nn.lars import LARS
 
-OPTIMIZERS = {
-    "sgd": lambda groups, spec: torch.optim.SGD(groups, spec.learning_rate, spec.momentum, **spec.implementation_flags),
-    "lars": lambda groups, spec: LARS(groups, lr=spec.learning_rate, momentum=spec.momentum),
-    "adamw": lambda groups, spec: torch.optim.AdamW(groups, spec.learning_rate, **spec.implementation_flags),
-}
+IMPLEMENTATIONS = ("foreach", "fused")
+
+
+def _sgd(groups: list[dict[str, Any]], spec: OptimizerSpec) -> Optimizer:
+    return _implemented(torch.optim.SGD(groups, spec.learning_rate, spec.momentum, **spec.implementation_flags))
+
+
+def _lars(groups: list[dict[str, Any]], spec: OptimizerSpec) -> Optimizer:
+    return LARS(groups, lr=spec.learning_rate, momentum=spec.momentum)
+
+
+def _adamw(groups: list[dict[str, Any]], spec: OptimizerSpec) -> Optimizer:
+    return _implemented(torch.optim.AdamW(groups, spec.learning_rate, **spec.implementation_flags))
+
+
+OPTIMIZERS = {"sgd": _sgd, "lars": _lars, "adamw": _adamw}
 """Name in a configuration -> optimiser of parameter groups and an `OptimizerSpec`."""
 
-IMPLEMENTATIONS = ("foreach", "fused")
+
+def _implemented(optimizer: Optimizer) -> Optimizer:
+    """Let an optimiser keep its implementation when it loads a state; torch takes that of the checkpoint."""
+    optimizer.register_load_state_dict_pre_hook(_with_own_implementation)
+    return optimizer
+
+
+def _with_own_implementation(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    own = {name: optimizer.param_groups[0][name] for name in IMPLEMENTATIONS}
+    return {**state, "param_groups": [{**group, **own} for group in state["param_groups"]]}
 
 
 @dataclass(frozen=True)
@@ -66,7 +87,7 @@ class OptimizerSpec:
             )
 
     @property
-    def implementation_flags(self) -> dict[str, bool]:
+    def implementation_flags(self) -> dict[str, Any]:
         """What torch's optimisers call `implementation`."""
         return {} if self.implementation is None else {self.implementation: True}
 
