@@ -1,4 +1,4 @@
-"""Contrastive representation learning from unlabelled video."""
+"""Self-supervised learning from unlabelled video."""
 
 from vidssl import old_names
 

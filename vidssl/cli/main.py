@@ -51,7 +51,7 @@ LOST_WORKER = (
 
 def _help() -> str:
     lines = [
-        "vidssl: contrastive representation learning from unlabelled video",
+        "vidssl: self-supervised learning from unlabelled video",
         "",
         "usage: vidssl VERB [options]        vidssl VERB --help        vidssl --version",
         "",

@@ -7,11 +7,12 @@ that it is taken of, and what is logged.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
-from pytorch_lightning.utilities import rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from vidssl.backbones.contract import Backbone
@@ -30,6 +31,8 @@ from vidssl.losses.motion_alignment import (
 )
 from vidssl.nn.gather import gather, rank
 from vidssl.objectives.checks import check_names
+
+logger = logging.getLogger(__name__)
 
 TARGETS = ("own", "other")
 UNIFORM_BELOW = 0.2
@@ -206,11 +209,14 @@ class MotionAligner:
         self._is_first = False
         contrast = float(map_contrast(prediction))
         if contrast < UNIFORM_BELOW:
-            rank_zero_warn(
-                f"model.alignment: the maps of form {self.settings.form!r} at the layer {self.layer} are nearly the "
-                f"same in every cell (standard deviation / mean {contrast:.3f}, below {UNIFORM_BELOW}): aligning them "
-                "will hardly train the network. Set model.alignment.form to 'feature', or model.alignment.layer to an "
-                "earlier one (vidssl list layers)."
+            rank_zero_only(logger.warning)(
+                "model.alignment: the maps of form %r at the layer %s are nearly the same in every cell (standard "
+                "deviation / mean %.3f, below %s): aligning them will hardly train the network. Set "
+                "model.alignment.form to 'feature', or model.alignment.layer to an earlier one (vidssl list layers).",
+                self.settings.form,
+                self.layer,
+                contrast,
+                UNIFORM_BELOW,
             )
 
 

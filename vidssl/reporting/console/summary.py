@@ -108,7 +108,7 @@ def _gains(logged: dict[str, list[tuple[float, float]]]) -> Table:
         table.add_column(heading, justify="left" if heading == "evaluation" else "right")
     for name, values in logged.items():
         start, end = values[0][1], values[-1][1]
-        colour = "green" if end > start else "red"
+        colour = "green" if end > start else "red" if end < start else "default"
         gain = f"[{colour}]{signed_percent(end - start)}[/]"
         table.add_row(name.removeprefix(EVALUATION_PREFIX), percent(start), percent(end), gain)
     return table
