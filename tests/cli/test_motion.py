@@ -42,6 +42,8 @@ def test_it_tells_before_what_it_needs_and_after_what_there_is(folder, capsys):
     assert "processes  1, at most 1800 s per video" in told.out
     assert "motion of  7 of 8 videos (7 by codec)" in told.out
     assert "bad.avi: no frame decodes" in told.out
+    following = "vidssl fit --config FILE --data.catalog x.catalog --data.motion.store out/x.motion"
+    assert told.out.endswith(f"\nNext: {following}\n")
     assert "motion of 8 of 8 videos, 1 bad" in told.err
     store = MotionStore.open("out/x.motion", Catalog.open("x.catalog"), MotionSettings())
     assert store[3].maps.shape == (2, 28, 28)

@@ -1,5 +1,7 @@
 """The verb pack: what it says, where it writes, what it refuses."""
 
+import shlex
+
 import pytest
 
 from vidssl.catalogs.catalog import Catalog
@@ -75,6 +77,8 @@ def test_motion_is_computed_in_the_same_go(command, tmp_path, capsys):
     assert "motion     by codec: 0.00 MB and about 0.0 core-hours more" in told
     assert "motion of  48 of 48 videos" in told
     store = next((tmp_path / "p").glob("*.motion"))
+    following = f"vidssl fit --config FILE {shlex.join(flags[-2:])} --data.catalog {store.with_suffix('.catalog')}"
+    assert told.endswith(f"\nNext: {following} --data.motion.store {store}\n")
     catalog = Catalog.open(next((tmp_path / "p").glob("*.catalog")))
     assert len(MotionStore.open(store, catalog, MotionSettings(grid=(4, 4)))) == 48
     assert run_pack(flags) == 0

@@ -131,7 +131,10 @@ class RemoteFile:
     def _fetch(self, start: int, end: int) -> bytes:
         contents: bytes = self._system.cat_file(self.url, start=start, end=end)
         if len(contents) > end - start:
-            raise FetchError(f"{self.url}: the server sends whole files only; it must answer requests for ranges.")
+            raise FetchError(
+                f"{self.url}: the server sends whole files only; it must answer requests for ranges, as nginx does and "
+                "`python -m http.server` does not."
+            )
         if len(contents) < end - start:
             raise ConnectionError(f"{len(contents):,} of {end - start:,} bytes came")
         return contents

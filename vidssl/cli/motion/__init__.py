@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import inspect
 import re
+import shlex
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,14 +114,15 @@ def run_motion(args: Sequence[str]) -> int:
     Raises:
         VidsslError: with what the user should know and do.
     """
-    options, data = _read_arguments(args)
+    options, given, data = _read_arguments(args)
     if options.compare:
         return _compare(data, options)
     job = _job(data, options)
+    following = f"\nNext: {training_command(given, job.output)}"
     if job.output.exists() and not options.overwrite:
         return _check_there(job)
     if options.merge:
-        return _finish(job, Share(), is_merge=True)
+        return _finish(job, Share(), following, is_merge=True)
     share = share_of(options)
     processes = processes_of(options)
     print(_announcement(job, share, processes), flush=True)
@@ -134,16 +136,28 @@ def run_motion(args: Sequence[str]) -> int:
     )
     if not went_through:
         return INTERRUPTED
-    return _finish(job, share)
+    return _finish(job, share, following)
 
 
-def _read_arguments(args: Sequence[str]) -> tuple[argparse.Namespace, Any]:
-    """Return the verb's own options, and the data group of the configuration."""
+def _read_arguments(args: Sequence[str]) -> tuple[argparse.Namespace, list[str], Any]:
+    """Return the verb's own options, the words that set keys of the configuration, and its data group."""
     options, rest = motion_parser().parse_known_args(args)
     from vidssl.cli.data_group import parse_data  # imports torch, which --help does not need
 
     configs = [word for file in options.config for word in ("--config", file)]
-    return options, parse_data("motion", [*configs, *rest]).data
+    given = [*configs, *rest]
+    return options, given, parse_data("motion", given).data
+
+
+def training_command(given: Sequence[str], store: Path) -> str:
+    """Return the command that trains with stored motion.
+
+    Args:
+        given: words of the command line that set keys of the configuration.
+        store: the file with the motion.
+    """
+    config = [] if "--config" in given else ["--config", "FILE"]
+    return shlex.join(["vidssl", "fit", *config, *given, "--data.motion.store", str(store)])
 
 
 def motion_settings(data: Any) -> MotionSettings:
@@ -212,9 +226,10 @@ def check_disk(job: MotionJob) -> None:
 # --- the end
 
 
-def _tell_finished(job: MotionJob) -> int:
+def _tell_finished(job: MotionJob, following: str) -> int:
     store = MotionStore.open(job.output, job.catalog, job.settings)
     print(summarise(store, job.catalog))
+    print(following)
     return 0
 
 
@@ -229,14 +244,14 @@ def _check_there(job: MotionJob) -> int:
     return 0
 
 
-def _finish(job: MotionJob, share: Share, *, is_merge: bool = False) -> int:
+def _finish(job: MotionJob, share: Share, following: str, *, is_merge: bool = False) -> int:
     """Put the shards together if they are complete, and tell."""
     outcome = merge(job)
     if outcome.merged_elsewhere:
         print("Another process assembles the file.")
         return 0
     if not outcome.num_missing:
-        return _tell_finished(job)
+        return _tell_finished(job, following)
     missing = f"{outcome.num_missing:,} of {len(job.catalog):,} videos are not in a shard in {job.folder} yet"
     if share.count > 1 and not is_merge:
         print(f"Share {share} is done; {missing}. The last share to end assembles the file.")

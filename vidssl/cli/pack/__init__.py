@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from vidssl.catalogs.catalog import Catalog
 from vidssl.catalogs.packing.job import PackJob
 from vidssl.catalogs.packing.working import PackVideo, finish, pack_share
 from vidssl.catalogs.summary import summarise
 from vidssl.cli import VerbParser
-from vidssl.cli.motion import motion_settings
+from vidssl.cli.motion import motion_settings, training_command
 from vidssl.cli.motion import summarise as summarise_motion
 from vidssl.cli.prepare.next_steps import next_command
 from vidssl.errors import VidsslError
@@ -101,7 +102,8 @@ def run_pack(args: Sequence[str]) -> int:
     options, rest = parser.parse_known_args(args)
     if not options.motion and (rest or options.config):
         parser.error(f"unrecognized arguments: {rest[0]}" if rest else "--config is for --motion")
-    motion = _motion(options, rest) if options.motion else None
+    data = _data(options, rest) if options.motion else None
+    motion = None if data is None else motion_settings(data)
     job = _job(options, motion)
     if job.catalog_file.exists():
         return _check_there(job, motion)
@@ -120,14 +122,14 @@ def run_pack(args: Sequence[str]) -> int:
     )
     if not went_through:
         return INTERRUPTED
-    return _finish(job, share, motion)
+    return _finish(job, share, motion, _next_command(options, rest, data, job))
 
 
-def _motion(options: argparse.Namespace, rest: Sequence[str]) -> MotionSettings:
+def _data(options: argparse.Namespace, rest: Sequence[str]) -> Any:
     from vidssl.cli.data_group import parse_data  # imports torch, which packing alone does not need
 
     configs = [word for file in options.config for word in ("--config", file)]
-    return motion_settings(parse_data("pack", [*configs, "--data.catalog", str(options.catalog), *rest]).data)
+    return parse_data("pack", [*configs, "--data.catalog", str(options.catalog), *rest]).data
 
 
 def _job(options: argparse.Namespace, motion: MotionSettings | None) -> PackJob:
@@ -223,7 +225,19 @@ def _check_there(job: PackJob, motion: MotionSettings | None) -> int:
     return 0
 
 
-def _finish(job: PackJob, share: Share, motion: MotionSettings | None) -> int:
+def _next_command(
+    options: argparse.Namespace, rest: Sequence[str], data: Any, job: PackJob
+) -> Callable[[Catalog], str]:
+    """Return what makes the command that trains on the packed catalog."""
+    if data is None:
+        return lambda catalog: next_command(catalog, job.catalog_file)
+    configs = [word for file in options.config for word in ("--config", file)]
+    root = ["--data.root", "null"] if data.root else []  # that of the sources
+    words = [*configs, *rest, "--data.catalog", str(job.catalog_file), *root]
+    return lambda catalog: training_command(words, store_of(job))
+
+
+def _finish(job: PackJob, share: Share, motion: MotionSettings | None, following: Callable[[Catalog], str]) -> int:
     """Write the catalog if all is packed, and tell."""
     missing = finish(job, None if motion is None else motion_writer(job, motion))
     if missing:
@@ -241,5 +255,5 @@ def _finish(job: PackJob, share: Share, motion: MotionSettings | None) -> int:
     print(f"  {'bytes':<10} {size_text(size)}, {size / source:.2f} of the sources'")
     if motion is not None:
         print(summarise_motion(MotionStore.open(store_of(job), catalog, motion), catalog))
-    print(f"\nNext: {next_command(catalog, job.catalog_file)}")
+    print(f"\nNext: {following(catalog)}")
     return 0
