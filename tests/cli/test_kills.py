@@ -75,7 +75,11 @@ def last_step(run_dir):
 
 
 def kill_at_random(line, step, draw, seconds_to_begin, environment):
-    """Start a run and kill it soon after a step, or in its start where it has been there before."""
+    """Start a run and kill it soon after a step, or in its start where it has been there before.
+
+    Returns:
+        whether it was killed; on a machine that became faster in the meantime it may have ended first.
+    """
     run_dir, told = line[-1], line[-1].parents[1] / "told"
     is_known = last_step(run_dir) >= step
     run = start(*line, told=told, command=COMMAND, **environment)
@@ -83,7 +87,9 @@ def kill_at_random(line, step, draw, seconds_to_begin, environment):
         time.sleep(0.005)
     time.sleep(draw.uniform(0, seconds_to_begin if is_known else SECONDS_PER_STEP))
     run.kill()
-    assert run.wait() == -signal.SIGKILL, told.read_text()
+    code = run.wait()
+    assert code in (-signal.SIGKILL, 0), told.read_text()
+    return code != 0
 
 
 def processes_of(mark):
@@ -118,8 +124,8 @@ def test_it_ends_in_the_same_weights_optimiser_metrics_and_evaluations(command, 
     vidssl(*command("whole", objective, processes), command=COMMAND)
     seconds_to_begin = 0.7 * (time.monotonic() - began)
     line, environment = command("killed", objective, processes), {MARK: str(tmp_path)}
-    for step in sorted(draw.choices(range(STEPS - 1), k=kills)):
-        kill_at_random(line, step, draw, seconds_to_begin, environment)
+    steps = sorted(draw.choices(range(STEPS - 1), k=kills))
+    assert any([kill_at_random(line, step, draw, seconds_to_begin, environment) for step in steps])
     vidssl(*line, command=COMMAND, **environment)
     assert_nothing_left(f"{MARK}={tmp_path}", runs)
     assert_same_run(runs / "whole", runs / "killed")
