@@ -125,7 +125,8 @@ def test_it_ends_in_the_same_weights_optimiser_metrics_and_evaluations(command, 
     seconds_to_begin = 0.7 * (time.monotonic() - began)
     line, environment = command("killed", objective, processes), {MARK: str(tmp_path)}
     steps = sorted(draw.choices(range(STEPS - 1), k=kills))
-    assert any([kill_at_random(line, step, draw, seconds_to_begin, environment) for step in steps])
+    was_killed = [kill_at_random(line, step, draw, seconds_to_begin, environment) for step in steps]
+    assert any(was_killed)
     vidssl(*line, command=COMMAND, **environment)
     assert_nothing_left(f"{MARK}={tmp_path}", runs)
     assert_same_run(runs / "whole", runs / "killed")
