@@ -210,6 +210,21 @@ def test_recipes_and_clips_must_match(synthetic_catalog):
         data_module(synthetic_catalog, augmentations=[CVRL_VIEW_1] * 3).train_dataset()
 
 
+class Shorter(IntervalSampler):
+    """Forgets that a video may be shorter than a clip."""
+
+    def __call__(self, num_video_frames, rng, motion=None):
+        first, second = super().__call__(num_video_frames, rng, motion)
+        return [first[:-1], second]
+
+
+def test_clips_of_another_length_than_the_sampler_announces_are_refused(synthetic_catalog):
+    module = data_module(synthetic_catalog, sampler=Shorter(num_frames=4, stride=2), loading=Loading(num_workers=0))
+    words = r"Shorter returned clips of \[3, 4\] frames for a video of 24 frames; .* 2 clips of 4 frames"
+    with pytest.raises(VidsslError, match=words):
+        next(iter(module.train_dataloader()))
+
+
 def test_a_single_recipe_serves_all_clips(synthetic_catalog):
     assert data_module(synthetic_catalog, augmentations=[CVRL_VIEW_1]).train_dataset().recipes == [CVRL_VIEW_1] * 2
 

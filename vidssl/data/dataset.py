@@ -214,12 +214,23 @@ class ClipDataset(Dataset[ClipSample]):
         with frames_to_keep(self.decoder) as kept:
             motion = None if self.motion is None else self.motion(row, kept)
             views = DrawnViews(self.sampler(video.num_frames, sampling, motion), motion)
+            self._check_sampled(views.indices, video.num_frames)
             # One call for all views: frames that two clips share are decoded once.
             numbers = np.concatenate(views.indices)
             for slots, frame in each_frame(path, numbers, decoder=self.decoder, kept=kept):
                 if not views.plans:
                     views.plans = self._plans(epoch, row, views, *frame.shape[:2])
                 yield views, slots, frame
+
+    def _check_sampled(self, indices: Sequence[np.ndarray], num_video_frames: int) -> None:
+        """Refuse what a sampler may not return: a frame that no clip has would be left as memory was."""
+        lengths = [len(clip) for clip in indices]
+        if lengths != [self.sampler.num_frames] * self.sampler.num_clips:
+            raise VidsslError(
+                f"data.sampler: {type(self.sampler).__name__} returned clips of {lengths} frames for a video of "
+                f"{num_video_frames} frames; it has to return {self.sampler.num_clips} clips of "
+                f"{self.sampler.num_frames} frames for every video."
+            )
 
     def _plans(self, epoch: int, row: int, views: DrawnViews, height: int, width: int) -> list[Plan]:
         plans = []
