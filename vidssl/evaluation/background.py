@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import signal
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +17,7 @@ from vidssl.evaluation.features.video_features import VideoFeatures
 from vidssl.evaluation.measuring import Measuring, Numbers
 from vidssl.evaluation.needed_features import Needed
 from vidssl.jobs.parent import end_with_parent
+from vidssl.jobs.signals import start_without_interrupts
 from vidssl.jobs.threads import a_thread_per_core
 from vidssl.storage.container import cannot_write, map_arrays, write_arrays
 from vidssl.storage.files import passing_name
@@ -149,7 +149,7 @@ class BackgroundMeasurement:
         )  # a fork would copy the state of a GPU, which does not work there
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_measure, args=(theirs, measuring, self._files), daemon=True)
-        self._process.start()
+        start_without_interrupts(self._process)
         theirs.close()
 
     @property
@@ -188,7 +188,6 @@ class BackgroundMeasurement:
 
 def _measure(connection: Connection, measuring: Measuring, files: Mapping[Needed, Path]) -> None:
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the run decides what it means
     os.nice(NICENESS)
     with a_thread_per_core():
         answer: Numbers | str

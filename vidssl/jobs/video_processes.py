@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from vidssl.errors import VidsslError
 from vidssl.jobs.parent import end_with_parent
+from vidssl.jobs.signals import start_without_interrupts
 from vidssl.video.decoding import DecodingError
 
 Answer = TypeVar("Answer")
@@ -109,7 +110,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         arguments = (theirs, self._work, self._timeout_seconds)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
+        start_without_interrupts(self._process)
         theirs.close()
         self._has_begun_any = False
 
@@ -184,7 +185,6 @@ def _due(workers: list[_Worker]) -> list[_Worker]:
 def _serve(connection: Connection, work: Work[Any], timeout_seconds: float) -> None:
     """Work on one video after another, in a process of its own."""
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     _silence()
     while True:
         try:
