@@ -67,12 +67,29 @@ def test_paths_are_whole_on_a_narrow_terminal(tmp_path):
 
 def test_the_start_is_only_called_untrained_where_it_was(tmp_path):
     log = MetricsCSV(str(tmp_path))
-    for step in (4, 8):
+    for step in (4, 8):  # logged steps are counted from 0
         log.log_metrics({"eval/x/knn/top1": 0.5}, step=step)
-    assert "start: after step 4" in printed(print_summary, tmp_path)
+    assert "start: after step 5" in printed(print_summary, tmp_path)
     (other := tmp_path / "other").mkdir()
     MetricsCSV(str(other)).log_metrics({"eval/x/knn/top1": 0.5}, step=0)
     assert "start: before the first step" in printed(print_summary, other)
+
+
+def test_protocols_of_other_steps_say_so(tmp_path):
+    """One whose first measurement in the background an interruption cost, and one that is measured less often."""
+    log = MetricsCSV(str(tmp_path))
+    log.log_metrics({"eval/x/knn/top1": 0.25, "eval/x/linear/top1": 0.5}, step=0)
+    log.log_metrics({"eval/x/svm/top1": 0.5, "eval/x/linear/top1": 0.75}, step=14)
+    log.log_metrics({"eval/x/svm/top1": 0.5, "eval/x/knn/top1": 0.5}, step=29)
+    shown = printed(print_summary, tmp_path, steps=30)
+    for row in ("x/knn/top1  ", "x/svm/top1 (start: step 15)  ", "x/linear/top1 (end: step 15)  "):
+        assert row in shown
+
+
+def test_paths_below_the_working_directory_are_short(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (run_dir := tmp_path / "runs" / "a").mkdir(parents=True)
+    assert "--config runs/a/config.yaml" in printed(print_summary, run_dir)
 
 
 def test_an_evaluation_before_the_end_is_not_called_the_end(tmp_path):

@@ -75,6 +75,8 @@ def print_summary(
         console: where to print; the terminal by default.
     """
     console = console or Console(highlight=False)
+    if run_dir.is_relative_to(Path.cwd()):
+        run_dir = run_dir.relative_to(Path.cwd())  # short commands
     logged = _logged(read_metrics(run_dir))
     last_measured = max((values[-1][0] for values in logged.values()), default=0.0)
     end_measured = not logged or last_measured >= steps - 1  # logged steps are counted from 0
@@ -83,9 +85,9 @@ def print_summary(
         print_metrics({name: values[0][1] for name, values in logged.items()}, of=" before training", console=console)
     elif logged:
         first_step = min(values[0][0] for values in logged.values())
-        start = "before the first step" if first_step == 0 else f"after step {first_step:.0f}"
+        start = "before the first step" if first_step == 0 else f"after step {first_step + 1:.0f}"
         console.print(f"[italic]Frozen features, % (start: {start})[/]")  # a title would wrap at the table's width
-        console.print(_gains(logged))
+        console.print(_gains(logged, first_step, last_measured))
     if not end_measured:
         measured = f"The last evaluation was after step {last_measured + 1:.0f} of {steps}"
         console.print(f"[yellow]{measured if last_measured else 'The trained network was not measured'}.[/]")
@@ -102,15 +104,19 @@ def print_summary(
         console.print(f"  {what}\n    {escape(command)}", soft_wrap=True)
 
 
-def _gains(logged: dict[str, list[tuple[float, float]]]) -> Table:
+def _gains(logged: dict[str, list[tuple[float, float]]], first_step: float, last_step: float) -> Table:
+    """A row per metric; one that was first or last measured at another step than the others says so."""
     table = Table(box=None)
     for heading in ("evaluation", "start", "end", "gain"):
         table.add_column(heading, justify="left" if heading == "evaluation" else "right")
     for name, values in logged.items():
-        start, end = values[0][1], values[-1][1]
+        (from_step, start), (to_step, end) = values[0], values[-1]
+        others = [f"start: step {from_step + 1:.0f}"] if from_step != first_step else []
+        others += [f"end: step {to_step + 1:.0f}"] if to_step != last_step else []
+        note = f" ({', '.join(others)})" if others else ""
         colour = "green" if end > start else "red" if end < start else "default"
         gain = f"[{colour}]{signed_percent(end - start)}[/]"
-        table.add_row(name.removeprefix(EVALUATION_PREFIX), percent(start), percent(end), gain)
+        table.add_row(name.removeprefix(EVALUATION_PREFIX) + note, percent(start), percent(end), gain)
     return table
 
 
