@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from vidssl.errors import VidsslError
 from vidssl.types import ClipBatch
 
 PIXEL_RANGE = 255.0
@@ -30,7 +31,17 @@ class ClipInput(nn.Module):
         self.register_buffer("shift", -mean / std, persistent=False)
 
     def forward(self, views: list[Tensor]) -> Tensor:
-        """Concatenate uint8 views (B x 3 x T x H x W each) and normalise them: float, one view after the other."""
+        """Concatenate uint8 views (B x 3 x T x H x W each) and normalise them: float, one view after the other.
+
+        Raises:
+            VidsslError: views of different sizes.
+        """
+        if len({view.shape[1:] for view in views}) > 1:
+            sizes = ", ".join("x".join(map(str, view.shape[2:])) for view in views)
+            raise VidsslError(
+                f"The views have different sizes (frames x height x width: {sizes}), and the network takes them "
+                "together: give all recipes of data.augmentations the same crop_size."
+            )
         clips = torch.cat(views) if len(views) > 1 else views[0]
         # (clips / 255 - mean) / std, in place: fresh memory for every step of it took a tenth of a small network's time
         return clips.to(self.scale.dtype).mul_(self.scale).add_(self.shift)
