@@ -54,6 +54,8 @@ def test_signals_end_a_run_with_a_checkpoint_and_a_code_and_it_goes_on(fit):
     run("ended")
     assert sorted(folder.name for folder in runs.iterdir()) == ["ended", "whole"]
     assert_same_run(runs / "whole", runs / "ended")
+    facts = read_run(runs / "ended")  # continued in the middle of an epoch
+    assert 0 < facts["training_seconds"] < facts["wall_seconds"]
 
 
 def test_a_job_that_slurm_requeues_goes_on_in_its_folder(fit, tmp_path, monkeypatch):

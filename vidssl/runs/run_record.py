@@ -59,6 +59,10 @@ class RunRecord(Callback):
         }
         self._write(trainer)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of training: a run that continues within an epoch does not begin that epoch again."""
+        self._mark = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of training: what lay between two epochs is evaluation and checkpoints."""
         self._mark = time.perf_counter()

@@ -69,7 +69,8 @@ def announce(steps: Sequence[Step], accelerator: str) -> None:
     if _rank():
         return
     networks = len({step.work.subject.name for step in steps})
-    lines = [f"{networks} network{'s' if networks > 1 else ''}, {len(steps)} measurements, the cheapest first:"]
+    order = "s, the cheapest first" if len(steps) > 1 else ""
+    lines = [f"{networks} network{'s' if networks > 1 else ''}, {len(steps)} measurement{order}:"]
     width = max(len(step.task.named.name) for step in steps)
     first_steps = {
         (step.task.named.name, str(step.task.pair)): step for step in steps
