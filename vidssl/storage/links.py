@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from uuid import uuid4
 
 from vidssl.storage.files import replacing
 
@@ -24,8 +25,7 @@ def write_link(link: Path, file: Path) -> None:
     target = os.path.relpath(file, link.parent)
     if link.is_symlink() and os.readlink(link) == target:
         return
-    passing = link.with_name(f"{link.name}.link")
-    passing.unlink(missing_ok=True)
+    passing = link.with_name(f"{link.name}.{uuid4().hex}")  # its own: another process may write the same link
     try:
         os.symlink(target, passing)
     except OSError:
