@@ -33,7 +33,7 @@ class PixelStep:
 class PendingColours:
     """What is still to be done to the pixels of a view, on the device, before anybody sees it.
 
-    This is not a dataclass, because Lightning converts the values of those to the precision of the weights (`bf16-true`).
+    This is not a dataclass: Lightning would convert its values to the precision of the weights (`bf16-true`).
 
     Attributes:
         steps: in their order.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from uuid import uuid4
 
-from vidssl.storage.files import replacing
+from vidssl.storage.files import passing_name, replacing
 
 
 def write_link(link: Path, file: Path) -> None:
@@ -25,7 +24,7 @@ def write_link(link: Path, file: Path) -> None:
     target = os.path.relpath(file, link.parent)
     if link.is_symlink() and os.readlink(link) == target:
         return
-    passing = link.with_name(f"{link.name}.{uuid4().hex}")  # its own: another process may write the same link
+    passing = passing_name(link)
     try:
         os.symlink(target, passing)
     except OSError:
