@@ -148,6 +148,10 @@ AS_A_FLAG = [
         ],
         "trainer.strategy: ModelParallelStrategy splits the parameters of a network over the devices",
     ),
+    (
+        ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=1"],
+        "trainer: Found more than one stateful callback of type `ModelCheckpoint`",
+    ),
     (["--ckpt_path", "last"], "ckpt_path last: no checkpoints/last.ckpt below"),
 ]
 

@@ -203,8 +203,8 @@ class VidsslCLI(LightningCLI):
             kwargs["plugins"].append(LayerSync())
         try:
             trainer = super().instantiate_trainer(**kwargs)
-        # how Lightning's Trainer tells of values it cannot use
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        # how Lightning's Trainer reports values it cannot use; RuntimeError: two callbacks that differ too little
+        except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
             raise VidsslError(f"trainer: {error}") from error
         check_strategy(trainer.strategy)
         return trainer
