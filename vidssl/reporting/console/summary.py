@@ -80,7 +80,8 @@ def print_summary(
     logged = _logged(read_metrics(run_dir))
     last_measured = max((values[-1][0] for values in logged.values()), default=0.0)
     end_measured = not logged or last_measured >= steps - 1  # logged steps are counted from 0
-    console.print()
+    if logged:
+        console.print()
     if logged and last_measured == 0 and not end_measured:
         print_metrics({name: values[0][1] for name, values in logged.items()}, of=" before training", console=console)
     elif logged:
