@@ -124,7 +124,7 @@ def data_section(rows: Sequence[Row]) -> Iterator[str]:
     yield f"| method | seeds | steps | {' | '.join(TITLES.values())} | weights |"
     yield f"|---|---|---|{'---|' * len(TITLES)}---|"
     starts = [before_training(rows, name) for name in METRICS]
-    yield f"| untrained network | | 0 | {' | '.join(map(in_one_piece, starts))} | |"
+    yield f"| untrained network | {num_seeds(rows)} | 0 | {' | '.join(map(in_one_piece, starts))} | |"
     for row in rows:
         cells = " | ".join(in_one_piece(row.values(protocol, place=-1)) for protocol in METRICS)
         name = row.method.lower()
@@ -132,6 +132,10 @@ def data_section(rows: Sequence[Row]) -> Iterator[str]:
         weights = f"`{name}_small_{data}`" if data == "synthetic" else ""
         yield f"| [{row.method}](gallery/{name}.md) | {len(row.runs)} | {steps} | {cells} | {weights} |"
     yield ""
+    if len(starts[0]) > num_seeds(rows):
+        yield f"The untrained network counts {len(starts[0])} times, once per seed and normalisation of pixels: methods"
+        yield "differ in the latter."
+        yield ""
     yield "`configs/small` has a configuration for each method. `vidssl.backbones.load(NAME)` returns the network of"
     yield "the column *weights*, that of seed 0 ([more](backbones.md#networks-that-come-with-vidssl))."
     yield ""
@@ -145,6 +149,11 @@ def data_section(rows: Sequence[Row]) -> Iterator[str]:
     yield f"| network | {join(rows, 'backbone')}, {join(rows, 'backbone_parameters')} parameters |"
     yield f"| precision, devices | {join(rows, 'precision')}, {join(rows, 'devices')} {join(rows, 'accelerator')} |"
     yield f"| commits | {', '.join(sorted({str(commit)[:8] for row in rows for commit in row.facts('commit')}))} |"
+
+
+def num_seeds(rows: Sequence[Row]) -> int:
+    """Return how many different seeds there are."""
+    return len({seed for row in rows for seed in row.runs})
 
 
 def before_training(rows: Sequence[Row], protocol: str) -> list[float]:

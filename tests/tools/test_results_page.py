@@ -53,7 +53,7 @@ def test_rows_have_means_over_seeds_and_what_they_depend_on(tool, tmp_path, monk
     tool.main()
     assert "left out, not complete" in capsys.readouterr().out
     page = (tmp_path / "docs" / "results.md").read_text().replace("\N{NO-BREAK SPACE}", " ")
-    assert "| untrained network | | 0 | 45.0 ± 7.1 | 45.0 ± 7.1 | 45.0 ± 7.1 | |" in page
+    assert "| untrained network | 2 | 0 | 45.0 ± 7.1 | 45.0 ± 7.1 | 45.0 ± 7.1 | |" in page
     cvrl = next(line for line in page.splitlines() if line.startswith("| [CVRL]"))
     assert "| 2 | 300 | 80.0 ± 14.1 | 80.0 ± 14.1 | 80.0 ± 14.1 | `cvrl_small_synthetic` |" in cvrl
     assert page.index("| [MoCo]") < page.index("| [CVRL]")  # the most accurate first
