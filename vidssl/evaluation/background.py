@@ -144,9 +144,7 @@ class BackgroundMeasurement:
         self.step, self.epoch = step, epoch
         self.protocols = measuring.protocols
         self._files = _write(found, folder)
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would copy the state of a GPU, which does not work there
+        context = multiprocessing.get_context("spawn")  # in a fork, no GPU works
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_measure, args=(theirs, measuring, self._files), daemon=True)
         start_without_interrupts(self._process)

@@ -25,6 +25,7 @@ from vidssl.backbones.weights import load_weights
 from vidssl.errors import VidsslError
 from vidssl.losses.collapse import spread
 from vidssl.nn.clip_input import ClipInput, frozen_features
+from vidssl.nn.gather import world_size
 from vidssl.nn.optimizers import OPTIMIZERS, parameter_groups
 from vidssl.nn.optimizers import OptimizerSpec as OptimizerSpec
 from vidssl.nn.schedules import warmup_cosine
@@ -220,7 +221,8 @@ class Objective(LightningModule, ABC):
             VidsslError: synchronised BatchNorm with a form of alignment that it cannot train.
         """
         self._run_seed = torch.initial_seed() & 0xFFFFFFFF
-        self._shared_seed = self.trainer.strategy.broadcast(self._run_seed)
+        alone = world_size() == 1
+        self._shared_seed = self._run_seed if alone else self.trainer.strategy.broadcast(self._run_seed)
         self._training_log.begin()
         if self.aligner is not None:
             self.aligner.begin(self)
