@@ -151,18 +151,21 @@ class Backbone(nn.Module):
         expected = "normalised floating-point clips of the shape B x 3 x T x H x W"
         if not isinstance(clips, Tensor):
             raise VidsslError(f"{type(self).__name__} expects {expected}, not a {type(clips).__name__}.")
-        shape = " x ".join(map(str, clips.shape))
         if clips.ndim != 5 or clips.shape[1] != 3:
             hint = " The channels come second, before the frames." if clips.ndim == 5 else ""
-            raise VidsslError(f"{type(self).__name__} expects {expected}, not {shape}.{hint}")
+            raise VidsslError(f"{type(self).__name__} expects {expected}, not {_text(clips.shape)}.{hint}")
         if not torch.is_floating_point(clips):
             raise VidsslError(f"{type(self).__name__} expects {expected}, not {clips.dtype}: normalise them first.")
         if any(size < least for size, least in zip(clips.shape[2:], self.minimum_clip, strict=True)):
-            least = " x ".join(map(str, self.minimum_clip))
             raise VidsslError(
-                f"{type(self).__name__} needs clips of at least T x H x W = {least} (frames, pixels), not {shape}: "
-                "sample more frames or crop larger."
+                f"{type(self).__name__} needs clips of at least T x H x W = {_text(self.minimum_clip)} (frames, "
+                f"pixels), not {_text(clips.shape)}: sample more frames or crop larger."
             )
+
+
+def _text(shape: Sequence[int]) -> str:
+    """Write a shape; for errors alone: the compiler cannot trace a size that it takes for variable as text."""
+    return " x ".join(map(str, shape))
 
 
 def fault_of(factory: Any) -> str | None:
