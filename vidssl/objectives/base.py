@@ -88,7 +88,7 @@ class Objective(LightningModule, ABC):
         self.clip_input = ClipInput(backbone.pixel_mean, backbone.pixel_std)
         self.logged_terms: dict[str, Tensor | float] = {}
         self._training_log = TrainingLog(describe=_spread)
-        self.step_seed: int | None = None
+        self._shared_seed: int | None = None
         self.aligner: MotionAligner | None = None
         if alignment is not None and alignment.terms:
             self.aligner = MotionAligner(alignment, self.backbone)
@@ -237,12 +237,17 @@ class Objective(LightningModule, ABC):
         """
         if self.needs_extras:
             check_extras(self, batch)
-        step = self.trainer.fit_loop.epoch_loop.total_batch_idx
-        self.step_seed = _seed_of(self._shared_seed, step)
-        torch.manual_seed(_seed_of(self._run_seed, step, self.global_rank))
+        torch.manual_seed(_seed_of(self._run_seed, self.trainer.fit_loop.epoch_loop.total_batch_idx, self.global_rank))
         unreadable = getattr(self._data_module(), "unreadable", None)
         if unreadable:
             self.log("data/unreadable_videos", float(len(unreadable)), batch_size=1, rank_zero_only=True)
+
+    @property
+    def step_seed(self) -> int | None:
+        """Key of what all processes draw alike in a step; None outside of a run."""
+        if self._shared_seed is None:
+            return None
+        return _seed_of(self._shared_seed, self.trainer.fit_loop.epoch_loop.total_batch_idx)
 
     def on_train_batch_end(self, outputs: Any, batch: ClipBatch, batch_idx: int) -> None:
         """Log a step that ended the run before its time."""
