@@ -203,10 +203,10 @@ def _write(found: Mapping[Needed, VideoFeatures], folder: Path) -> dict[Needed, 
             files[needed] = passing_name(folder / "features")
             columns = {name: getattr(features, name) for name in COLUMNS}
             write_arrays(files[needed], columns, {"views_per_video": str(columns["views"].shape[1])})
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    except BaseException:
+    except BaseException as error:
         _remove(files)
+        if isinstance(error, OSError):
+            raise cannot_write(folder, error) from error
         raise
     return files
 
