@@ -1,8 +1,20 @@
-"""Made-up features for tests of classifiers."""
+"""Made-up features for tests of classifiers and neighbours, and the code for GPUs on a CPU."""
+
+from contextlib import contextmanager
 
 import numpy as np
+import torch
 
+from vidssl.evaluation import device
 from vidssl.evaluation.features.video_features import VideoFeatures
+
+
+@contextmanager
+def code_for_gpus():
+    """Let measures take the way that they take on a GPU, on the CPU, which `measuring_on` leaves to NumPy."""
+    token = device._device.set(torch.device("cpu"))
+    yield
+    device._device.reset(token)
 
 
 def videos(features, labels, groups=None):

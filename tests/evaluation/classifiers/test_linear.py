@@ -1,28 +1,17 @@
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from feature_sets import clusters, videos
+from feature_sets import clusters, code_for_gpus, videos
 from sklearn.linear_model import LogisticRegression as Reference
 from torch.nn.functional import cross_entropy, normalize
 
 from vidssl.errors import UnknownNameError, VidsslError
-from vidssl.evaluation import device
 from vidssl.evaluation.classifiers import sgd_heads
 from vidssl.evaluation.classifiers.linear import LinearGrid, LinearLayer, LogisticRegression
 from vidssl.evaluation.classifiers.sgd_heads import SGD, Heads, TrainingViews, train_heads
 from vidssl.nn.schedules import warmup_cosine
-
-
-@contextmanager
-def as_on_a_gpu():
-    """The way that a GPU's heads take, on the CPU, which `measuring_on` leaves to itself."""
-    token = device._device.set(torch.device("cpu"))
-    yield
-    device._device.reset(token)
-
 
 # --- logistic regression ---
 
@@ -238,7 +227,7 @@ def test_a_grid_on_a_device_finds_what_it_finds_on_the_cpu():
     gallery, query = videos(*clusters(200, 1, 7)), videos(*clusters(80, 2, 7))
     grid = LinearGrid(sgd=SGD(batch_size=32, epochs=3))
     expected = grid(gallery, query)
-    with as_on_a_gpu():
+    with code_for_gpus():
         found = grid(gallery, query)
     assert found.metrics == expected.metrics
     assert found.chosen == expected.chosen

@@ -1,14 +1,13 @@
 import importlib
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from feature_sets import code_for_gpus
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from vidssl.errors import VidsslError
-from vidssl.evaluation import device
 from vidssl.evaluation.neighbours import candidates, scores, search
 from vidssl.evaluation.neighbours.copies import spare_copies
 from vidssl.evaluation.neighbours.feature_rows import feature_rows, mean_row, sum_rows
@@ -52,19 +51,6 @@ FEATURES = {
 }
 
 
-@pytest.fixture
-def by_torch():
-    """The code for GPUs, on the CPU, which `measuring_on` leaves to NumPy."""
-
-    @contextmanager
-    def measuring():
-        token = device._device.set(torch.device("cpu"))
-        yield
-        device._device.reset(token)
-
-    return measuring
-
-
 def find(gallery, queries, k, distance):
     scaling = SCALINGS[distance]
     return exact_neighbours(feature_rows(gallery, "gallery", scaling), feature_rows(queries, "q", scaling), k, distance)
@@ -98,24 +84,24 @@ def test_it_is_a_stable_sort_of_all_pairs(kind, distance):
 
 @pytest.mark.parametrize("distance", SCALINGS)
 @pytest.mark.parametrize("kind", FEATURES)
-def test_the_code_for_gpus_finds_the_same_neighbours_to_the_last_bit(kind, distance, by_torch, monkeypatch):
+def test_the_code_for_gpus_finds_the_same_neighbours_to_the_last_bit(kind, distance, monkeypatch):
     gallery, queries = FEATURES[kind](700, 1).astype(np.float32), FEATURES[kind](60, 2).astype(np.float32)
     monkeypatch.setattr(scores, "COLUMNS_AT_ONCE", 64)
     numpy = find(gallery, queries, 20, distance)
-    with by_torch():
+    with code_for_gpus():
         found = find(gallery, queries, 20, distance)
     np.testing.assert_array_equal(found.places, numpy.places)
     np.testing.assert_array_equal(found.distances, numpy.distances)
 
 
-def test_where_the_memory_of_a_device_does_not_suffice_the_cpu_searches(by_torch, monkeypatch, caplog):
+def test_where_the_memory_of_a_device_does_not_suffice_the_cpu_searches(monkeypatch, caplog):
     def full(*arguments):
         raise torch.OutOfMemoryError("full")
 
     gallery, queries = normal(100, 1), normal(9, 2)
     expected = find(gallery, queries, 3, "cosine")
     monkeypatch.setattr(scores.Block, "_on_device", full)
-    with by_torch():
+    with code_for_gpus():
         np.testing.assert_array_equal(find(gallery, queries, 3, "cosine").places, expected.places)
     assert "does not suffice" in caplog.text
 
