@@ -60,7 +60,7 @@ def test_importing_the_packages_is_cheap():
 
 def test_a_module_does_not_hide_a_name_that_is_spelt_alike():
     code = (
-        "import vidssl.losses.queue_info_nce, vidssl.nn.shuffled_norm\n"  # both import modules called like functions
+        "import vidssl.losses.queue_info_nce, vidssl.nn.shuffled_norm\n"  # names of functions, too
         "from vidssl.losses import info_nce\nfrom vidssl.nn import gather\n"
         "from vidssl.losses.info_nce import info_nce as same\n"
         "assert callable(info_nce) and callable(gather) and info_nce is same"

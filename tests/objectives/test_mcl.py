@@ -13,7 +13,6 @@ from vidssl_with_extras import PlainBackbone  # noqa: F401  (registers the backb
 
 from vidssl.errors import VidsslError
 from vidssl.losses.motion_alignment import FORMS
-from vidssl.nn.sync_batch_norm import synchronised
 from vidssl.objectives.base import BackboneSpec
 from vidssl.objectives.mcl import MCL, MotionAlignment
 from vidssl.objectives.moco import MomentumContrast
@@ -333,15 +332,6 @@ def test_second_derivatives_through_batch_norm_on_two_processes():
 def test_mistakes_are_named(build, message):
     with pytest.raises(VidsslError, match=message):
         build()
-
-
-def test_batch_norm_without_second_derivatives_is_refused_with_a_gradient_form():
-    refused = nn.SyncBatchNorm.convert_sync_batchnorm(mcl("small"))
-    with pytest.raises(VidsslError, match=r"take vidssl\.nn\.SyncBatchNorm"):
-        refused.on_fit_start()
-    synchronised(mcl("small")).on_fit_start()
-    for harmless in (mcl("small", form="feature"), mcl("small", terms=())):
-        nn.SyncBatchNorm.convert_sync_batchnorm(harmless).on_fit_start()
 
 
 def test_a_copy_goes_its_own_way():

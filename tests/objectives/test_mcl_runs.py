@@ -9,11 +9,13 @@ import torch
 import yaml
 from pytorch_lightning import Trainer
 from test_mcl import ALL_TASKS, batch, mcl
+from torch import nn
 from torch.utils.data import DataLoader
 from whole_runs import assert_same_weights, last_checkpoint, vidssl
 
 from vidssl.cli.trainer_verbs import VidsslCLI
 from vidssl.errors import VidsslError
+from vidssl.nn.sync_batch_norm import synchronised
 from vidssl.runs.metrics_csv import read_metrics
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods.md"
@@ -130,3 +132,12 @@ def test_documented_ablations_train(mcl_config, overrides, monkeypatch):
 
 def test_there_are_ablations():
     assert len(ABLATIONS) == 12
+
+
+def test_batch_norm_without_second_derivatives_is_refused_with_a_gradient_form():
+    refused = nn.SyncBatchNorm.convert_sync_batchnorm(mcl("small"))
+    with pytest.raises(VidsslError, match=r"take vidssl\.nn\.SyncBatchNorm"):
+        refused.on_fit_start()
+    synchronised(mcl("small")).on_fit_start()
+    for harmless in (mcl("small", form="feature"), mcl("small", terms=())):
+        nn.SyncBatchNorm.convert_sync_batchnorm(harmless).on_fit_start()
